@@ -1,0 +1,1 @@
+//! bits: being built.

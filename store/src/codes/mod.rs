@@ -1,0 +1,150 @@
+//! Code layouts: how a sequence of unsigned codes is stored, and which questions it answers in place.
+//!
+//! One file a layout. A layout knows nothing of values, nulls or files: it gets codes, writes one section, and answers
+//! over positions in that sequence. All positions and counts are `u64`; code intervals are inclusive on both ends.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::rows::Mask;
+use crate::section::Section;
+
+pub mod constant;
+pub mod wavelet;
+
+/// Codes from `low` to `high`, both included; empty when `low > high`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interval {
+    /// Smallest code inside.
+    pub low: u64,
+    /// Largest code inside.
+    pub high: u64,
+}
+
+impl Interval {
+    /// Every code.
+    pub const ALL: Interval = Interval { low: 0, high: u64::MAX };
+    /// No code.
+    pub const NONE: Interval = Interval { low: 1, high: 0 };
+
+    /// Whether no code is inside.
+    pub fn is_empty(self) -> bool {
+        self.low > self.high
+    }
+
+    /// Whether `code` is inside.
+    #[inline]
+    pub fn contains(self, code: u64) -> bool {
+        self.low <= code && code <= self.high
+    }
+
+    /// Codes in both.
+    pub fn intersect(self, other: Interval) -> Interval {
+        Interval { low: self.low.max(other.low), high: self.high.min(other.high) }
+    }
+}
+
+/// Number of a layout in files; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum CodesKind {
+    /// One code, however many rows.
+    Constant = 1,
+    /// Adaptive wavelet matrix over bit planes (the `rank` layout).
+    Wavelet = 2,
+}
+
+impl CodesKind {
+    /// All layouts, for tests and benches that walk them.
+    pub const ALL: [CodesKind; 2] = [CodesKind::Constant, CodesKind::Wavelet];
+
+    /// Layout with this number, if there is one.
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u16 == code)
+    }
+
+    /// Name as `silt stat` prints it.
+    pub fn name(self) -> &'static str {
+        match self {
+            CodesKind::Constant => "constant",
+            CodesKind::Wavelet => "wavelet",
+        }
+    }
+}
+
+/// The read side of a layout. Implementations are shared between threads.
+///
+/// Ranges passed in are sorted, disjoint and within `0..len()`; anything else is `OutOfRange`.
+pub trait Codes: Send + Sync + Debug {
+    /// Which layout this is.
+    fn kind(&self) -> CodesKind;
+
+    /// Number of codes.
+    fn len(&self) -> u64;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The code at `position`.
+    fn get(&self, position: u64) -> Result<u64>;
+
+    /// The codes at `range`, into `out`, which has exactly that many places.
+    fn decode(&self, range: Range<u64>, out: &mut [u64]) -> Result<()>;
+
+    /// How many codes in `ranges` lie in `interval`.
+    fn count(&self, ranges: &[Range<u64>], interval: Interval) -> Result<u64>;
+
+    /// Sets bit `p - range.start` of `mask` for each position `p` of `range` whose code lies in `interval`.
+    ///
+    /// `mask` is as long as `range` and comes with its other bits cleared.
+    fn select(&self, range: Range<u64>, interval: Interval, mask: &mut Mask) -> Result<()>;
+
+    /// The `k`-th smallest code in `ranges` (0 is the smallest), and how many codes there are smaller than it.
+    ///
+    /// # Errors
+    /// `OutOfRange` if `ranges` hold `k` codes or fewer.
+    fn quantile(&self, ranges: &[Range<u64>], k: u64) -> Result<(u64, u64)>;
+
+    /// Smallest and largest code in `ranges`; `None` when they are empty.
+    fn min_max(&self, ranges: &[Range<u64>]) -> Result<Option<(u64, u64)>> {
+        let total: u64 = ranges.iter().map(|r| r.end - r.start).sum();
+        if total == 0 {
+            return Ok(None);
+        }
+        Ok(Some((self.quantile(ranges, 0)?.0, self.quantile(ranges, total - 1)?.0)))
+    }
+
+    /// Bits that each part of the layout takes, as `(name, bits)`, for `silt stat --explain`.
+    fn parts(&self) -> Vec<(String, u64)>;
+}
+
+/// Encodes `codes` in layout `kind`.
+pub fn encode(kind: CodesKind, codes: &[u64]) -> Vec<u8> {
+    match kind {
+        CodesKind::Constant => constant::encode(codes),
+        CodesKind::Wavelet => wavelet::encode(codes),
+    }
+}
+
+/// Opens what [`encode`] wrote. The header is checked here, the rest on first touch.
+///
+/// # Errors
+/// `Corrupt` if the header makes no sense for the section's length.
+pub fn open(kind: CodesKind, section: Section) -> Result<Box<dyn Codes>> {
+    Ok(match kind {
+        CodesKind::Constant => Box::new(constant::Constant::open(section)?),
+        CodesKind::Wavelet => Box::new(wavelet::Wavelet::open(section)?),
+    })
+}
+
+/// The layout with the fewest bytes that serves every question quickly.
+pub fn choose(codes: &[u64]) -> CodesKind {
+    match codes.first() {
+        Some(first) if codes.iter().all(|code| code == first) => CodesKind::Constant,
+        None => CodesKind::Constant,
+        _ => CodesKind::Wavelet,
+    }
+}

@@ -1,0 +1,1 @@
+//! Rows not yet sealed.

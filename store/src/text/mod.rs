@@ -1,0 +1,129 @@
+//! Text indexes: how the byte strings of a column are stored, and which questions they answer in place.
+//!
+//! One file an index. Positions count valid strings (nulls are taken out before).
+
+use std::fmt::Debug;
+use std::ops::{Bound, Range};
+
+use crate::batch::ByteColumn;
+use crate::error::Result;
+use crate::rows::Mask;
+use crate::section::Section;
+
+pub mod dictionary;
+pub mod fm;
+pub mod pattern;
+
+pub use pattern::TextPattern;
+
+/// Number of an index in files; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum TextKind {
+    /// Sorted dictionary of the distinct strings, and codes.
+    Dictionary = 1,
+    /// FM-index over the joined strings.
+    Fm = 2,
+}
+
+impl TextKind {
+    /// All indexes, for tests and benches that walk them.
+    pub const ALL: [TextKind; 2] = [TextKind::Dictionary, TextKind::Fm];
+
+    /// Index with this number, if there is one.
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u16 == code)
+    }
+
+    /// Name as `silt stat` prints it.
+    pub fn name(self) -> &'static str {
+        match self {
+            TextKind::Dictionary => "dictionary",
+            TextKind::Fm => "fm",
+        }
+    }
+}
+
+/// The read side of a text index. Implementations are shared between threads.
+///
+/// Answers are sets and counts of *strings* (rows), never of occurrences.
+pub trait TextIndex: Send + Sync + Debug {
+    /// Which index this is.
+    fn kind(&self) -> TextKind;
+
+    /// Number of strings.
+    fn len(&self) -> u64;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends string `position` to `out`.
+    fn extract(&self, position: u64, out: &mut Vec<u8>) -> Result<()>;
+
+    /// Appends the strings at `range` to `out`.
+    fn decode(&self, range: Range<u64>, out: &mut ByteColumn) -> Result<()> {
+        for position in range {
+            self.extract(position, out.buffer())?;
+            out.close();
+        }
+        Ok(())
+    }
+
+    /// How many strings in `ranges` match `pattern`.
+    fn count(&self, ranges: &[Range<u64>], pattern: &TextPattern) -> Result<u64>;
+
+    /// Sets bit `p - range.start` of `mask` for each string `p` of `range` that matches `pattern`.
+    fn select(&self, range: Range<u64>, pattern: &TextPattern, mask: &mut Mask) -> Result<()>;
+
+    /// How many strings in `ranges` lie between the bounds, compared byte by byte.
+    fn count_between(&self, ranges: &[Range<u64>], low: Bound<&[u8]>, high: Bound<&[u8]>) -> Result<u64>;
+
+    /// Like [`TextIndex::select`] for strings between the bounds, compared byte by byte.
+    fn select_between(
+        &self,
+        range: Range<u64>,
+        low: Bound<&[u8]>,
+        high: Bound<&[u8]>,
+        mask: &mut Mask,
+    ) -> Result<()>;
+
+    /// Bits that each part takes, as `(name, bits)`.
+    fn parts(&self) -> Vec<(String, u64)>;
+}
+
+/// Encodes `strings` as index `kind`.
+///
+/// # Errors
+/// `InvalidArgument` if the strings together are longer than the index can address.
+pub fn encode(kind: TextKind, strings: &ByteColumn) -> Result<Vec<u8>> {
+    match kind {
+        TextKind::Dictionary => dictionary::encode(strings),
+        TextKind::Fm => fm::encode(strings),
+    }
+}
+
+/// Opens what [`encode`] wrote. The header is checked here, the rest on first touch.
+///
+/// # Errors
+/// `Corrupt` if the header makes no sense for the section's length.
+pub fn open(kind: TextKind, section: Section) -> Result<Box<dyn TextIndex>> {
+    Ok(match kind {
+        TextKind::Dictionary => Box::new(dictionary::Dictionary::open(section)?),
+        TextKind::Fm => Box::new(fm::Fm::open(section)?),
+    })
+}
+
+/// Whether a byte string lies between two bounds, byte by byte.
+pub fn between(value: &[u8], low: Bound<&[u8]>, high: Bound<&[u8]>) -> bool {
+    (match low {
+        Bound::Included(b) => value >= b,
+        Bound::Excluded(b) => value > b,
+        Bound::Unbounded => true,
+    }) && (match high {
+        Bound::Included(b) => value <= b,
+        Bound::Excluded(b) => value < b,
+        Bound::Unbounded => true,
+    })
+}
