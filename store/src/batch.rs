@@ -14,7 +14,10 @@ pub struct ByteColumn {
 
 impl Default for ByteColumn {
     fn default() -> Self {
-        ByteColumn { offsets: vec![0], bytes: Vec::new() }
+        ByteColumn {
+            offsets: vec![0],
+            bytes: Vec::new(),
+        }
     }
 }
 
@@ -125,7 +128,9 @@ impl BatchColumn {
     /// Adds a null row.
     pub fn push_null(&mut self) {
         let len = self.len();
-        self.validity.get_or_insert_with(|| Mask::repeat(true, len)).push(false);
+        self.validity
+            .get_or_insert_with(|| Mask::repeat(true, len))
+            .push(false);
         match &mut self.data {
             ColumnData::Keys(keys) => keys.push(0),
             ColumnData::Binary(bytes) => bytes.close(),
@@ -134,7 +139,10 @@ impl BatchColumn {
 
     /// Adds a key; the column must hold a fixed-width type.
     pub fn push_key(&mut self, key: u64) {
-        debug_assert!(matches!(self.data, ColumnData::Keys(_)), "keys go into fixed-width columns");
+        debug_assert!(
+            matches!(self.data, ColumnData::Keys(_)),
+            "keys go into fixed-width columns"
+        );
         if let ColumnData::Keys(keys) = &mut self.data {
             keys.push(key);
             if let Some(validity) = &mut self.validity {
@@ -145,7 +153,10 @@ impl BatchColumn {
 
     /// Adds a byte string; the column must hold text or bytes.
     pub fn push_bytes(&mut self, value: &[u8]) {
-        debug_assert!(matches!(self.data, ColumnData::Binary(_)), "bytes go into text or bytes columns");
+        debug_assert!(
+            matches!(self.data, ColumnData::Binary(_)),
+            "bytes go into text or bytes columns"
+        );
         if let ColumnData::Binary(bytes) = &mut self.data {
             bytes.push(value);
             if let Some(validity) = &mut self.validity {
@@ -210,7 +221,9 @@ impl BatchColumn {
                 self.push_bytes(bytes);
             }
             _ => self.push_key(key_of_value(ty, value).ok_or_else(|| {
-                Error::invalid(format!("{value:?} does not fit a column of type {ty} without loss"))
+                Error::invalid(format!(
+                    "{value:?} does not fit a column of type {ty} without loss"
+                ))
             })?),
         }
         Ok(())
@@ -228,7 +241,9 @@ impl BatchColumn {
 
 fn check_length(len: usize) -> Result<()> {
     if len > MAX_VALUE_BYTES {
-        return Err(Error::invalid(format!("a value of {len} bytes is over the limit of {MAX_VALUE_BYTES} bytes")));
+        return Err(Error::invalid(format!(
+            "a value of {len} bytes is over the limit of {MAX_VALUE_BYTES} bytes"
+        )));
     }
     Ok(())
 }
@@ -241,7 +256,9 @@ pub fn key_of_value(ty: ColumnType, value: &Value) -> Option<u64> {
         Value::Bool(b) if ty == ColumnType::Bool => return Some(u64::from(b)),
         Value::I64(v) => Some(i128::from(v)),
         Value::U64(v) => Some(i128::from(v)),
-        Value::Timestamp(v) if matches!(ty, ColumnType::Timestamp(_) | ColumnType::I64) => Some(i128::from(v)),
+        Value::Timestamp(v) if matches!(ty, ColumnType::Timestamp(_) | ColumnType::I64) => {
+            Some(i128::from(v))
+        }
         _ => None,
     };
     let (low, high) = ty.key_range();
@@ -267,9 +284,9 @@ pub fn key_of_value(ty: ColumnType, value: &Value) -> Option<u64> {
             (float as i128 == v).then(|| key_of_f32(float))
         }
         (ColumnType::Bool | ColumnType::Text | ColumnType::Bytes, _) => None,
-        (ColumnType::U8 | ColumnType::U16 | ColumnType::U32 | ColumnType::U64, _) => {
-            u64::try_from(integer?).ok().filter(|key| *key >= low && *key <= high)
-        }
+        (ColumnType::U8 | ColumnType::U16 | ColumnType::U32 | ColumnType::U64, _) => u64::try_from(integer?)
+            .ok()
+            .filter(|key| *key >= low && *key <= high),
         _ => {
             let key = key_of_i64(i64::try_from(integer?).ok()?);
             (key >= low && key <= high).then_some(key)
@@ -291,7 +308,11 @@ impl Batch {
     /// A batch without rows.
     pub fn new(schema: SharedSchema) -> Self {
         let columns = schema.columns().iter().map(|c| BatchColumn::new(c.ty)).collect();
-        Batch { schema, times: Vec::new(), columns }
+        Batch {
+            schema,
+            times: Vec::new(),
+            columns,
+        }
     }
 
     /// Shape of the rows.
@@ -342,12 +363,17 @@ impl Batch {
     pub fn check(&self) -> Result<()> {
         let rows = self.times.len();
         if self.columns.len() != self.schema.columns().len() {
-            return Err(Error::invalid("a batch has one column for each column of its schema"));
+            return Err(Error::invalid(
+                "a batch has one column for each column of its schema",
+            ));
         }
         for (spec, column) in self.schema.columns().iter().zip(&self.columns) {
             let mask_fits = column.validity.as_ref().is_none_or(|v| v.len() == rows);
             if column.len() != rows || !mask_fits {
-                return Err(Error::invalid(format!("column {:?} does not have {rows} rows", spec.name)));
+                return Err(Error::invalid(format!(
+                    "column {:?} does not have {rows} rows",
+                    spec.name
+                )));
             }
             match &column.data {
                 ColumnData::Keys(keys) if !spec.ty.is_binary() => {

@@ -77,7 +77,11 @@ impl Error {
 
     /// An [`Error::Io`] for `path` while doing `action`.
     pub fn io(path: impl Into<PathBuf>, action: &'static str, source: std::io::Error) -> Self {
-        Error::Io { path: path.into(), action, source }
+        Error::Io {
+            path: path.into(),
+            action,
+            source,
+        }
     }
 
     /// An [`Error::Corrupt`].
@@ -87,7 +91,12 @@ impl Error {
         offset: u64,
         what: impl Into<String>,
     ) -> Self {
-        Error::Corrupt { file: file.into(), section: section.into(), offset, what: what.into() }
+        Error::Corrupt {
+            file: file.into(),
+            section: section.into(),
+            offset,
+            what: what.into(),
+        }
     }
 
     /// Whether this is damage in a file (as opposed to a wrong question or a refusing system).
@@ -102,11 +111,20 @@ impl fmt::Display for Error {
             Error::Io { path, action, source } => {
                 write!(f, "cannot {action} {}: {source}", path.display())
             }
-            Error::Corrupt { file, section, offset, what } => write!(
+            Error::Corrupt {
+                file,
+                section,
+                offset,
+                what,
+            } => write!(
                 f,
                 "{file} is damaged in its {section} at byte {offset}: {what}; run `silt verify` to see what else is"
             ),
-            Error::UnsupportedVersion { file, found, supported } => write!(
+            Error::UnsupportedVersion {
+                file,
+                found,
+                supported,
+            } => write!(
                 f,
                 "{file} has format version {}.{}, and this build reads up to {}.{}; use a newer build",
                 found.0, found.1, supported.0, supported.1
@@ -121,7 +139,10 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Error::Poisoned { what } => {
-                write!(f, "an earlier failure ({what}) means nothing more can be promised; reopen the store")
+                write!(
+                    f,
+                    "an earlier failure ({what}) means nothing more can be promised; reopen the store"
+                )
             }
         }
     }

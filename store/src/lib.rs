@@ -39,5 +39,6 @@ pub mod store;
 pub mod tail;
 pub mod text;
 pub mod value;
+pub mod wire;
 
 pub use error::{Error, Result};

@@ -86,16 +86,24 @@ impl Predicate {
 
     /// The interval between two bounds, widened at zero so that -0.0 equals 0.0. A null bound matches nothing.
     pub fn between_bounds(column: impl Into<String>, low: Bound<Value>, high: Bound<Value>) -> Self {
-        let null = |b: &Bound<Value>| matches!(b, Bound::Included(Value::Null) | Bound::Excluded(Value::Null));
+        let null =
+            |b: &Bound<Value>| matches!(b, Bound::Included(Value::Null) | Bound::Excluded(Value::Null));
         if null(&low) || null(&high) {
             return Predicate::Nothing;
         }
-        Predicate::Interval { column: column.into(), low: widen(low, -0.0, 0.0), high: widen(high, 0.0, -0.0) }
+        Predicate::Interval {
+            column: column.into(),
+            low: widen(low, -0.0, 0.0),
+            high: widen(high, 0.0, -0.0),
+        }
     }
 
     /// The column matches a text pattern.
     pub fn text(column: impl Into<String>, pattern: TextPattern) -> Self {
-        Predicate::Text { column: column.into(), pattern }
+        Predicate::Text {
+            column: column.into(),
+            pattern,
+        }
     }
 
     /// The text or bytes column contains `needle`.
@@ -105,7 +113,9 @@ impl Predicate {
 
     /// The column is null.
     pub fn is_null(column: impl Into<String>) -> Self {
-        Predicate::IsNull { column: column.into() }
+        Predicate::IsNull {
+            column: column.into(),
+        }
     }
 
     /// Both hold.

@@ -106,8 +106,15 @@ impl ColumnType {
     /// Inclusive range of keys (see [`crate::value`]) that values of this type can have.
     pub fn key_range(self) -> (u64, u64) {
         let signed = |bits: u32| {
-            let low = if bits == 64 { i64::MIN } else { -(1i64 << (bits - 1)) };
-            (crate::value::key_of_i64(low), crate::value::key_of_i64(-(low + 1)))
+            let low = if bits == 64 {
+                i64::MIN
+            } else {
+                -(1i64 << (bits - 1))
+            };
+            (
+                crate::value::key_of_i64(low),
+                crate::value::key_of_i64(-(low + 1)),
+            )
         };
         match self {
             ColumnType::Bool => (0, 1),
@@ -223,7 +230,13 @@ pub struct Schema {
 impl Schema {
     /// A schema with only a clock; add keys, then channels.
     pub fn new(time_name: impl Into<String>, time_unit: TimeUnit) -> Self {
-        Schema { time_name: time_name.into(), time_unit, key_count: 0, columns: Vec::new(), next_id: 1 }
+        Schema {
+            time_name: time_name.into(),
+            time_unit,
+            key_count: 0,
+            columns: Vec::new(),
+            next_id: 1,
+        }
     }
 
     /// Adds a key column (which device, which axis).
@@ -235,7 +248,9 @@ impl Schema {
             return Err(Error::invalid("key columns are declared before channels"));
         }
         if ty.is_float() {
-            return Err(Error::invalid("a key column can be text, bytes, an integer, a boolean or a timestamp, not a float"));
+            return Err(Error::invalid(
+                "a key column can be text, bytes, an integer, a boolean or a timestamp, not a float",
+            ));
         }
         self.push(name.into(), ty, String::new())?;
         self.key_count += 1;
@@ -261,9 +276,16 @@ impl Schema {
             return Err(Error::invalid("a column needs a name"));
         }
         if name == self.time_name || self.column(&name).is_some() {
-            return Err(Error::invalid(format!("the column name {name:?} is used twice; rename one of the two")));
+            return Err(Error::invalid(format!(
+                "the column name {name:?} is used twice; rename one of the two"
+            )));
         }
-        self.columns.push(ColumnSpec { id: ColumnId(self.next_id), name, ty, unit });
+        self.columns.push(ColumnSpec {
+            id: ColumnId(self.next_id),
+            name,
+            ty,
+            unit,
+        });
         self.next_id += 1;
         Ok(())
     }
@@ -279,7 +301,13 @@ impl Schema {
         columns: Vec<ColumnSpec>,
         next_id: u32,
     ) -> Result<Self> {
-        let schema = Schema { time_name, time_unit, key_count, columns, next_id };
+        let schema = Schema {
+            time_name,
+            time_unit,
+            key_count,
+            columns,
+            next_id,
+        };
         let mut names: Vec<&str> = schema.columns.iter().map(|c| c.name.as_str()).collect();
         names.push(&schema.time_name);
         names.sort_unstable();
@@ -287,7 +315,9 @@ impl Schema {
         ids.sort_unstable();
         let repeated = names.windows(2).any(|w| w[0] == w[1]) || ids.windows(2).any(|w| w[0] == w[1]);
         if repeated || key_count > schema.columns.len() || ids.last().is_some_and(|&id| id >= next_id) {
-            return Err(Error::invalid("the schema repeats a column name or id, or counts keys it does not have"));
+            return Err(Error::invalid(
+                "the schema repeats a column name or id, or counts keys it does not have",
+            ));
         }
         Ok(schema)
     }
@@ -340,3 +370,41 @@ impl Schema {
 
 /// A schema that many holders share.
 pub type SharedSchema = Arc<Schema>;
+
+/// Appends a schema to a record: names, units and types by column id.
+pub(crate) fn write_schema(schema: &Schema, out: &mut crate::wire::Writer) {
+    out.bytes(schema.time_name.as_bytes());
+    out.u8(ColumnType::Timestamp(schema.time_unit).code());
+    out.u32(schema.next_id);
+    out.u32(u32::try_from(schema.key_count).unwrap_or(u32::MAX));
+    out.u32(u32::try_from(schema.columns.len()).unwrap_or(u32::MAX));
+    for column in &schema.columns {
+        out.u32(column.id.0);
+        out.u8(column.ty.code());
+        out.bytes(column.name.as_bytes());
+        out.bytes(column.unit.as_bytes());
+    }
+}
+
+/// Reads what [`write_schema`] wrote.
+pub(crate) fn read_schema(input: &mut crate::wire::Reader<'_>) -> Result<Schema> {
+    let time_name = input.text()?.to_owned();
+    let Some(ColumnType::Timestamp(time_unit)) = ColumnType::from_code(input.u8()?) else {
+        return Err(input.corrupt("the time column is not a timestamp"));
+    };
+    let next_id = input.u32()?;
+    let key_count = input.u32()? as usize;
+    let count = input.count(13)?;
+    let mut columns = Vec::with_capacity(count);
+    for _ in 0..count {
+        let id = ColumnId(input.u32()?);
+        let code = input.u8()?;
+        let ty = ColumnType::from_code(code)
+            .ok_or_else(|| input.corrupt(format!("unknown column type {code}")))?;
+        let name = input.text()?.to_owned();
+        let unit = input.text()?.to_owned();
+        columns.push(ColumnSpec { id, name, ty, unit });
+    }
+    Schema::from_parts(time_name, time_unit, key_count, columns, next_id)
+        .map_err(|error| input.corrupt(error.to_string()))
+}

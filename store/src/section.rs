@@ -40,10 +40,21 @@ impl Pages {
     pub fn new(name: String, bytes: FileBytes, covered: u64, crcs: Vec<u32>) -> Result<Arc<Self>> {
         let len = (*bytes).as_ref().len() as u64;
         if covered > len || crcs.len() as u64 != covered.div_ceil(PAGE_BYTES) {
-            return Err(Error::corrupt(name, "footer", 0, "page checksums do not cover the file"));
+            return Err(Error::corrupt(
+                name,
+                "footer",
+                0,
+                "page checksums do not cover the file",
+            ));
         }
         let verified = (0..crcs.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Ok(Arc::new(Pages { name, bytes, crcs, covered, verified }))
+        Ok(Arc::new(Pages {
+            name,
+            bytes,
+            crcs,
+            covered,
+            verified,
+        }))
     }
 
     /// Name of the file.
@@ -65,12 +76,19 @@ impl Pages {
                 format!("the section ends at byte {} of {}", range.end, self.covered),
             ));
         }
-        Ok(Section { pages: Arc::clone(self), start: range.start, len: range.end - range.start, what })
+        Ok(Section {
+            pages: Arc::clone(self),
+            start: range.start,
+            len: range.end - range.start,
+            what,
+        })
     }
 
     /// Compares all pages with their checksums, whether touched before or not, and names the damaged ones.
     pub fn scrub(&self) -> Vec<Error> {
-        (0..self.crcs.len()).filter_map(|page| self.verify(page).err()).collect()
+        (0..self.crcs.len())
+            .filter_map(|page| self.verify(page).err())
+            .collect()
     }
 
     #[inline]
@@ -81,7 +99,10 @@ impl Pages {
         let mut page = (range.start / PAGE_BYTES) as usize;
         let last = ((range.end - 1) / PAGE_BYTES) as usize;
         while page <= last {
-            let seen = self.verified.get(page / 64).is_some_and(|w| w.load(Ordering::Relaxed) >> (page % 64) & 1 == 1);
+            let seen = self
+                .verified
+                .get(page / 64)
+                .is_some_and(|w| w.load(Ordering::Relaxed) >> (page % 64) & 1 == 1);
             if !seen {
                 self.verify(page)?;
             }
@@ -96,7 +117,12 @@ impl Pages {
         let end = (start + PAGE_BYTES).min(self.covered);
         let bytes = (*self.bytes).as_ref().get(start as usize..end as usize);
         let (Some(bytes), Some(&want)) = (bytes, self.crcs.get(page)) else {
-            return Err(Error::corrupt(self.name.clone(), "page", start, "the page lies outside the file"));
+            return Err(Error::corrupt(
+                self.name.clone(),
+                "page",
+                start,
+                "the page lies outside the file",
+            ));
         };
         let found = crc32fast::hash(bytes);
         if found != want {
@@ -132,7 +158,12 @@ impl Section {
             covered: len,
             verified: Vec::new(),
         };
-        Section { pages: Arc::new(pages), start: 0, len, what: "buffer".into() }
+        Section {
+            pages: Arc::new(pages),
+            start: 0,
+            len,
+            what: "buffer".into(),
+        }
     }
 
     /// Bytes in the section.
@@ -155,7 +186,10 @@ impl Section {
         if range.start > range.end || range.end > self.len {
             return Err(self.corrupt(
                 range.start,
-                format!("bytes {}..{} lie outside a section of {} bytes", range.start, range.end, self.len),
+                format!(
+                    "bytes {}..{} lie outside a section of {} bytes",
+                    range.start, range.end, self.len
+                ),
             ));
         }
         let (start, end) = (self.start + range.start, self.start + range.end);
@@ -227,7 +261,10 @@ impl Section {
     /// `Corrupt` if it leaves this section.
     pub fn sub(&self, range: Range<u64>) -> Result<Section> {
         if range.start > range.end || range.end > self.len {
-            return Err(self.corrupt(range.start, format!("a part ends at byte {} of {}", range.end, self.len)));
+            return Err(self.corrupt(
+                range.start,
+                format!("a part ends at byte {} of {}", range.end, self.len),
+            ));
         }
         Ok(Section {
             pages: Arc::clone(&self.pages),

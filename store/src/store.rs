@@ -31,7 +31,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { sync: SyncPolicy::Interval(100), memory_limit: 128 << 20, rows_per_segment: 1 << 20 }
+        Options {
+            sync: SyncPolicy::Interval(100),
+            memory_limit: 128 << 20,
+            rows_per_segment: 1 << 20,
+        }
     }
 }
 
@@ -137,7 +141,11 @@ impl Store {
     }
 
     /// Adds channels to a stream; rows already there have null in them.
-    pub fn add_channels(&self, stream: &str, channels: &[(String, crate::schema::ColumnType, String)]) -> Result<SharedSchema> {
+    pub fn add_channels(
+        &self,
+        stream: &str,
+        channels: &[(String, crate::schema::ColumnType, String)],
+    ) -> Result<SharedSchema> {
         let _ = (stream, channels);
         todo!()
     }

@@ -114,11 +114,9 @@ pub fn number_of(ty: ColumnType, key: u64) -> f64 {
         | ColumnType::U64
         | ColumnType::Text
         | ColumnType::Bytes => key as f64,
-        ColumnType::I8
-        | ColumnType::I16
-        | ColumnType::I32
-        | ColumnType::I64
-        | ColumnType::Timestamp(_) => i64_of(key) as f64,
+        ColumnType::I8 | ColumnType::I16 | ColumnType::I32 | ColumnType::I64 | ColumnType::Timestamp(_) => {
+            i64_of(key) as f64
+        }
     }
 }
 

@@ -24,7 +24,10 @@ pub struct Interval {
 
 impl Interval {
     /// Every code.
-    pub const ALL: Interval = Interval { low: 0, high: u64::MAX };
+    pub const ALL: Interval = Interval {
+        low: 0,
+        high: u64::MAX,
+    };
     /// No code.
     pub const NONE: Interval = Interval { low: 1, high: 0 };
 
@@ -41,7 +44,10 @@ impl Interval {
 
     /// Codes in both.
     pub fn intersect(self, other: Interval) -> Interval {
-        Interval { low: self.low.max(other.low), high: self.high.min(other.high) }
+        Interval {
+            low: self.low.max(other.low),
+            high: self.high.min(other.high),
+        }
     }
 }
 
@@ -114,7 +120,10 @@ pub trait Codes: Send + Sync + Debug {
         if total == 0 {
             return Ok(None);
         }
-        Ok(Some((self.quantile(ranges, 0)?.0, self.quantile(ranges, total - 1)?.0)))
+        Ok(Some((
+            self.quantile(ranges, 0)?.0,
+            self.quantile(ranges, total - 1)?.0,
+        )))
     }
 
     /// Bits that each part of the layout takes, as `(name, bits)`, for `silt stat --explain`.

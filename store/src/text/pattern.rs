@@ -136,7 +136,10 @@ impl TextPattern {
         match self {
             TextPattern::Contains(needle) => memmem::find(value, needle).is_some(),
             TextPattern::ContainsIgnoreAsciiCase(needle) => {
-                needle.is_empty() || value.windows(needle.len()).any(|w| w.eq_ignore_ascii_case(needle))
+                needle.is_empty()
+                    || value
+                        .windows(needle.len())
+                        .any(|w| w.eq_ignore_ascii_case(needle))
             }
             TextPattern::StartsWith(needle) => value.starts_with(needle),
             TextPattern::EndsWith(needle) => value.ends_with(needle),
