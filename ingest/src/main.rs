@@ -1,2 +1,7 @@
 //! The silt command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    siltstone_ingest::command::run(std::env::args_os())
+}

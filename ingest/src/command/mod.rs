@@ -1,0 +1,74 @@
+//! The sub-commands of `silt`, one file each.
+//!
+//! To add one: a file with an `Args` struct (`#[derive(clap::Args)]`) and `pub fn run(args: &Args) -> Outcome`, then
+//! one line in [`Command`] and one in [`Command::run`].
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Outcome;
+
+pub mod verify;
+
+/// Keep, ask and watch what sensors say.
+///
+/// A store is a directory of streams. Put rows in with `ingest`, look with `stat`, ask with `count`, `search` and
+/// `sql`; every question is answered on the compressed files.
+#[derive(Debug, Parser)]
+#[command(name = "silt", version, max_term_width = 110, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Answers go to standard output, progress and notes to standard error. Times are printed as RFC 3339 in UTC.
+
+Exit codes:
+  0  done
+  1  the answer is \"no\" (verify found damage)
+  2  wrong usage
+  3  input or stored data was refused (what was accepted is kept)
+  4  the system refused (no such file, no space left, store locked)";
+
+/// The sub-commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read every byte of a store and list the damage found
+    Verify(verify::Args),
+}
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Whatever stopped the command.
+    pub fn run(&self) -> Outcome {
+        match self {
+            Command::Verify(args) => verify::run(args),
+        }
+    }
+}
+
+/// Runs the command line `args` (program name first) and says with which code to exit.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match cli.command.run() {
+        Ok(answer) => ExitCode::from(answer.exit_code()),
+        Err(failure) => {
+            if !matches!(failure, crate::failure::Failure::OutputClosed) {
+                eprintln!("silt: {failure}");
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

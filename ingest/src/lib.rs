@@ -1,0 +1,16 @@
+//! The `silt` command, and what it is made of: input sources, type inference, `--where`, tables.
+//!
+//! The binary is one line over [`command::run`]. The parts are a library so that tests, fuzz targets and other
+//! programs can use them.
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`command`] | one file for each sub-command; arguments, help, exit codes |
+//! | [`failure`] | why a command failed, and the exit code that says so |
+
+#![deny(unsafe_code)]
+
+pub mod command;
+pub mod failure;
+
+pub use failure::{Failure, Outcome};
