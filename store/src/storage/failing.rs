@@ -1,0 +1,1 @@
+//! A directory whose power fails when a test says so: being built.
