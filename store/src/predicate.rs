@@ -14,8 +14,10 @@ use crate::value::Value;
 pub enum Predicate {
     /// Every row.
     All,
-    /// No row.
+    /// No row; its negation is every row.
     Nothing,
+    /// Neither true nor false for any row, as a comparison with null; so is its negation.
+    Unknown,
     /// The column's value lies between two bounds (fixed-width: totalOrder; text: byte by byte).
     Interval {
         /// Column name.
@@ -84,12 +86,12 @@ impl Predicate {
         Self::between_bounds(column, Bound::Included(low.into()), Bound::Included(high.into()))
     }
 
-    /// The interval between two bounds, widened at zero so that -0.0 equals 0.0. A null bound matches nothing.
+    /// The interval between two bounds, widened at zero so that -0.0 equals 0.0. A null bound is [`Predicate::Unknown`].
     pub fn between_bounds(column: impl Into<String>, low: Bound<Value>, high: Bound<Value>) -> Self {
         let null =
             |b: &Bound<Value>| matches!(b, Bound::Included(Value::Null) | Bound::Excluded(Value::Null));
         if null(&low) || null(&high) {
-            return Predicate::Nothing;
+            return Predicate::Unknown;
         }
         Predicate::Interval {
             column: column.into(),

@@ -1,17 +1,24 @@
 //! A consistent view of one stream: some segments and a tail. Every question is asked of a snapshot.
 
+use std::sync::Arc;
+
 use crate::batch::Batch;
 use crate::column::Sum;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::predicate::Predicate;
+use crate::question::aggregate::{self, Ordered};
+use crate::question::part::{Part, PartData};
+use crate::question::resolve::{Node, Target, resolve, target, type_of};
+use crate::question::scan::{self, Batches, Projection, RowSets};
 use crate::rows::RowRanges;
-use crate::schema::SharedSchema;
-use crate::value::Value;
+use crate::schema::{ColumnType, SharedSchema};
+use crate::segment::Segment;
+use crate::value::{Value, number_of};
 
 /// Rows in one part of a snapshot (a segment, or the tail), each sorted by (keys, time).
 ///
 /// Parts are numbered in the order of their first sequence; the tail, if it has rows, is the last.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartRows {
     /// Number of the part.
     pub part: usize,
@@ -19,141 +26,234 @@ pub struct PartRows {
     pub rows: RowRanges,
 }
 
-/// A row of a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RowId {
-    /// Number of the part.
-    pub part: usize,
-    /// Row inside the part.
-    pub row: u64,
-}
+/// Iterator of [`Snapshot::select`].
+pub type Select = RowSets;
+/// Iterator of [`Snapshot::scan`].
+pub type Scan = Batches;
 
-/// A consistent view of one stream.
+/// A consistent view of one stream. Cheap to clone; later appends do not change it.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     schema: SharedSchema,
+    parts: Arc<Vec<Part>>,
 }
 
 impl Snapshot {
+    /// A snapshot of segments in sequence order and rows in memory sorted by (keys, time).
+    pub fn new(schema: SharedSchema, segments: Vec<Arc<Segment>>, tail: Option<Arc<Batch>>) -> Snapshot {
+        let mut data: Vec<PartData> = segments.into_iter().map(PartData::Segment).collect();
+        data.extend(tail.filter(|batch| !batch.is_empty()).map(PartData::tail));
+        let parts = data
+            .into_iter()
+            .map(|data| Part {
+                data,
+                schema: Arc::clone(&schema),
+            })
+            .collect();
+        Snapshot {
+            schema,
+            parts: Arc::new(parts),
+        }
+    }
+
     /// Shape of the stream when the snapshot was taken.
     pub fn schema(&self) -> &SharedSchema {
         &self.schema
     }
 
-    /// Number of parts.
-    pub fn part_count(&self) -> usize {
-        todo!()
+    /// The parts, for callers that work on one column of one part (windows, statistics).
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
     }
 
-    /// Rows in part `part`.
+    /// Number of parts.
+    pub fn part_count(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Rows in part `part`; 0 if there is no such part.
     pub fn part_row_count(&self, part: usize) -> u64 {
-        let _ = part;
-        todo!()
+        self.parts.get(part).map_or(0, |part| part.data.rows())
     }
 
     /// Rows in all parts.
     pub fn row_count(&self) -> u64 {
-        todo!()
+        self.parts.iter().map(|part| part.data.rows()).sum()
     }
 
     /// First and last time, if there are rows. O(parts).
     pub fn time_range(&self) -> Option<(i64, i64)> {
-        todo!()
+        let ranges = self.parts.iter().filter_map(|part| part.data.time_range());
+        ranges.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)))
     }
 
     /// How many rows meet the predicate.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an unknown column or an operand of the wrong type; `Corrupt` for damage.
+    ///
+    /// # Complexity
+    /// Time and key conditions cost O(runs x log rows); one further condition costs what its column's index costs;
+    /// any other predicate is evaluated in masks of 65,536 rows.
     pub fn count(&self, predicate: &Predicate) -> Result<u64> {
-        let _ = predicate;
-        todo!()
+        aggregate::count(&self.parts, &self.resolve(predicate)?)
     }
 
     /// How many rows meet the predicate and have a value in `column`.
+    ///
+    /// # Errors
+    /// See [`Snapshot::count`].
     pub fn count_values(&self, column: &str, predicate: &Predicate) -> Result<u64> {
-        let _ = (column, predicate);
-        todo!()
+        let target = target(&self.schema, column)?;
+        aggregate::count(
+            &self.parts,
+            &aggregate::with_value(&self.resolve(predicate)?, target),
+        )
     }
 
     /// Sum of a fixed-width column; `None` when no row with a value meets the predicate.
+    ///
+    /// # Errors
+    /// See [`Snapshot::count`].
     pub fn sum(&self, column: &str, predicate: &Predicate) -> Result<Option<Sum>> {
-        let _ = (column, predicate);
-        todo!()
+        let (target, ty) = self.fixed(column)?;
+        aggregate::sum(&self.parts, target, ty, &self.resolve(predicate)?)
     }
 
     /// Smallest and largest value; floats by totalOrder, text byte by byte.
+    ///
+    /// # Errors
+    /// See [`Snapshot::count`].
     pub fn min_max(&self, column: &str, predicate: &Predicate) -> Result<Option<(Value, Value)>> {
-        let _ = (column, predicate);
-        todo!()
+        let target = target(&self.schema, column)?;
+        let ty = type_of(&self.schema, target);
+        let node = self.resolve(predicate)?;
+        if ty.is_binary() {
+            let value = |bytes: Vec<u8>| match ty {
+                ColumnType::Text => Value::Text(String::from_utf8_lossy(&bytes).into_owned()),
+                _ => Value::Bytes(bytes),
+            };
+            let found = aggregate::min_max_bytes(&self.parts, target, &node)?;
+            return Ok(found.map(|(low, high)| (value(low), value(high))));
+        }
+        let found = aggregate::min_max(&self.parts, target, &node)?;
+        Ok(found.map(|(low, high)| (Value::from_key(ty, low), Value::from_key(ty, high))))
     }
 
     /// The `k`-th smallest value (0 is the smallest) of a fixed-width column; `None` if there are `k` or fewer.
+    ///
+    /// # Errors
+    /// See [`Snapshot::count`].
     pub fn nth(&self, column: &str, k: u64, predicate: &Predicate) -> Result<Option<Value>> {
-        let _ = (column, k, predicate);
-        todo!()
+        let (target, ty) = self.fixed(column)?;
+        let found = Ordered::new(&self.parts, target, &self.resolve(predicate)?)?.nth(k)?;
+        Ok(found.map(|key| Value::from_key(ty, key)))
     }
 
-    /// The exact `q`-quantile of a fixed-width column by nearest rank: the value number `round_half_down(q * (n - 1))`.
+    /// The exact `q`-quantile of a fixed-width column, as SQL's `percentile_disc`: the smallest value that at least
+    /// `q` of the values do not exceed. `q` is clamped to 0..=1.
+    ///
+    /// # Errors
+    /// See [`Snapshot::count`]; `InvalidArgument` if `q` is NaN.
     pub fn quantile(&self, column: &str, q: f64, predicate: &Predicate) -> Result<Option<Value>> {
-        let _ = (column, q, predicate);
-        todo!()
+        if q.is_nan() {
+            return Err(Error::invalid("a quantile lies between 0 and 1, not at NaN"));
+        }
+        let (target, ty) = self.fixed(column)?;
+        let ordered = Ordered::new(&self.parts, target, &self.resolve(predicate)?)?;
+        let rank = (q.clamp(0.0, 1.0) * ordered.total as f64).ceil() as u64;
+        let found = ordered.nth(rank.clamp(1, ordered.total.max(1)) - 1)?;
+        Ok(found.map(|key| Value::from_key(ty, key)))
     }
 
     /// The exact median of a numeric column: the middle value, or the mean of the two middle values.
+    ///
+    /// # Errors
+    /// See [`Snapshot::count`].
     pub fn median(&self, column: &str, predicate: &Predicate) -> Result<Option<f64>> {
-        let _ = (column, predicate);
-        todo!()
+        let (target, ty) = self.fixed(column)?;
+        let ordered = Ordered::new(&self.parts, target, &self.resolve(predicate)?)?;
+        if ordered.total == 0 {
+            return Ok(None);
+        }
+        let low = ordered
+            .nth((ordered.total - 1) / 2)?
+            .map(|key| number_of(ty, key));
+        if ordered.total % 2 == 1 {
+            return Ok(low);
+        }
+        let high = ordered.nth(ordered.total / 2)?.map(|key| number_of(ty, key));
+        // Halves are added, so that two large values do not overflow.
+        Ok(low
+            .zip(high)
+            .map(|(a, b)| if a == b { a } else { a / 2.0 + b / 2.0 }))
     }
 
     /// Rows that meet the predicate, in chunks of at most 65,536 rows of one part, in part and row order.
+    ///
+    /// # Errors
+    /// See [`Snapshot::count`].
     pub fn select(&self, predicate: &Predicate) -> Result<Select> {
-        let _ = predicate;
-        todo!()
+        let parts = self.parts.iter().cloned().enumerate().collect();
+        Ok(RowSets::new(parts, self.resolve(predicate)?))
     }
 
     /// Values of the named columns in rows that meet the predicate, in batches of at most 8,192 rows of one part.
     ///
     /// `columns` are key columns and channels by name, in any order; times always come along.
+    ///
+    /// # Errors
+    /// See [`Snapshot::count`].
     pub fn scan(&self, columns: &[&str], predicate: &Predicate) -> Result<Scan> {
-        let _ = (columns, predicate);
-        todo!()
+        Ok(Batches::new(
+            self.select(predicate)?,
+            Projection::new(&self.schema, columns)?,
+        ))
     }
 
     /// Like [`Snapshot::scan`], for one part: rows come sorted by (keys, time).
+    ///
+    /// # Errors
+    /// See [`Snapshot::count`]; `OutOfRange` if there is no such part.
     pub fn scan_part(&self, part: usize, columns: &[&str], predicate: &Predicate) -> Result<Scan> {
-        let _ = (part, columns, predicate);
-        todo!()
+        let parts = vec![(part, self.part(part)?.clone())];
+        let rows = RowSets::new(parts, self.resolve(predicate)?);
+        Ok(Batches::new(rows, Projection::new(&self.schema, columns)?))
     }
 
-    /// Values of the named columns in the given rows of one part.
+    /// Values of the named columns in the given rows of one part, in one batch that the caller bounds.
+    ///
+    /// # Errors
+    /// See [`Snapshot::scan`]; `OutOfRange` if there is no such part or row.
     pub fn fetch(&self, rows: &PartRows, columns: &[&str]) -> Result<Batch> {
-        let _ = (rows, columns);
-        todo!()
+        scan::fetch(
+            self.part(rows.part)?,
+            &rows.rows,
+            &Projection::new(&self.schema, columns)?,
+        )
     }
-}
 
-/// Iterator of [`Snapshot::select`].
-#[derive(Debug)]
-pub struct Select {
-    _private: (),
-}
-
-impl Iterator for Select {
-    type Item = Result<PartRows>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        todo!()
+    fn part(&self, part: usize) -> Result<&Part> {
+        let end = self.parts.len() as u64;
+        self.parts.get(part).ok_or(Error::OutOfRange {
+            what: "part",
+            position: part as u64,
+            end,
+        })
     }
-}
 
-/// Iterator of [`Snapshot::scan`].
-#[derive(Debug)]
-pub struct Scan {
-    _private: (),
-}
+    fn resolve(&self, predicate: &Predicate) -> Result<Node> {
+        resolve(&self.schema, predicate)
+    }
 
-impl Iterator for Scan {
-    type Item = Result<Batch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        todo!()
+    fn fixed(&self, column: &str) -> Result<(Target, ColumnType)> {
+        let target = target(&self.schema, column)?;
+        let ty = type_of(&self.schema, target);
+        if ty.is_binary() {
+            return Err(Error::invalid(format!(
+                "column {column:?} is {ty}; this question needs numbers or times"
+            )));
+        }
+        Ok((target, ty))
     }
 }

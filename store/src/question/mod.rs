@@ -1,1 +1,21 @@
-//! question: being built.
+//! Questions: a predicate becomes conditions on columns once, then each part of a snapshot answers in its own form.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | [`resolve`] | `Predicate` over names and values -> [`resolve::Node`] over column positions and keys |
+//! | [`condition`] | the plain meaning of a condition on one value; every index is held to it |
+//! | [`memory`], [`keyed`], [`clock`] | columns that are not stored as such: in the tail, in the run directory, the time |
+//! | [`view`] | one column of one part, whichever of these it is |
+//! | [`part`] | rows of one part that meet a node, as ranges or masks |
+//! | [`aggregate`] | count, sum, extremes and order statistics over all parts |
+//! | [`scan`] | values of selected rows, in batches |
+
+pub mod aggregate;
+pub mod clock;
+pub mod condition;
+pub mod keyed;
+pub mod memory;
+pub mod part;
+pub mod resolve;
+pub mod scan;
+pub mod view;

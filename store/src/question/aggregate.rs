@@ -1,0 +1,278 @@
+//! Counts, sums, extremes and order statistics over all parts of a snapshot.
+
+use super::memory::sum_keys;
+use super::part::{Part, Selection};
+use super::resolve::{Leaf, Node, Target};
+use super::view::View;
+use crate::batch::BatchColumn;
+use crate::codes::Interval;
+use crate::column::{Condition, Sum};
+use crate::error::Result;
+use crate::rows::RowRanges;
+use crate::schema::ColumnType;
+
+/// Ranges that a question may hold in memory before it counts by masks instead (16 bytes each).
+const MAX_RANGES: usize = 1 << 18;
+
+/// How many rows meet the node.
+pub fn count(parts: &[Part], node: &Node) -> Result<u64> {
+    let mut total = 0;
+    for part in parts {
+        total += part.count(&part.select(node)?)?;
+    }
+    Ok(total)
+}
+
+/// The node, and the column has a value.
+pub fn with_value(node: &Node, target: Target) -> Node {
+    let value = Node::Leaf(Leaf {
+        target,
+        condition: Condition::IsNotNull,
+        negated: false,
+    });
+    match node {
+        _ if target == Target::Time => node.clone(),
+        Node::All => value,
+        Node::Nothing => Node::Nothing,
+        Node::And(list) => Node::And(list.iter().cloned().chain([value]).collect()),
+        other => Node::And(vec![other.clone(), value]),
+    }
+}
+
+/// Calls `found` with the rows of one part that meet the node, whole or chunk by chunk.
+fn each_rows(part: &Part, node: &Node, mut found: impl FnMut(&RowRanges) -> Result<()>) -> Result<()> {
+    let selection = part.select(node)?;
+    if selection.ranges.is_empty() {
+        return Ok(());
+    }
+    if selection.residual.is_empty() {
+        return found(&selection.ranges);
+    }
+    part.each_chunk(&selection, |rows| found(&rows).map(|()| true))
+}
+
+/// Sum of a fixed-width column; `None` if no row that meets the node has a value.
+pub fn sum(parts: &[Part], target: Target, ty: ColumnType, node: &Node) -> Result<Option<Sum>> {
+    let mut total = sum_keys(ty, std::iter::empty());
+    let mut values = 0;
+    for part in parts {
+        let view = part.view(target)?;
+        each_rows(part, node, |rows| {
+            let found = if target == Target::Time {
+                rows.row_count()
+            } else {
+                view.count(rows, &Condition::IsNotNull)?
+            };
+            if found == 0 {
+                return Ok(());
+            }
+            values += found;
+            total = match (total, view.sum(rows)?) {
+                (Sum::Integer(a), Sum::Integer(b)) => Sum::Integer(a.saturating_add(b)),
+                (Sum::Float(a), Sum::Float(b)) => Sum::Float(a + b),
+                (Sum::Integer(a), Sum::Float(b)) | (Sum::Float(b), Sum::Integer(a)) => {
+                    Sum::Float(a as f64 + b)
+                }
+            };
+            Ok(())
+        })?;
+    }
+    Ok((values > 0).then_some(total))
+}
+
+/// Smallest and largest key of a fixed-width column.
+pub fn min_max(parts: &[Part], target: Target, node: &Node) -> Result<Option<(u64, u64)>> {
+    let mut best: Option<(u64, u64)> = None;
+    for part in parts {
+        let view = part.view(target)?;
+        each_rows(part, node, |rows| {
+            if let Some((low, high)) = view.min_max(rows)? {
+                best = Some(best.map_or((low, high), |(a, b)| (a.min(low), b.max(high))));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(best)
+}
+
+/// Smallest and largest string of a text or bytes column. O(selected bytes).
+pub fn min_max_bytes(parts: &[Part], target: Target, node: &Node) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+    const AT_ONCE: u64 = 1024;
+    let mut best: Option<(Vec<u8>, Vec<u8>)> = None;
+    for part in parts {
+        let view = part.view(target)?;
+        each_rows(part, node, |rows| {
+            for range in rows.as_slice() {
+                let mut start = range.start;
+                while start < range.end {
+                    let end = (start + AT_ONCE).min(range.end);
+                    let mut column = BatchColumn::new(ColumnType::Bytes);
+                    view.decode(start..end, &mut column)?;
+                    for value in (0..column.len()).filter_map(|row| column.bytes(row)) {
+                        match &mut best {
+                            None => best = Some((value.to_vec(), value.to_vec())),
+                            Some((low, _)) if value < low.as_slice() => *low = value.to_vec(),
+                            Some((_, high)) if value > high.as_slice() => *high = value.to_vec(),
+                            Some(_) => {}
+                        }
+                    }
+                    start = end;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(best)
+}
+
+/// Values of one column in one part that an order statistic ranges over.
+struct Slice<'a> {
+    part: &'a Part,
+    view: View<'a>,
+    target: Target,
+    selection: Selection,
+    /// Keys that take part; narrower than all when the only residual was an interval on the column itself.
+    interval: Interval,
+}
+
+impl<'a> Slice<'a> {
+    fn new(part: &'a Part, target: Target, node: &Node) -> Result<Option<Slice<'a>>> {
+        let mut selection = part.select(node)?;
+        if selection.ranges.is_empty() {
+            return Ok(None);
+        }
+        let mut interval = Interval::ALL;
+        selection.residual.retain(|node| match node {
+            Node::Leaf(Leaf {
+                target: same,
+                condition: Condition::Keys(keys),
+                negated: false,
+            }) if *same == target => {
+                interval = interval.intersect(*keys);
+                false
+            }
+            _ => true,
+        });
+        if !selection.residual.is_empty() {
+            if let Some(ranges) = collect(part, &selection)? {
+                selection = Selection {
+                    ranges,
+                    residual: Vec::new(),
+                };
+            }
+        }
+        let view = part.view(target)?;
+        Ok(Some(Slice {
+            part,
+            view,
+            target,
+            selection,
+            interval,
+        }))
+    }
+
+    /// How many values have a key in `keys`.
+    fn count(&self, keys: Interval) -> Result<u64> {
+        let keys = keys.intersect(self.interval);
+        if keys.is_empty() || self.selection.ranges.is_empty() {
+            return Ok(0);
+        }
+        let condition = Condition::Keys(keys);
+        if self.selection.residual.is_empty() {
+            return self.view.count(&self.selection.ranges, &condition);
+        }
+        let mut selection = self.selection.clone();
+        selection.residual.push(Node::Leaf(Leaf {
+            target: self.target,
+            condition,
+            negated: false,
+        }));
+        self.part.count(&selection)
+    }
+}
+
+/// Selected rows as ranges, unless there are too many of them.
+fn collect(part: &Part, selection: &Selection) -> Result<Option<RowRanges>> {
+    let mut out = RowRanges::empty();
+    part.each_chunk(selection, |rows| {
+        rows.as_slice().iter().for_each(|range| out.push(range.clone()));
+        Ok(out.as_slice().len() <= MAX_RANGES)
+    })?;
+    Ok((out.as_slice().len() <= MAX_RANGES).then_some(out))
+}
+
+/// Values of a fixed-width column over some parts, ready to be asked for order statistics.
+pub struct Ordered<'a> {
+    slices: Vec<Slice<'a>>,
+    /// How many values there are.
+    pub total: u64,
+}
+
+impl<'a> Ordered<'a> {
+    /// Values of `target` in rows that meet the node.
+    pub fn new(parts: &'a [Part], target: Target, node: &Node) -> Result<Ordered<'a>> {
+        let mut slices = Vec::new();
+        let mut total = 0;
+        for part in parts {
+            if let Some(slice) = Slice::new(part, target, node)? {
+                let values = slice.count(Interval::ALL)?;
+                if values > 0 {
+                    total += values;
+                    slices.push(slice);
+                }
+            }
+        }
+        Ok(Ordered { slices, total })
+    }
+
+    /// Key of the `k`-th smallest value; `None` if there are `k` or fewer.
+    ///
+    /// One part answers by its own descent. Several are searched by value: at most 64 counts in each.
+    pub fn nth(&self, k: u64) -> Result<Option<u64>> {
+        if k >= self.total {
+            return Ok(None);
+        }
+        if let [slice] = self.slices.as_slice() {
+            if slice.selection.residual.is_empty() && slice.target != Target::Time {
+                let below = match slice.interval.low {
+                    0 => 0,
+                    low => {
+                        let condition = Condition::Keys(Interval {
+                            low: 0,
+                            high: low - 1,
+                        });
+                        slice.view.count(&slice.selection.ranges, &condition)?
+                    }
+                };
+                return slice.view.quantile(&slice.selection.ranges, below + k).map(Some);
+            }
+        }
+        let Some((mut low, mut high)) = self.bounds()? else {
+            return Ok(None);
+        };
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let mut up_to = 0;
+            for slice in &self.slices {
+                up_to += slice.count(Interval { low: 0, high: middle })?;
+            }
+            if up_to > k {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Ok(Some(low))
+    }
+
+    fn bounds(&self) -> Result<Option<(u64, u64)>> {
+        let mut bounds: Option<(u64, u64)> = None;
+        for slice in &self.slices {
+            if let Some((low, high)) = slice.view.min_max(&slice.selection.ranges)? {
+                let (low, high) = (low.max(slice.interval.low), high.min(slice.interval.high));
+                bounds = Some(bounds.map_or((low, high), |(a, b)| (a.min(low), b.max(high))));
+            }
+        }
+        Ok(bounds)
+    }
+}

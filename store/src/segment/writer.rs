@@ -1,0 +1,120 @@
+//! Writes a segment file from sorted rows, one column at a time.
+
+use super::footer::{Footer, SectionEntry, header, write as write_footer};
+use super::{SECTION_ALIGNMENT, SegmentInfo, runs};
+use crate::batch::Batch;
+use crate::column::{Column, Hints, time};
+use crate::error::{Error, Result};
+use crate::section::PAGE_BYTES;
+
+/// Takes the file's bytes in order.
+pub type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
+
+/// Bytes so far, and the checksum of each page of them.
+struct Pager<'a> {
+    sink: Sink<'a>,
+    written: u64,
+    crcs: Vec<u32>,
+    page: crc32fast::Hasher,
+}
+
+impl Pager<'_> {
+    fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        (self.sink)(bytes)?;
+        while !bytes.is_empty() {
+            let room = PAGE_BYTES - self.written % PAGE_BYTES;
+            let take = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+            self.page.update(&bytes[..take]);
+            self.written += take as u64;
+            if self.written % PAGE_BYTES == 0 {
+                self.end_page();
+            }
+            bytes = &bytes[take..];
+        }
+        Ok(())
+    }
+
+    fn end_page(&mut self) {
+        self.crcs.push(std::mem::take(&mut self.page).finalize());
+    }
+
+    /// Writes a section and gives the bytes that it takes, without the padding after it.
+    fn section(&mut self, bytes: &[u8]) -> Result<std::ops::Range<u64>> {
+        let start = self.written;
+        self.write(bytes)?;
+        let end = self.written;
+        let padding = end.next_multiple_of(SECTION_ALIGNMENT) - end;
+        self.write(&[0; SECTION_ALIGNMENT as usize][..usize::try_from(padding).unwrap_or(0)])?;
+        Ok(start..end)
+    }
+}
+
+/// Writes rows that are sorted by (keys, time) and not empty as a segment file.
+///
+/// `hints` has an entry for each column of the schema. Holds one encoded column in memory at a time.
+///
+/// # Errors
+/// `InvalidArgument` if there are no rows or they are not sorted by time inside a run; what `sink` refuses.
+pub fn write(batch: &Batch, sequences: (u64, u64), hints: &[Hints], sink: Sink<'_>) -> Result<SegmentInfo> {
+    if batch.is_empty() {
+        return Err(Error::invalid("a segment needs at least one row"));
+    }
+    let run_list = runs::find(batch);
+    let in_order = run_list.iter().all(|run| {
+        batch.times[run.start as usize..run.end as usize]
+            .windows(2)
+            .all(|pair| pair[0] <= pair[1])
+    });
+    if !in_order {
+        return Err(Error::invalid("rows of a segment are sorted by (keys, time)"));
+    }
+    let schema = batch.schema();
+    let mut pager = Pager {
+        sink,
+        written: 0,
+        crcs: Vec::new(),
+        page: crc32fast::Hasher::new(),
+    };
+    pager.write(&header())?;
+    let runs = pager.section(&runs::encode(batch, &run_list))?;
+    let times = pager.section(&time::encode(&batch.times, &run_list))?;
+    let mut sections = Vec::new();
+    let no_hints = Hints::default();
+    for (position, spec) in schema.columns().iter().enumerate().skip(schema.keys().len()) {
+        let hint = hints.get(position).unwrap_or(&no_hints);
+        for part in Column::encode(spec.ty, &batch.columns[position], hint)? {
+            let range = pager.section(&part.body)?;
+            sections.push(SectionEntry {
+                column: spec.id.0,
+                kind: part.kind,
+                codec: part.codec,
+                range,
+            });
+        }
+    }
+    let covered = pager.written;
+    if covered % PAGE_BYTES != 0 {
+        pager.end_page();
+    }
+    let first = batch.times.iter().min().copied().unwrap_or_default();
+    let last = batch.times.iter().max().copied().unwrap_or_default();
+    let footer = Footer {
+        rows: batch.len() as u64,
+        time_range: (first, last),
+        sequences,
+        schema: (**schema).clone(),
+        runs,
+        times,
+        sections,
+        covered,
+    };
+    let tail = write_footer(&footer, &pager.crcs);
+    (pager.sink)(&tail)?;
+    let bytes = covered + tail.len() as u64;
+    Ok(SegmentInfo {
+        rows: footer.rows,
+        time_range: footer.time_range,
+        sequences,
+        bytes,
+    })
+}
