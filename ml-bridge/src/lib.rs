@@ -1,1 +1,17 @@
-//! Siltstone.
+//! Feeds windows of compressed sensor data to a built-in int8 kernel, for detection and on-device training.
+//!
+//! | room | what it is |
+//! |---|---|
+//! | [`train`] | a small autoencoder, from a stream's healthy rows to a model in the store |
+//! | [`window`] | windows of a snapshot into buffers the caller owns; front ends such as a spectrum |
+//! | [`normalize`] | a channel's values to the numbers a network sees, exactly, also on keys |
+//! | [`math`] | elementary functions with the same bits on every machine |
+
+#![deny(unsafe_code)]
+
+pub mod math;
+pub mod normalize;
+pub mod train;
+pub mod window;
+
+pub use siltstone_store::error::{Error, Result};

@@ -1,0 +1,3 @@
+//! Training of small autoencoders on the device.
+
+pub mod network;

@@ -1,0 +1,275 @@
+//! Windows: `length` consecutive rows of some channels of one key, every `hop` rows.
+//!
+//! [`Windows`] reads a snapshot key by key in time order, whatever the segments, and fills buffers that the caller
+//! owns, as int8 ([`Windows::quantized`]) or `f32` ([`Windows::normalized`]). A window never spans two keys, nor a
+//! pause longer than [`WindowSpec::max_gap`]: after either, the next window starts with the first row that follows.
+//! Nothing is allocated once the first window is out, except by the store for its own batches.
+
+use siltstone_store::error::{Error, Result};
+use siltstone_store::predicate::Predicate;
+use siltstone_store::snapshot::Snapshot;
+use siltstone_store::value::{Value, number_of};
+
+use crate::normalize::{Normalizer, Quantizer};
+
+mod cutter;
+pub mod features;
+mod fft;
+mod source;
+
+pub use features::{Extractor, FrontEnd, MAX_WINDOW_ROWS};
+
+use cutter::Cutter;
+use source::RowSource;
+
+/// What to do with rows in which a channel has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NullPolicy {
+    /// Leave out every window that has one.
+    Skip,
+    /// Repeat the channel's last value; its center before the first.
+    HoldLast,
+    /// Take the channel's center.
+    Center,
+}
+
+impl NullPolicy {
+    /// Name in model metadata and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            NullPolicy::Skip => "skip",
+            NullPolicy::HoldLast => "hold",
+            NullPolicy::Center => "center",
+        }
+    }
+
+    /// Policy of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [NullPolicy::Skip, NullPolicy::HoldLast, NullPolicy::Center]
+            .into_iter()
+            .find(|policy| policy.name() == name)
+    }
+}
+
+/// Order of values inside a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// All rows of the first channel, then all of the second.
+    ChannelMajor,
+    /// All channels of the first row, then all of the second.
+    RowMajor,
+}
+
+/// How windows are cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WindowSpec {
+    /// Channels, in the order in which they appear in a window.
+    pub channels: Vec<String>,
+    /// Rows in a window.
+    pub length: usize,
+    /// Rows from the start of a window to the start of the next.
+    pub hop: usize,
+    /// Longest step between two rows of a window, in the stream's time unit; `None` for any.
+    pub max_gap: Option<i64>,
+    /// Rows without a value.
+    pub nulls: NullPolicy,
+    /// Order of values.
+    pub layout: Layout,
+}
+
+impl WindowSpec {
+    /// Windows of `length` rows every `hop` rows, over any gap, without nulls, channel-major.
+    pub fn new(channels: &[&str], length: usize, hop: usize) -> Self {
+        WindowSpec {
+            channels: channels.iter().map(|&c| c.to_owned()).collect(),
+            length,
+            hop,
+            max_gap: None,
+            nulls: NullPolicy::Skip,
+            layout: Layout::ChannelMajor,
+        }
+    }
+
+    /// Values in a window.
+    pub fn size(&self) -> usize {
+        self.length * self.channels.len()
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.channels.is_empty() || self.hop == 0 || self.length == 0 || self.length > MAX_WINDOW_ROWS {
+            return Err(Error::invalid(format!(
+                "a window needs at least one channel, 1 to {MAX_WINDOW_ROWS} rows and a hop of at least 1"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// First and last row time of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Time of the first row.
+    pub start: i64,
+    /// Time of the last row.
+    pub end: i64,
+}
+
+/// Windows of a snapshot, by key and time.
+#[derive(Debug)]
+pub struct Windows<T> {
+    source: RowSource,
+    cutter: Cutter<T>,
+    converters: Vec<Converter>,
+    convert: fn(&Converter, u64) -> T,
+    spec: WindowSpec,
+    /// Rows of the source's current run that have not reached the cutter.
+    pending: std::ops::Range<usize>,
+    last_time: Option<i64>,
+    rows: u64,
+}
+
+/// How a channel's keys become numbers.
+#[derive(Debug)]
+struct Converter {
+    ty: siltstone_store::schema::ColumnType,
+    normalizer: Normalizer,
+    quantizer: Quantizer,
+}
+
+impl Windows<i8> {
+    /// Int8 windows of the rows that meet `predicate`: steps of [`crate::normalize::STEPS_PER_UNIT`] per unit.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the specification makes no sense or names no numeric channel of the stream.
+    pub fn quantized(
+        snapshot: &Snapshot,
+        spec: &WindowSpec,
+        normalizers: &[Normalizer],
+        predicate: &Predicate,
+    ) -> Result<Self> {
+        Self::new(snapshot, spec, normalizers, predicate, |converter, key| {
+            converter.quantizer.quantize(key)
+        })
+    }
+}
+
+impl Windows<f32> {
+    /// Normalized windows of the rows that meet `predicate`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the specification makes no sense or names no numeric channel of the stream.
+    pub fn normalized(
+        snapshot: &Snapshot,
+        spec: &WindowSpec,
+        normalizers: &[Normalizer],
+        predicate: &Predicate,
+    ) -> Result<Self> {
+        Self::new(snapshot, spec, normalizers, predicate, |converter, key| {
+            converter.normalizer.apply(number_of(converter.ty, key))
+        })
+    }
+}
+
+impl<T: Copy + Default> Windows<T> {
+    fn new(
+        snapshot: &Snapshot,
+        spec: &WindowSpec,
+        normalizers: &[Normalizer],
+        predicate: &Predicate,
+        convert: fn(&Converter, u64) -> T,
+    ) -> Result<Self> {
+        spec.check()?;
+        if normalizers.len() != spec.channels.len() {
+            return Err(Error::invalid(format!(
+                "{} channels need as many normalizations, not {}",
+                spec.channels.len(),
+                normalizers.len()
+            )));
+        }
+        let mut converters = Vec::with_capacity(normalizers.len());
+        for (name, &normalizer) in spec.channels.iter().zip(normalizers) {
+            let column = snapshot.schema().column(name).ok_or_else(|| {
+                Error::invalid(format!("the stream has no channel {name:?} to take windows of"))
+            })?;
+            converters.push(Converter {
+                ty: column.ty,
+                normalizer,
+                quantizer: Quantizer::new(column.ty, normalizer)?,
+            });
+        }
+        Ok(Windows {
+            source: RowSource::new(snapshot, &spec.channels, predicate)?,
+            cutter: Cutter::new(spec),
+            converters,
+            convert,
+            spec: spec.clone(),
+            pending: 0..0,
+            last_time: None,
+            rows: 0,
+        })
+    }
+
+    /// Fills `out` (as long as [`WindowSpec::size`]) with the next window; `None` after the last.
+    ///
+    /// # Errors
+    /// What the store reports, and `InvalidArgument` if `out` has another length.
+    pub fn next_into(&mut self, out: &mut [T]) -> Result<Option<Span>> {
+        if out.len() != self.spec.size() {
+            return Err(Error::invalid(format!(
+                "a window of {} values does not fit a buffer of {}",
+                self.spec.size(),
+                out.len()
+            )));
+        }
+        loop {
+            if let Some(span) = self.cutter.pop(out) {
+                return Ok(Some(span));
+            }
+            if self.pending.is_empty() {
+                let Some(run) = self.source.next_run()? else {
+                    return Ok(None);
+                };
+                if run.new_key {
+                    self.cutter.restart();
+                    self.last_time = None;
+                }
+                self.pending = run.rows;
+            }
+            self.feed();
+        }
+    }
+
+    /// Key of the window that came last, one value per key column of the stream.
+    pub fn key(&self) -> &[Value] {
+        self.source.key()
+    }
+
+    /// Rows read so far.
+    pub fn rows_read(&self) -> u64 {
+        self.rows
+    }
+
+    /// Gives the cutter the pending rows up to the next gap.
+    fn feed(&mut self) {
+        let batch = self.source.batch();
+        let times = &batch.times[self.pending.clone()];
+        let is_gap = |from: i64, to: i64| self.spec.max_gap.is_some_and(|gap| to.saturating_sub(from) > gap);
+        if self.last_time.is_some_and(|last| is_gap(last, times[0])) {
+            self.cutter.restart();
+        }
+        let gap = times.windows(2).position(|pair| is_gap(pair[0], pair[1]));
+        let count = gap.map_or(times.len(), |position| position + 1);
+        let rows = self.pending.start..self.pending.start + count;
+        self.cutter.push_times(&times[..count]);
+        let first_channel = self.source.key_count();
+        for (channel, converter) in self.converters.iter().enumerate() {
+            let column = &batch.columns[first_channel + channel];
+            self.cutter.push_channel(channel, column, rows.clone(), |key| {
+                (self.convert)(converter, key)
+            });
+        }
+        self.last_time = Some(times[count - 1]);
+        self.pending.start += count;
+        self.rows += count as u64;
+    }
+}
