@@ -1,7 +1,7 @@
 //! Rows in columnar form, as they are appended and as scans give them back.
 
 use crate::error::{Error, Result};
-use crate::rows::Mask;
+use crate::rows::{Mask, index};
 use crate::schema::{ColumnType, MAX_VALUE_BYTES, SharedSchema};
 use crate::value::{Value, key_of_f32, key_of_f64, key_of_i64};
 
@@ -32,12 +32,12 @@ impl ByteColumn {
         self.len() == 0
     }
 
-    /// String `index`.
+    /// String `position`.
     ///
     /// # Panics
-    /// If `index` is not below [`ByteColumn::len`].
-    pub fn get(&self, index: usize) -> &[u8] {
-        &self.bytes[self.offsets[index] as usize..self.offsets[index + 1] as usize]
+    /// If `position` is not below [`ByteColumn::len`].
+    pub fn get(&self, position: usize) -> &[u8] {
+        &self.bytes[index(self.offsets[position])..index(self.offsets[position + 1])]
     }
 
     /// Adds a string.
@@ -251,6 +251,10 @@ fn check_length(len: usize) -> Result<()> {
 /// Key of `value` in a fixed-width column of type `ty`, if it is represented exactly.
 ///
 /// Integers go into integer and float columns that hold them exactly; floats only into float columns.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "each narrowed value is compared with what it came from"
+)]
 pub fn key_of_value(ty: ColumnType, value: &Value) -> Option<u64> {
     let integer = match *value {
         Value::Bool(b) if ty == ColumnType::Bool => return Some(u64::from(b)),
@@ -342,11 +346,11 @@ impl Batch {
                 values.len()
             )));
         }
-        for (index, value) in values.iter().enumerate() {
-            let spec = &self.schema.columns()[index];
-            if let Err(error) = self.columns[index].push_value(spec.ty, value) {
+        for (position, value) in values.iter().enumerate() {
+            let spec = &self.schema.columns()[position];
+            if let Err(error) = self.columns[position].push_value(spec.ty, value) {
                 let len = self.times.len();
-                for column in &mut self.columns[..index] {
+                for column in &mut self.columns[..position] {
                     truncate_column(column, len);
                 }
                 return Err(Error::invalid(format!("column {:?}: {error}", spec.name)));
@@ -420,7 +424,7 @@ fn truncate_column(column: &mut BatchColumn, len: usize) {
         ColumnData::Keys(keys) => keys.truncate(len),
         ColumnData::Binary(bytes) => {
             bytes.offsets.truncate(len + 1);
-            bytes.bytes.truncate(bytes.offsets[len] as usize);
+            bytes.bytes.truncate(index(bytes.offsets[len]));
         }
     }
     if let Some(validity) = &mut column.validity {

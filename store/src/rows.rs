@@ -7,6 +7,13 @@ use bitvec::prelude::{BitVec, Lsb0};
 /// One bit per row of a bounded range, first row in the lowest bit of the first word.
 pub type Mask = BitVec<u64, Lsb0>;
 
+/// A position as an index into memory. Where `usize` is narrower it saturates, so that the access behind it fails its
+/// bounds check.
+#[inline]
+pub fn index(position: u64) -> usize {
+    usize::try_from(position).unwrap_or(usize::MAX)
+}
+
 /// A sorted list of disjoint, non-empty, non-adjacent half-open row ranges.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RowRanges(Vec<Range<u64>>);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
+use crate::rows::index;
 
 /// Bytes covered by one checksum.
 pub const PAGE_BYTES: u64 = 64 * 1024;
@@ -96,8 +97,8 @@ impl Pages {
         if self.crcs.is_empty() || range.start >= range.end {
             return Ok(());
         }
-        let mut page = (range.start / PAGE_BYTES) as usize;
-        let last = ((range.end - 1) / PAGE_BYTES) as usize;
+        let mut page = index(range.start / PAGE_BYTES);
+        let last = index((range.end - 1) / PAGE_BYTES);
         while page <= last {
             let seen = self
                 .verified
@@ -115,7 +116,7 @@ impl Pages {
     fn verify(&self, page: usize) -> Result<()> {
         let start = page as u64 * PAGE_BYTES;
         let end = (start + PAGE_BYTES).min(self.covered);
-        let bytes = (*self.bytes).as_ref().get(start as usize..end as usize);
+        let bytes = (*self.bytes).as_ref().get(index(start)..index(end));
         let (Some(bytes), Some(&want)) = (bytes, self.crcs.get(page)) else {
             return Err(Error::corrupt(
                 self.name.clone(),
@@ -196,7 +197,7 @@ impl Section {
         self.pages.touch(start..end)?;
         (*self.pages.bytes)
             .as_ref()
-            .get(start as usize..end as usize)
+            .get(index(start)..index(end))
             .ok_or_else(|| self.corrupt(range.start, "the file became shorter".into()))
     }
 

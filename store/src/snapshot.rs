@@ -161,6 +161,7 @@ impl Snapshot {
         }
         let (target, ty) = self.fixed(column)?;
         let ordered = Ordered::new(&self.parts, target, &self.resolve(predicate)?)?;
+        #[expect(clippy::cast_possible_truncation, reason = "a fraction of a u64 fits a u64")]
         let rank = (q.clamp(0.0, 1.0) * ordered.total as f64).ceil() as u64;
         let found = ordered.nth(rank.clamp(1, ordered.total.max(1)) - 1)?;
         Ok(found.map(|key| Value::from_key(ty, key)))

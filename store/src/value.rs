@@ -65,13 +65,13 @@ const SIGN: u64 = 1 << 63;
 /// Key of a signed integer.
 #[inline]
 pub fn key_of_i64(value: i64) -> u64 {
-    value.cast_unsigned() ^ SIGN
+    value as u64 ^ SIGN
 }
 
 /// Signed integer of a key.
 #[inline]
 pub fn i64_of(key: u64) -> i64 {
-    (key ^ SIGN).cast_signed()
+    (key ^ SIGN) as i64
 }
 
 /// Key of a 64-bit float: IEEE 754 totalOrder as unsigned order.

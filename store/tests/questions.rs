@@ -1,6 +1,11 @@
 //! Every question, asked of snapshots made of segments and a tail, answers as a plain loop over the rows does.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::manual_try_fold,
+    reason = "tests"
+)]
 
 use std::cmp::Ordering;
 use std::ops::Bound;

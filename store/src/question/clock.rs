@@ -8,7 +8,7 @@ use crate::batch::BatchColumn;
 use crate::codes::Interval;
 use crate::column::{Condition, Sum};
 use crate::error::Result;
-use crate::rows::{Mask, RowRanges};
+use crate::rows::{Mask, RowRanges, index};
 use crate::schema::{ColumnType, TimeUnit};
 use crate::value::{i64_of, key_of_i64};
 
@@ -66,7 +66,7 @@ impl ClockView<'_> {
     /// Sets the bits of `mask` whose rows meet the condition.
     pub fn select(&self, rows: Range<u64>, condition: &Condition, mask: &mut Mask) -> Result<()> {
         for hit in self.ranges(condition)?.clip(rows.clone()).as_slice() {
-            mask[(hit.start - rows.start) as usize..(hit.end - rows.start) as usize].fill(true);
+            mask[index(hit.start - rows.start)..index(hit.end - rows.start)].fill(true);
         }
         Ok(())
     }
@@ -85,7 +85,7 @@ impl ClockView<'_> {
             while start < range.end {
                 let end = (start + CHUNK).min(range.end);
                 times.clear();
-                times.resize((end - start) as usize, 0);
+                times.resize(index(end - start), 0);
                 self.part.times(start..end, &mut times)?;
                 found(&times);
                 start = end;

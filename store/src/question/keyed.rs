@@ -7,7 +7,7 @@ use super::memory::integer_of;
 use crate::batch::BatchColumn;
 use crate::column::{Condition, Sum};
 use crate::error::{Error, Result};
-use crate::rows::{Mask, RowRanges};
+use crate::rows::{Mask, RowRanges, index};
 use crate::schema::ColumnType;
 use crate::segment::runs::{KeyCell, RunDirectory};
 
@@ -62,7 +62,7 @@ impl KeyView<'_> {
         let base = rows.start;
         self.stretches(rows, |stretch, cell| {
             if matches_cell(condition, cell) {
-                mask[(stretch.start - base) as usize..(stretch.end - base) as usize].fill(true);
+                mask[index(stretch.start - base)..index(stretch.end - base)].fill(true);
             }
             Ok(())
         })

@@ -6,18 +6,18 @@ use super::condition::matches_row;
 use crate::batch::{BatchColumn, ColumnData};
 use crate::column::{Condition, Sum};
 use crate::error::{Error, Result};
-use crate::rows::{Mask, RowRanges};
+use crate::rows::{Mask, RowRanges, index};
 use crate::schema::ColumnType;
 use crate::value::{i64_of, number_of};
 
 fn valid_keys<'a>(column: &'a BatchColumn, rows: &'a RowRanges) -> impl Iterator<Item = u64> + 'a {
     rows.as_slice()
         .iter()
-        .flat_map(move |range| index(range).filter_map(move |row| column.key(row)))
+        .flat_map(move |range| indexes(range).filter_map(move |row| column.key(row)))
 }
 
-fn index(range: &Range<u64>) -> Range<usize> {
-    range.start as usize..range.end as usize
+fn indexes(range: &Range<u64>) -> Range<usize> {
+    index(range.start)..index(range.end)
 }
 
 /// How many of `rows` meet the condition. O(rows).
@@ -25,7 +25,7 @@ pub fn count(column: &BatchColumn, rows: &RowRanges, condition: &Condition) -> u
     let ranges = rows.as_slice().iter();
     ranges
         .map(|range| {
-            index(range)
+            indexes(range)
                 .filter(|&row| matches_row(condition, column, row))
                 .count() as u64
         })
@@ -34,9 +34,9 @@ pub fn count(column: &BatchColumn, rows: &RowRanges, condition: &Condition) -> u
 
 /// Sets the bits of `mask` whose rows meet the condition. O(rows).
 pub fn select(column: &BatchColumn, rows: Range<u64>, condition: &Condition, mask: &mut Mask) {
-    for row in index(&rows) {
+    for row in indexes(&rows) {
         if matches_row(condition, column, row) {
-            mask.set(row - rows.start as usize, true);
+            mask.set(row - index(rows.start), true);
         }
     }
 }
@@ -45,9 +45,9 @@ pub fn select(column: &BatchColumn, rows: Range<u64>, condition: &Condition, mas
 pub fn decode(column: &BatchColumn, rows: Range<u64>, out: &mut BatchColumn) {
     match (&column.data, &column.validity, &mut out.data, &out.validity) {
         (ColumnData::Keys(from), None, ColumnData::Keys(to), None) => {
-            to.extend_from_slice(&from[index(&rows)])
+            to.extend_from_slice(&from[indexes(&rows)])
         }
-        _ => index(&rows).for_each(|row| out.push_from(column, row)),
+        _ => indexes(&rows).for_each(|row| out.push_from(column, row)),
     }
 }
 

@@ -10,7 +10,7 @@ use super::view::View;
 use crate::batch::Batch;
 use crate::column::Condition;
 use crate::error::{Error, Result};
-use crate::rows::{Mask, RowRanges, ranges_of_mask};
+use crate::rows::{Mask, RowRanges, index, ranges_of_mask};
 use crate::schema::{Schema, SharedSchema};
 use crate::segment::{Segment, runs};
 
@@ -53,7 +53,7 @@ impl PartData {
     pub fn run_rows(&self, run: u64) -> Result<Range<u64>> {
         match self {
             PartData::Segment(segment) => segment.runs().rows(run),
-            PartData::Tail(_, runs) => Ok(runs[run as usize].clone()),
+            PartData::Tail(_, runs) => Ok(runs[index(run)].clone()),
         }
     }
 
@@ -70,11 +70,8 @@ impl PartData {
         match self {
             PartData::Segment(segment) => segment.runs().times(run),
             PartData::Tail(batch, runs) => {
-                let rows = &runs[run as usize];
-                Ok((
-                    batch.times[rows.start as usize],
-                    batch.times[rows.end as usize - 1],
-                ))
+                let rows = &runs[index(run)];
+                Ok((batch.times[index(rows.start)], batch.times[index(rows.end) - 1]))
             }
         }
     }
@@ -84,8 +81,8 @@ impl PartData {
         match self {
             PartData::Segment(segment) => Some(segment.info().time_range),
             PartData::Tail(batch, runs) => {
-                let first = runs.iter().map(|run| batch.times[run.start as usize]).min()?;
-                let last = runs.iter().map(|run| batch.times[run.end as usize - 1]).max()?;
+                let first = runs.iter().map(|run| batch.times[index(run.start)]).min()?;
+                let last = runs.iter().map(|run| batch.times[index(run.end) - 1]).max()?;
                 Some((first, last))
             }
         }
@@ -96,7 +93,7 @@ impl PartData {
         match self {
             PartData::Segment(segment) => segment.times().lower_bound(run, time),
             PartData::Tail(batch, _) => {
-                let times = &batch.times[run.start as usize..run.end as usize];
+                let times = &batch.times[index(run.start)..index(run.end)];
                 Ok(run.start + times.partition_point(|&t| t < time) as u64)
             }
         }
@@ -107,7 +104,7 @@ impl PartData {
         match self {
             PartData::Segment(segment) => segment.times().decode(rows, out),
             PartData::Tail(batch, _) => {
-                out.copy_from_slice(&batch.times[rows.start as usize..rows.end as usize]);
+                out.copy_from_slice(&batch.times[index(rows.start)..index(rows.end)]);
                 Ok(())
             }
         }
@@ -273,7 +270,7 @@ impl Part {
             (View::Memory(column, _), PartData::Tail(_, runs)) if self.is_key(leaf.target) => {
                 let meets = |condition: &Condition| -> RowRanges {
                     let hit = |run: &&Range<u64>| {
-                        super::condition::matches_row(condition, column, run.start as usize)
+                        super::condition::matches_row(condition, column, index(run.start))
                     };
                     runs.iter().filter(hit).cloned().collect()
                 };
@@ -376,11 +373,11 @@ impl Part {
                 Some(before) => before & next,
             });
         }
-        Ok(mask.unwrap_or_else(|| Mask::repeat(true, (rows.end - rows.start) as usize)))
+        Ok(mask.unwrap_or_else(|| Mask::repeat(true, index(rows.end - rows.start))))
     }
 
     fn mask(&self, node: &Node, rows: Range<u64>) -> Result<Mask> {
-        let len = (rows.end - rows.start) as usize;
+        let len = index(rows.end - rows.start);
         match node {
             Node::All => Ok(Mask::repeat(true, len)),
             Node::Nothing => Ok(Mask::repeat(false, len)),

@@ -3,6 +3,11 @@
 //! NOT is pushed down to the leaves, where it means "has a value, and the condition does not hold". After that, AND
 //! and OR need no third truth value: a row counts where the whole is true.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "float bounds saturate at the ends of i128, beyond every type; narrowing is compared afterwards"
+)]
+
 use std::cmp::Ordering;
 use std::ops::Bound;
 
@@ -293,7 +298,7 @@ fn first_key(ty: ColumnType, value: &Value, above: bool) -> Result<Option<u64>> 
         (_, _, Some(v)) => {
             // Floats beyond i128 saturate, which is beyond every column type too.
             let bound = if above {
-                v.floor() as i128 + 1
+                (v.floor() as i128).saturating_add(1)
             } else {
                 v.ceil() as i128
             };

@@ -7,7 +7,7 @@ use super::resolve::{Node, Target};
 use super::view::View;
 use crate::batch::{Batch, BatchColumn};
 use crate::error::{Error, Result};
-use crate::rows::RowRanges;
+use crate::rows::{RowRanges, index};
 use crate::schema::{Schema, SharedSchema};
 use crate::snapshot::PartRows;
 
@@ -79,7 +79,7 @@ pub fn fetch(part: &Part, rows: &RowRanges, projection: &Projection) -> Result<B
     let mut batch = Batch::new(Arc::clone(&projection.schema));
     for range in rows.as_slice() {
         let before = batch.times.len();
-        batch.times.resize(before + (range.end - range.start) as usize, 0);
+        batch.times.resize(before + index(range.end - range.start), 0);
         part.data.times(range.clone(), &mut batch.times[before..])?;
     }
     for (out, &position) in batch.columns.iter_mut().zip(&projection.columns) {
@@ -109,7 +109,7 @@ fn gather(view: &View<'_>, rows: &RowRanges, out: &mut BatchColumn) -> Result<()
         .iter()
         .flat_map(|range| range.start - span.start..range.end - span.start)
     {
-        out.push_from(&stretch, row as usize);
+        out.push_from(&stretch, index(row));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::{HEADER_BYTES, MAGIC, VERSION};
 use crate::column::PartKind;
 use crate::error::{Error, Result};
+use crate::rows::index;
 use crate::schema::{Schema, read_schema, write_schema};
 use crate::section::PAGE_BYTES;
 use crate::wire::{Reader, Writer};
@@ -71,7 +72,7 @@ pub fn header() -> Vec<u8> {
     out.raw(&MAGIC);
     out.u16(VERSION.0);
     out.u16(VERSION.1);
-    out.align(HEADER_BYTES as usize);
+    out.align(HEADER_BYTES);
     out.into_bytes()
 }
 
@@ -119,10 +120,10 @@ pub fn write(footer: &Footer, crcs: &[u32]) -> Vec<u8> {
 pub fn read(name: &str, file: &[u8]) -> Result<(Footer, Vec<u32>)> {
     let len = file.len() as u64;
     let corrupt = |section: &str, offset: u64, what: String| Error::corrupt(name, section, offset, what);
-    if len < HEADER_BYTES + TRAILER_BYTES || file.get(..8) != Some(&MAGIC[..]) {
+    if len < HEADER_BYTES as u64 + TRAILER_BYTES || file.get(..8) != Some(&MAGIC[..]) {
         return Err(corrupt("header", 0, format!("not a segment file ({len} bytes)")));
     }
-    let mut head = Reader::new(&file[8..HEADER_BYTES as usize], name, "header");
+    let mut head = Reader::new(&file[8..HEADER_BYTES], name, "header");
     let version = (head.u16()?, head.u16()?);
     if version.0 != VERSION.0 {
         return Err(Error::UnsupportedVersion {
@@ -132,11 +133,11 @@ pub fn read(name: &str, file: &[u8]) -> Result<(Footer, Vec<u32>)> {
         });
     }
     let trailer_start = len - TRAILER_BYTES;
-    let mut trailer = Reader::new(&file[trailer_start as usize..], name, "trailer");
+    let mut trailer = Reader::new(&file[index(trailer_start)..], name, "trailer");
     let footer_len = trailer.u64()?;
     let crc = trailer.u32()?;
     let reserved = trailer.u32()?;
-    if trailer.raw(8)? != MAGIC || reserved != 0 || footer_len > trailer_start - HEADER_BYTES {
+    if trailer.raw(8)? != MAGIC || reserved != 0 || footer_len > trailer_start - HEADER_BYTES as u64 {
         return Err(corrupt(
             "trailer",
             trailer_start,
@@ -144,7 +145,7 @@ pub fn read(name: &str, file: &[u8]) -> Result<(Footer, Vec<u32>)> {
         ));
     }
     let footer_start = trailer_start - footer_len;
-    let body = &file[footer_start as usize..trailer_start as usize];
+    let body = &file[index(footer_start)..index(trailer_start)];
     let found = crc32fast::hash(body);
     if found != crc {
         return Err(corrupt(

@@ -30,9 +30,9 @@ pub const MAGIC: [u8; 8] = *b"SILTSEG\n";
 /// Version of the format that this library writes, and the newest it reads.
 pub const VERSION: (u16, u16) = (1, 0);
 /// Bytes of the header.
-pub const HEADER_BYTES: u64 = 64;
+pub const HEADER_BYTES: usize = 64;
 /// Start of every section is a multiple of this.
-pub const SECTION_ALIGNMENT: u64 = 64;
+pub const SECTION_ALIGNMENT: usize = 64;
 
 /// What the manifest says of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]

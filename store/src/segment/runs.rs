@@ -17,7 +17,7 @@ use crate::batch::{Batch, BatchColumn, ColumnData};
 use crate::column::Condition;
 use crate::error::Result;
 use crate::question::condition::{matches_bytes, matches_key};
-use crate::rows::RowRanges;
+use crate::rows::{RowRanges, index};
 use crate::schema::{ColumnType, Schema};
 use crate::section::Section;
 use crate::wire::Writer;
@@ -57,12 +57,12 @@ pub fn encode(batch: &Batch, runs: &[Range<u64>]) -> Vec<u8> {
     }
     out.u64(batch.len() as u64);
     for run in runs {
-        out.i64(batch.times[run.start as usize]);
+        out.i64(batch.times[index(run.start)]);
     }
     for run in runs {
-        out.i64(batch.times[run.end as usize - 1]);
+        out.i64(batch.times[index(run.end) - 1]);
     }
-    let firsts: Vec<usize> = runs.iter().map(|run| run.start as usize).collect();
+    let firsts: Vec<usize> = runs.iter().map(|run| index(run.start)).collect();
     let mut dictionaries = Writer::new();
     for column in key_columns {
         encode_key_column(column, &firsts, &mut out, &mut dictionaries);
@@ -154,7 +154,7 @@ impl RunDirectory {
     /// `Corrupt` if lengths do not fit each other.
     pub fn open(section: Section, rows: u64, schema: &Schema) -> Result<RunDirectory> {
         let runs = section.u64(0)?;
-        let key_columns = section.u32(8)? as usize;
+        let key_columns = index(u64::from(section.u32(8)?));
         let claimed = runs.saturating_mul(24).saturating_add(24);
         if runs == 0 || runs > rows || claimed > section.len() || key_columns != schema.keys().len() {
             return Err(section.corrupt(0, format!("{runs} runs of {key_columns} keys do not fit")));
@@ -232,8 +232,8 @@ impl RunDirectory {
     pub fn times(&self, run: u64) -> Result<(i64, i64)> {
         let first = 24 + self.runs * 8 + run * 8;
         Ok((
-            self.section.u64(first)?.cast_signed(),
-            self.section.u64(first + self.runs * 8)?.cast_signed(),
+            self.section.u64(first)? as i64,
+            self.section.u64(first + self.runs * 8)? as i64,
         ))
     }
 
@@ -304,7 +304,7 @@ impl RunDirectory {
     /// `Corrupt` if the directory is damaged.
     pub fn select(&self, column: usize, condition: &Condition) -> Result<RowRanges> {
         let entries = self.columns[column].entries;
-        let mut hits = Vec::with_capacity(entries as usize + 1);
+        let mut hits = Vec::with_capacity(index(entries) + 1);
         hits.push(matches!(condition, Condition::IsNull));
         for index in 0..entries {
             hits.push(match self.entry(column, index)? {
@@ -315,7 +315,7 @@ impl RunDirectory {
         }
         let mut out = RowRanges::empty();
         for run in 0..self.runs {
-            if hits[self.code(column, run)? as usize] {
+            if hits[index(self.code(column, run)?)] {
                 out.push(self.rows(run)?);
             }
         }

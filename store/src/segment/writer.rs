@@ -5,6 +5,7 @@ use super::{SECTION_ALIGNMENT, SegmentInfo, runs};
 use crate::batch::Batch;
 use crate::column::{Column, Hints, time};
 use crate::error::{Error, Result};
+use crate::rows::index;
 use crate::section::PAGE_BYTES;
 
 /// Takes the file's bytes in order.
@@ -43,8 +44,8 @@ impl Pager<'_> {
         let start = self.written;
         self.write(bytes)?;
         let end = self.written;
-        let padding = end.next_multiple_of(SECTION_ALIGNMENT) - end;
-        self.write(&[0; SECTION_ALIGNMENT as usize][..usize::try_from(padding).unwrap_or(0)])?;
+        let padding = end.next_multiple_of(SECTION_ALIGNMENT as u64) - end;
+        self.write(&[0; SECTION_ALIGNMENT][..index(padding)])?;
         Ok(start..end)
     }
 }
@@ -61,7 +62,7 @@ pub fn write(batch: &Batch, sequences: (u64, u64), hints: &[Hints], sink: Sink<'
     }
     let run_list = runs::find(batch);
     let in_order = run_list.iter().all(|run| {
-        batch.times[run.start as usize..run.end as usize]
+        batch.times[index(run.start)..index(run.end)]
             .windows(2)
             .all(|pair| pair[0] <= pair[1])
     });
