@@ -6,11 +6,19 @@
 //! | part | what it is |
 //! |---|---|
 //! | [`command`] | one file for each sub-command; arguments, help, exit codes |
+//! | [`source`] | inputs, one file for each format |
+//! | [`infer`], [`plan`] | types of columns from a sample; fields to columns |
+//! | [`field`], [`clock`] | typed values and times from text |
 //! | [`failure`] | why a command failed, and the exit code that says so |
 
 #![deny(unsafe_code)]
 
+pub mod clock;
 pub mod command;
 pub mod failure;
+pub mod field;
+pub mod infer;
+pub mod plan;
+pub mod source;
 
 pub use failure::{Failure, Outcome};

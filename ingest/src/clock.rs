@@ -1,0 +1,423 @@
+//! Points in time as people and devices write them, to the nanosecond and without loss.
+//!
+//! Read: RFC 3339 (`2016-07-01T02:00:00.5+02:00`), the same with a space or without a zone (then it is UTC), without
+//! seconds, or the date alone; `/` may stand for `-`; years beyond four digits carry a sign as in ISO 8601. A leap
+//! second (`:60`) is the second after it, as POSIX counts. Also counts of s, ms, us or ns since 1970-01-01T00:00:00Z,
+//! with or without decimals. Written: RFC 3339 in UTC, with 0, 3, 6 or 9 digits of a second, as few as say it exactly.
+
+use std::fmt::Write as _;
+
+use siltstone_store::schema::TimeUnit;
+
+const NANOS_PER_SECOND: i128 = 1_000_000_000;
+
+/// Why a text is not a time that a stream can keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockProblem {
+    /// It is not written as a time.
+    NotATime,
+    /// It has digits below the unit of the stream.
+    TooFine,
+    /// It lies outside what 64 bits of the unit can count.
+    OutOfRange,
+}
+
+impl ClockProblem {
+    /// What is wrong, as the end of "`text` ...".
+    pub fn describe(self, unit: TimeUnit) -> String {
+        match self {
+            ClockProblem::NotATime => "is not a time (2016-07-01T12:00:00Z, 2016-07-01 12:00:00)".to_owned(),
+            ClockProblem::TooFine => format!(
+                "has more digits than the stream's unit ({}) can hold",
+                unit.symbol()
+            ),
+            ClockProblem::OutOfRange => {
+                format!("is further from 1970 than 64 bits of {} reach", unit.symbol())
+            }
+        }
+    }
+}
+
+/// A point in time: nanoseconds since 1970-01-01T00:00:00Z, wide enough for every year that can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub i128);
+
+impl Moment {
+    /// The tick of `unit` at or before this moment (saturating), and whether the moment is exactly that tick.
+    pub fn floor(self, unit: TimeUnit) -> (i64, bool) {
+        let step = NANOS_PER_SECOND / i128::from(unit.per_second());
+        let ticks = self.0.div_euclid(step);
+        match i64::try_from(ticks) {
+            Ok(ticks) => (ticks, self.0.rem_euclid(step) == 0),
+            Err(_) => (if ticks < 0 { i64::MIN } else { i64::MAX }, false),
+        }
+    }
+
+    /// The tick of `unit` that is exactly this moment.
+    ///
+    /// # Errors
+    /// When there is none, or it does not fit 64 bits.
+    pub fn ticks(self, unit: TimeUnit) -> Result<i64, ClockProblem> {
+        let step = NANOS_PER_SECOND / i128::from(unit.per_second());
+        if self.0.rem_euclid(step) != 0 {
+            return Err(ClockProblem::TooFine);
+        }
+        i64::try_from(self.0.div_euclid(step)).map_err(|_| ClockProblem::OutOfRange)
+    }
+}
+
+/// Reads a calendar time.
+///
+/// # Errors
+/// `NotATime`, or `TooFine` when digits below a nanosecond are not zero.
+pub fn parse_calendar(text: &[u8]) -> Result<Moment, ClockProblem> {
+    let mut rest = Cursor {
+        text: text.trim_ascii(),
+    };
+    let year = rest.year()?;
+    let separator = rest.one_of(b"-/")?;
+    let month = rest.two_digits(1, 12)?;
+    rest.one_of(&[separator])?;
+    let day = rest.two_digits(1, days_in_month(year, month))?;
+    let mut second_of_day = 0;
+    let mut nanos = 0;
+    let mut offset_s = 0;
+    if !rest.text.is_empty() {
+        rest.one_of(b"Tt ")?;
+        let hour = rest.two_digits(0, 23)?;
+        rest.one_of(b":")?;
+        let minute = rest.two_digits(0, 59)?;
+        second_of_day = hour * 3600 + minute * 60;
+        if rest.one_of(b":").is_ok() {
+            second_of_day += rest.two_digits(0, 60)?;
+            if rest.one_of(b".,").is_ok() {
+                nanos = rest.fraction()?;
+            }
+        }
+        offset_s = rest.offset()?;
+    }
+    let seconds =
+        i128::from(days_from_civil(year, month, day)) * 86_400 + i128::from(second_of_day - offset_s);
+    Ok(Moment(seconds * NANOS_PER_SECOND + i128::from(nanos)))
+}
+
+/// Reads a count of `from` since 1970, with or without decimals, as a count of `to`.
+///
+/// # Errors
+/// `NotATime` unless it is `[+-]digits[.digits]`; `TooFine` or `OutOfRange` when `to` cannot hold it exactly.
+pub fn parse_count(text: &[u8], from: TimeUnit, to: TimeUnit) -> Result<i64, ClockProblem> {
+    let text = text.trim_ascii();
+    let (negative, digits) = match text.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        Some((b'+', rest)) => (false, rest),
+        _ => (false, text),
+    };
+    let (mut count, mut decimals, mut point, mut seen) = (0i128, 0u32, false, false);
+    for &byte in digits {
+        match byte {
+            b'0'..=b'9' => {
+                // 10^28 ticks of a nanosecond are more than any unit's 64 bits.
+                if count >= 10i128.pow(28) {
+                    return Err(if point {
+                        ClockProblem::TooFine
+                    } else {
+                        ClockProblem::OutOfRange
+                    });
+                }
+                count = count * 10 + i128::from(byte - b'0');
+                decimals += u32::from(point);
+                seen = true;
+            }
+            b'.' if !point => point = true,
+            _ => return Err(ClockProblem::NotATime),
+        }
+    }
+    if !seen {
+        return Err(ClockProblem::NotATime);
+    }
+    let ticks = if from == to && decimals == 0 {
+        count
+    } else {
+        let (numerator, denominator) = (
+            count * i128::from(to.per_second()),
+            i128::from(from.per_second()) * 10i128.pow(decimals),
+        );
+        if numerator % denominator != 0 {
+            return Err(ClockProblem::TooFine);
+        }
+        numerator / denominator
+    };
+    i64::try_from(if negative { -ticks } else { ticks }).map_err(|_| ClockProblem::OutOfRange)
+}
+
+/// Appends tick `ticks` of `unit` to `out` as RFC 3339 in UTC.
+pub fn write_time(ticks: i64, unit: TimeUnit, out: &mut String) {
+    let per_second = unit.per_second();
+    let (seconds, rest) = (ticks.div_euclid(per_second), ticks.rem_euclid(per_second));
+    let nanos = rest * (1_000_000_000 / per_second);
+    let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
+    let second_of_day = seconds.rem_euclid(86_400);
+    let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+    // Writing to a string cannot fail.
+    let _ = match year {
+        0..=9999 => write!(out, "{year:04}"),
+        _ => write!(out, "{year:+07}"),
+    };
+    let _ = write!(out, "-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+    let _ = match nanos {
+        0 => Ok(()),
+        n if n % 1_000_000 == 0 => write!(out, ".{:03}", n / 1_000_000),
+        n if n % 1_000 == 0 => write!(out, ".{:06}", n / 1_000),
+        n => write!(out, ".{n:09}"),
+    };
+    out.push('Z');
+}
+
+/// Tick `ticks` of `unit` as RFC 3339 in UTC.
+pub fn time_text(ticks: i64, unit: TimeUnit) -> String {
+    let mut out = String::with_capacity(30);
+    write_time(ticks, unit, &mut out);
+    out
+}
+
+/// The unit of this short name.
+pub fn unit_of(symbol: &str) -> Option<TimeUnit> {
+    [
+        TimeUnit::Second,
+        TimeUnit::Millisecond,
+        TimeUnit::Microsecond,
+        TimeUnit::Nanosecond,
+    ]
+    .into_iter()
+    .find(|unit| unit.symbol() == symbol)
+}
+
+struct Cursor<'a> {
+    text: &'a [u8],
+}
+
+impl Cursor<'_> {
+    fn one_of(&mut self, wanted: &[u8]) -> Result<u8, ClockProblem> {
+        match self.text.split_first() {
+            Some((byte, rest)) if wanted.contains(byte) => {
+                self.text = rest;
+                Ok(*byte)
+            }
+            _ => Err(ClockProblem::NotATime),
+        }
+    }
+
+    fn digit(&mut self) -> Result<i64, ClockProblem> {
+        self.one_of(b"0123456789").map(|byte| i64::from(byte - b'0'))
+    }
+
+    fn two_digits(&mut self, low: i64, high: i64) -> Result<i64, ClockProblem> {
+        let value = self.digit()? * 10 + self.digit()?;
+        if (low..=high).contains(&value) {
+            Ok(value)
+        } else {
+            Err(ClockProblem::NotATime)
+        }
+    }
+
+    /// Four digits, or a sign and 4 to 12.
+    fn year(&mut self) -> Result<i64, ClockProblem> {
+        let sign = self.one_of(b"+-").ok();
+        let mut year = 0;
+        for _ in 0..4 {
+            year = year * 10 + self.digit()?;
+        }
+        if sign.is_some() {
+            for _ in 4..12 {
+                match self.digit() {
+                    Ok(digit) => year = year * 10 + digit,
+                    Err(_) => break,
+                }
+            }
+        }
+        Ok(if sign == Some(b'-') { -year } else { year })
+    }
+
+    fn fraction(&mut self) -> Result<i64, ClockProblem> {
+        let (mut nanos, mut weight) = (self.digit()? * 100_000_000, 10_000_000);
+        while let Ok(digit) = self.digit() {
+            if weight == 0 && digit != 0 {
+                return Err(ClockProblem::TooFine);
+            }
+            nanos += digit * weight;
+            weight /= 10;
+        }
+        Ok(nanos)
+    }
+
+    /// The rest: nothing, `Z`, `+02`, `+02:00` or `+0200`, with a space before it or not; in seconds.
+    fn offset(&mut self) -> Result<i64, ClockProblem> {
+        self.text = self.text.trim_ascii_start();
+        if self.text.is_empty() || matches!(self.text, b"Z" | b"z" | b"UTC") {
+            return Ok(0);
+        }
+        let sign = self.one_of(b"+-")?;
+        let mut offset = self.two_digits(0, 23)? * 3600;
+        if !self.text.is_empty() {
+            let _ = self.one_of(b":");
+            offset += self.two_digits(0, 59)? * 60;
+        }
+        if !self.text.is_empty() {
+            return Err(ClockProblem::NotATime);
+        }
+        Ok(if sign == b'-' { -offset } else { offset })
+    }
+}
+
+fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar. Years are counted from March, so that the leap
+/// day is the last of its year.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// The inverse of [`days_from_civil`].
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    const UNITS: [TimeUnit; 4] = [
+        TimeUnit::Second,
+        TimeUnit::Millisecond,
+        TimeUnit::Microsecond,
+        TimeUnit::Nanosecond,
+    ];
+
+    #[test]
+    fn calendar_times() {
+        let seconds = |text: &str| parse_calendar(text.as_bytes()).map(|m| m.0 / NANOS_PER_SECOND);
+        for (text, wanted) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1970-01-01", 0),
+            ("2016-07-01 00:00:00", 1_467_331_200),
+            ("2016/07/01 00:00", 1_467_331_200),
+            ("2016-07-01T02:00:00+02:00", 1_467_331_200),
+            ("2016-06-30T19:00:00-0500", 1_467_331_200),
+            ("2016-07-01 02:00:00 +02", 1_467_331_200),
+            ("2016-12-31T23:59:60Z", 1_483_228_800),
+            ("2000-02-29t12:00:00z", 951_825_600),
+            ("0000-01-01", -62_167_219_200),
+            ("-0001-12-31", -62_167_305_600),
+            (" 2013-12-02 21:15:00 ", 1_386_018_900),
+        ] {
+            assert_eq!(seconds(text), Ok(wanted), "{text}");
+        }
+        for text in [
+            "",
+            "12",
+            "2016-13-01",
+            "2016-02-30",
+            "1900-02-29",
+            "2016-07-01T25:00",
+            "2016-07-01T10",
+            "2016-07-01x",
+            "2016-07/01",
+            "12:30:00",
+            "2016-07-01T00:00:00.",
+            "2016-07-01 00:00:00 PM",
+        ] {
+            assert_eq!(
+                parse_calendar(text.as_bytes()),
+                Err(ClockProblem::NotATime),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            parse_calendar(b"2016-07-01 00:00:00.1234567891"),
+            Err(ClockProblem::TooFine)
+        );
+        assert_eq!(
+            parse_calendar(b"1970-01-01 00:00:00.1234567890").unwrap().0,
+            123_456_789
+        );
+        assert_eq!(
+            parse_calendar(b"1970-01-01 00:00:00.5")
+                .unwrap()
+                .ticks(TimeUnit::Second),
+            Err(ClockProblem::TooFine)
+        );
+        assert_eq!(
+            parse_calendar(b"9999-01-01").unwrap().ticks(TimeUnit::Nanosecond),
+            Err(ClockProblem::OutOfRange)
+        );
+    }
+
+    #[test]
+    fn counts() {
+        use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
+        assert_eq!(
+            parse_count(b"1521911720.865716", Second, Nanosecond),
+            Ok(1_521_911_720_865_716_000)
+        );
+        assert_eq!(parse_count(b"-1.5", Second, Millisecond), Ok(-1_500));
+        assert_eq!(
+            parse_count(b"1500", Millisecond, Second),
+            Err(ClockProblem::TooFine)
+        );
+        assert_eq!(parse_count(b"1500.000", Microsecond, Microsecond), Ok(1_500));
+        assert_eq!(
+            parse_count(b"9223372036854775808", Nanosecond, Nanosecond),
+            Err(ClockProblem::OutOfRange)
+        );
+        assert_eq!(
+            parse_count(b"-9223372036854775808", Nanosecond, Nanosecond),
+            Ok(i64::MIN)
+        );
+        for text in ["", "-", ".", "1e9", "12a", "1.2.3"] {
+            assert_eq!(
+                parse_count(text.as_bytes(), Second, Second),
+                Err(ClockProblem::NotATime),
+                "{text}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(ticks in prop_oneof![any::<i64>(), -4_000_000_000_000i64..4_000_000_000_000], unit in 0usize..4) {
+            let text = time_text(ticks, UNITS[unit]);
+            prop_assert_eq!(parse_calendar(text.as_bytes()).unwrap().ticks(UNITS[unit]), Ok(ticks), "{}", text);
+            let count = ticks.to_string();
+            prop_assert_eq!(parse_count(count.as_bytes(), UNITS[unit], UNITS[unit]), Ok(ticks));
+        }
+
+        #[test]
+        fn any_bytes_give_a_time_or_a_problem(text in "[-+0-9T:.Z /]{0,32}") {
+            let _ = parse_calendar(text.as_bytes());
+            let _ = parse_count(text.as_bytes(), TimeUnit::Second, TimeUnit::Nanosecond);
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! How the fields of an input map to the columns of a stream: decided from a sample, then applied to every record.
+
+use siltstone_store::schema::{ColumnType, Schema, SharedSchema, TimeUnit};
+
+use crate::clock;
+use crate::failure::{Failure, Outcome};
+use crate::field::{self, Cell, Field, FieldProblem};
+use crate::source::Sample;
+
+/// What the user said about the columns.
+#[derive(Debug, Clone, Default)]
+pub struct PlanOptions {
+    /// Field that holds the time.
+    pub time: Option<String>,
+    /// Unit of times that are counts, and of the clock of a new stream.
+    pub time_unit: Option<TimeUnit>,
+    /// Key columns, in order.
+    pub keys: Vec<String>,
+    /// Physical units by column name.
+    pub units: Vec<(String, String)>,
+    /// Types by column name.
+    pub types: Vec<(String, ColumnType)>,
+    /// Bare fields that stand for null, besides empty ones.
+    pub null_tokens: Vec<Vec<u8>>,
+}
+
+/// What has to happen before records of an input can be taken.
+#[derive(Debug)]
+pub struct Decision {
+    /// Schema of the stream, if it has to be created.
+    pub create: Option<Schema>,
+    /// Channels to add to a stream that is there: name, type, physical unit.
+    pub add: Vec<(String, ColumnType, String)>,
+    /// Name of the field that holds the time.
+    pub time_field: String,
+    /// Unit of that field where it holds counts.
+    pub count_unit: TimeUnit,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+/// Decides about the fields `names`, of which `sample` was seen, for a new stream or the `existing` one.
+///
+/// # Errors
+/// When the options contradict the input or the stream, or no field looks like a time.
+pub fn decide(
+    names: &[String],
+    sample: &Sample,
+    options: &PlanOptions,
+    existing: Option<&SharedSchema>,
+) -> Outcome<Decision> {
+    check_names(names, options, existing)?;
+    let time_index = find_time(names, sample, options, existing)?;
+    let time_field = names[time_index].clone();
+    let mut notes = Vec::new();
+    let (count_unit, stream_unit) =
+        time_units(&time_field, time_index, sample, options, existing, &mut notes)?;
+    let mut decision = Decision {
+        create: None,
+        add: Vec::new(),
+        time_field,
+        count_unit,
+        notes,
+    };
+    let unit_of = |name: &str| {
+        options
+            .units
+            .iter()
+            .find(|(column, _)| column == name)
+            .map(|(_, unit)| unit.clone())
+            .unwrap_or_default()
+    };
+    let type_of = |index: usize, name: &str| {
+        let forced = options
+            .types
+            .iter()
+            .find(|(column, _)| column == name)
+            .map(|(_, ty)| *ty);
+        forced.or_else(|| sample.columns.get(index).and_then(|column| column.column_type()))
+    };
+    let mut new_channels = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let known = existing.is_some_and(|schema| schema.column(name).is_some());
+        if index == time_index || known || options.keys.contains(name) {
+            continue;
+        }
+        if let Some(ty) = type_of(index, name) {
+            note_odd_text(index, name, ty, sample, options, &mut decision.notes);
+            new_channels.push((name.clone(), ty, unit_of(name)));
+        }
+    }
+    if existing.is_some() {
+        decision.add = new_channels;
+        return Ok(decision);
+    }
+    let mut schema = Schema::new(decision.time_field.clone(), stream_unit);
+    for key in &options.keys {
+        let ty = names
+            .iter()
+            .position(|name| name == key)
+            .and_then(|index| type_of(index, key));
+        schema = schema.with_key(key.clone(), ty.unwrap_or(ColumnType::Text))?;
+    }
+    for (name, ty, unit) in new_channels {
+        schema = schema.with_channel(name, ty, unit)?;
+    }
+    decision.create = Some(schema);
+    Ok(decision)
+}
+
+fn check_names(names: &[String], options: &PlanOptions, existing: Option<&SharedSchema>) -> Outcome<()> {
+    let asked = (options.time.iter().map(|name| ("--time", name)))
+        .chain(options.keys.iter().map(|name| ("--key", name)))
+        .chain(options.units.iter().map(|(name, _)| ("--unit", name)))
+        .chain(options.types.iter().map(|(name, _)| ("--type", name)));
+    for (option, name) in asked {
+        let in_stream = existing.is_some_and(|schema| schema.column(name).is_some());
+        if !names.contains(name) && !in_stream {
+            let columns = names.join(", ");
+            return Err(Failure::usage(format!(
+                "{option} names {name}, which is not a column of the input ({columns})"
+            )));
+        }
+    }
+    let Some(schema) = existing else { return Ok(()) };
+    let keys: Vec<&str> = schema.keys().iter().map(|key| key.name.as_str()).collect();
+    if !options.keys.is_empty() && options.keys != keys {
+        return Err(Failure::usage(format!(
+            "the stream was created with the keys ({}), which cannot change; leave out --key",
+            keys.join(", ")
+        )));
+    }
+    for (name, ty) in &options.types {
+        if let Some(column) = schema.column(name).filter(|column| column.ty != *ty) {
+            return Err(Failure::usage(format!(
+                "column {name} of the stream is of type {}, not {ty}",
+                column.ty
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The field that holds the time: the one named, the stream's own, or the first that looks like one.
+fn find_time(
+    names: &[String],
+    sample: &Sample,
+    options: &PlanOptions,
+    existing: Option<&SharedSchema>,
+) -> Outcome<usize> {
+    let of_stream = existing.map(|schema| schema.time_name().to_owned());
+    if let Some(wanted) = options.time.as_ref().or(of_stream.as_ref()) {
+        return names.iter().position(|name| name == wanted).ok_or_else(|| {
+            Failure::usage(format!(
+                "the stream's time column {wanted} is not in the input ({}); name the one that holds the time with --time",
+                names.join(", ")
+            ))
+        });
+    }
+    let looks_like_time = |index: &usize| {
+        sample
+            .columns
+            .get(*index)
+            .is_some_and(|column| column.is_calendar() || (column.is_count() && is_time_name(&names[*index])))
+    };
+    (0..names.len()).find(looks_like_time).ok_or_else(|| {
+        Failure::usage(format!(
+            "none of the columns ({}) looks like a time; name the one that does with --time",
+            names.join(", ")
+        ))
+    })
+}
+
+fn is_time_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    const WORDS: [&str; 7] = ["ts", "time", "timestamp", "date", "datetime", "epoch", "t"];
+    let stem = unit_suffix(&name).map_or(name.as_str(), |(stem, _)| stem);
+    WORDS.contains(&stem)
+        || WORDS
+            .iter()
+            .take(5)
+            .any(|word| name.starts_with(&format!("{word}_")) || name.ends_with(&format!("_{word}")))
+}
+
+/// The unit that the end of a name tells: `ts_ms` counts milliseconds.
+fn unit_suffix(name: &str) -> Option<(&str, TimeUnit)> {
+    [
+        ("_s", "s"),
+        ("_sec", "s"),
+        ("_seconds", "s"),
+        ("_ms", "ms"),
+        ("_us", "us"),
+        ("_ns", "ns"),
+    ]
+    .into_iter()
+    .find_map(|(end, unit)| Some((name.strip_suffix(end)?, clock::unit_of(unit)?)))
+}
+
+/// Unit of counts in the time field, and unit of the stream's clock.
+fn time_units(
+    name: &str,
+    index: usize,
+    sample: &Sample,
+    options: &PlanOptions,
+    existing: Option<&SharedSchema>,
+    notes: &mut Vec<String>,
+) -> Outcome<(TimeUnit, TimeUnit)> {
+    let column = sample.columns.get(index);
+    let of_stream = existing.map(|schema| schema.time_unit());
+    if !column.is_some_and(|column| column.is_count()) {
+        let unit = options.time_unit.or(of_stream).unwrap_or(TimeUnit::Nanosecond);
+        return Ok((unit, of_stream.unwrap_or(unit)));
+    }
+    let lower = name.to_ascii_lowercase();
+    let unit = match (options.time_unit, unit_suffix(&lower)) {
+        (Some(unit), _) => unit,
+        (None, Some((_, unit))) => {
+            notes.push(format!(
+                "{name} is read as a count of {} (from its name; --time-unit says otherwise)",
+                unit.symbol()
+            ));
+            unit
+        }
+        (None, None) => match of_stream {
+            Some(unit) => unit,
+            None => return Err(unknown_unit(name, column.and_then(|c| c.example()))),
+        },
+    };
+    let whole = column.is_some_and(|column| column.is_whole());
+    Ok((
+        unit,
+        of_stream.unwrap_or(if whole { unit } else { TimeUnit::Nanosecond }),
+    ))
+}
+
+fn unknown_unit(name: &str, example: Option<&str>) -> Failure {
+    let example = example.unwrap_or("0");
+    let years_1990_to_2100 = 631_152_000_000_000_000..4_102_444_800_000_000_000i64;
+    let guess = ["s", "ms", "us", "ns"].into_iter().find_map(|symbol| {
+        let ns =
+            clock::parse_count(example.as_bytes(), clock::unit_of(symbol)?, TimeUnit::Nanosecond).ok()?;
+        years_1990_to_2100.contains(&ns).then(|| {
+            format!(
+                "; with --time-unit {symbol}, {example} is {}",
+                clock::time_text(ns, TimeUnit::Nanosecond)
+            )
+        })
+    });
+    Failure::usage(format!(
+        "the times in {name} are counts ({example}); say of what with --time-unit s|ms|us|ns{}",
+        guess.unwrap_or_default()
+    ))
+}
+
+fn note_odd_text(
+    index: usize,
+    name: &str,
+    ty: ColumnType,
+    sample: &Sample,
+    options: &PlanOptions,
+    notes: &mut Vec<String>,
+) {
+    let forced = options.types.iter().any(|(column, _)| column == name);
+    let odd = sample.columns.get(index).and_then(|column| column.odd_text());
+    if let (ColumnType::Text, false, Some((line, text))) = (ty, forced, odd) {
+        notes.push(format!(
+            "{name} is text because of {text:?} on line {line}; if that means null, start afresh with --null {text:?}, \
+             else with --type {name}=f64 to refuse such lines"
+        ));
+    }
+}
+
+/// Where a field goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// It is the time.
+    Time,
+    /// Column at this position of the schema.
+    Column(usize),
+    /// Nowhere yet: no value was seen in it, so its type is not known.
+    Undecided,
+    /// Nowhere.
+    Skip,
+}
+
+/// A value of the row under construction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// Nothing.
+    Null,
+    /// Key of a fixed-width value.
+    Key(u64),
+    /// The text of this field.
+    Field(usize),
+}
+
+/// The mapping, and the row under construction.
+#[derive(Debug)]
+pub struct Plan {
+    schema: SharedSchema,
+    types: Vec<ColumnType>,
+    targets: Vec<Target>,
+    count_unit: TimeUnit,
+    null_tokens: Vec<Vec<u8>>,
+    time: Option<i64>,
+    row: Vec<Slot>,
+}
+
+impl Plan {
+    /// Maps the fields `names` to the columns of `schema` by name.
+    pub fn new(schema: SharedSchema, names: &[String], decision: &Decision, null_tokens: &[Vec<u8>]) -> Plan {
+        let target = |name: &String| match schema.position(name) {
+            _ if *name == decision.time_field => Target::Time,
+            Some(position) => Target::Column(position),
+            // A field named like the clock cannot become a channel beside it.
+            None if name == schema.time_name() => Target::Skip,
+            None => Target::Undecided,
+        };
+        let types: Vec<ColumnType> = schema.columns().iter().map(|column| column.ty).collect();
+        Plan {
+            targets: names.iter().map(target).collect(),
+            count_unit: decision.count_unit,
+            null_tokens: null_tokens.to_vec(),
+            time: None,
+            row: vec![Slot::Null; types.len()],
+            types,
+            schema,
+        }
+    }
+
+    /// Shape of the rows.
+    pub fn schema(&self) -> &SharedSchema {
+        &self.schema
+    }
+
+    /// Bare fields that stand for null, besides empty ones.
+    pub fn null_tokens(&self) -> &[Vec<u8>] {
+        &self.null_tokens
+    }
+
+    /// Where field `index` goes.
+    #[inline]
+    pub fn target(&self, index: usize) -> Target {
+        self.targets.get(index).copied().unwrap_or(Target::Undecided)
+    }
+
+    /// Positions of fields that have gone nowhere because no value was seen in them.
+    pub fn undecided(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.targets.len()).filter(|&index| self.targets[index] == Target::Undecided)
+    }
+
+    pub(crate) fn begin_row(&mut self) {
+        self.time = None;
+        self.row.fill(Slot::Null);
+    }
+
+    /// Sets the time of the row.
+    #[inline]
+    pub(crate) fn set_time(&mut self, field: Field<'_>) -> Result<(), String> {
+        if field.is_null(&self.null_tokens) || field.text.is_empty() {
+            return Ok(());
+        }
+        let unit = self.schema.time_unit();
+        let time = field::parse_time(field.text, self.count_unit, unit).map_err(|problem| {
+            problem.describe(self.schema.time_name(), ColumnType::Timestamp(unit), field.text)
+        })?;
+        self.time = Some(time);
+        Ok(())
+    }
+
+    /// Sets the value of the column at `position` from field `index`.
+    #[inline]
+    pub(crate) fn set_cell(&mut self, position: usize, index: usize, field: Field<'_>) -> Result<(), String> {
+        if field.is_null(&self.null_tokens) {
+            return Ok(());
+        }
+        self.row[position] = match field::parse_cell(self.types[position], field) {
+            Ok(Cell::Null) => Slot::Null,
+            Ok(Cell::Key(key)) => Slot::Key(key),
+            Ok(Cell::Bytes(_)) => Slot::Field(index),
+            Err(problem) => return Err(self.describe(position, &problem, field)),
+        };
+        Ok(())
+    }
+
+    #[cold]
+    fn describe(&self, position: usize, problem: &FieldProblem, field: Field<'_>) -> String {
+        problem.describe(
+            &self.schema.columns()[position].name,
+            self.types[position],
+            field.text,
+        )
+    }
+
+    /// Time of the row.
+    pub(crate) fn time(&self) -> Result<i64, String> {
+        self.time
+            .ok_or_else(|| format!("no time (column {} is empty)", self.schema.time_name()))
+    }
+
+    /// Value of the column at `position`.
+    #[inline]
+    pub(crate) fn cell(&self, position: usize) -> Slot {
+        self.row[position]
+    }
+}

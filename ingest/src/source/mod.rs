@@ -1,0 +1,288 @@
+//! Input sources: where records come from, one file per format.
+//!
+//! A [`Source`] gives records, each a list of fields by name. What is common to all formats is here: the sample that
+//! types are inferred from, and turning records into batches under a [`Plan`].
+
+use siltstone_store::batch::Batch;
+
+use crate::failure::{Failure, Outcome};
+use crate::field::Field;
+use crate::infer::ColumnSample;
+use crate::plan::{Plan, Slot, Target};
+
+pub mod csv;
+pub mod input;
+pub mod jsonl;
+
+/// Bytes of the largest record; a longer line is refused.
+pub const MAX_RECORD_BYTES: usize = 16 << 20;
+/// Rows of a sample.
+pub const SAMPLE_ROWS: usize = 10_000;
+/// Bytes of a sample.
+pub const SAMPLE_BYTES: usize = 4 << 20;
+
+/// What [`Source::advance`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advance {
+    /// A record.
+    Record,
+    /// Nothing came for a while (only when following).
+    Idle,
+    /// There is nothing more.
+    End,
+}
+
+/// Why [`Source::next_batch`] returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// The batch is full.
+    Full,
+    /// Nothing came for a while (only when following).
+    Idle,
+    /// There is nothing more.
+    End,
+    /// The next record has a value in a field that the plan has no column for.
+    NewField,
+}
+
+/// A record that was refused.
+#[derive(Debug)]
+pub struct Refusal<'a> {
+    /// Line on which it starts, counted from 1.
+    pub line: u64,
+    /// Why, as a sentence.
+    pub reason: String,
+    /// The record as it came.
+    pub text: &'a [u8],
+}
+
+/// How large a batch may grow.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchLimit {
+    /// Rows.
+    pub rows: usize,
+    /// Bytes of input text.
+    pub bytes: usize,
+}
+
+impl Default for BatchLimit {
+    fn default() -> Self {
+        BatchLimit {
+            rows: 65_536,
+            bytes: 8 << 20,
+        }
+    }
+}
+
+/// A sample of the records to come.
+#[derive(Debug, Default)]
+pub struct Sample {
+    /// What each field looked like, by field index.
+    pub columns: Vec<ColumnSample>,
+    /// Records looked at.
+    pub rows: usize,
+}
+
+/// Records of one input.
+pub trait Source {
+    /// Name of the input, for messages.
+    fn name(&self) -> &str;
+
+    /// Names of the fields by index. Grows while records are read, if the format names fields in each record.
+    fn field_names(&self) -> &[String];
+
+    /// Whether a quoted string is never a number (JSON), or may be one (CSV).
+    fn quotes_mean_text(&self) -> bool;
+
+    /// Goes to the next record.
+    ///
+    /// # Errors
+    /// When the input cannot be read on.
+    fn advance(&mut self) -> Outcome<Advance>;
+
+    /// Field `index` of the record.
+    fn field(&self, index: usize) -> Field<'_>;
+
+    /// What is wrong with the record as a whole, if anything is.
+    fn problem(&self) -> Option<&str>;
+
+    /// Line on which the record starts, counted from 1.
+    fn line(&self) -> u64;
+
+    /// The record as it came.
+    fn text(&self) -> &[u8];
+
+    /// Makes [`Source::advance`] find the present record again.
+    fn put_back(&mut self);
+
+    /// Remembers the place before the next record, for [`Source::rewind`].
+    fn mark(&mut self);
+
+    /// Goes back to the mark.
+    fn rewind(&mut self);
+
+    /// Looks at the next records without consuming them.
+    ///
+    /// # Errors
+    /// When the input cannot be read.
+    fn sample(&mut self, null_tokens: &[Vec<u8>]) -> Outcome<Sample> {
+        let mut sample = Sample::default();
+        let mut bytes = 0;
+        self.mark();
+        while sample.rows < SAMPLE_ROWS && bytes < SAMPLE_BYTES && self.advance()? == Advance::Record {
+            if self.problem().is_some() {
+                bytes += self.text().len();
+                continue;
+            }
+            if sample.columns.len() < self.field_names().len() {
+                sample
+                    .columns
+                    .resize_with(self.field_names().len(), ColumnSample::default);
+            }
+            let (line, quotes_mean_text) = (self.line(), self.quotes_mean_text());
+            for (index, column) in sample.columns.iter_mut().enumerate() {
+                column.add(self.field(index), line, null_tokens, quotes_mean_text);
+            }
+            sample.rows += 1;
+            bytes += self.text().len();
+        }
+        sample
+            .columns
+            .resize_with(self.field_names().len(), ColumnSample::default);
+        self.rewind();
+        Ok(sample)
+    }
+
+    /// Adds the next records to `batch`, and hands those that do not fit the plan to `refuse`.
+    ///
+    /// # Errors
+    /// When the input cannot be read on, or `refuse` fails.
+    fn next_batch(
+        &mut self,
+        plan: &mut Plan,
+        batch: &mut Batch,
+        limit: BatchLimit,
+        refuse: &mut dyn FnMut(Refusal<'_>) -> Outcome<()>,
+    ) -> Outcome<Pause> {
+        let mut bytes = 0;
+        while batch.len() < limit.rows && bytes < limit.bytes {
+            match self.advance()? {
+                Advance::Record => {}
+                Advance::Idle => return Ok(Pause::Idle),
+                Advance::End => return Ok(Pause::End),
+            }
+            bytes += self.text().len();
+            let result = match self.problem() {
+                Some(problem) => Err(problem.to_owned()),
+                None => match fill_row(self, plan, batch) {
+                    Ok(Filled::Row) => Ok(()),
+                    Ok(Filled::NewField) => {
+                        self.put_back();
+                        return Ok(Pause::NewField);
+                    }
+                    Err(reason) => Err(reason),
+                },
+            };
+            if let Err(reason) = result {
+                refuse(Refusal {
+                    line: self.line(),
+                    reason,
+                    text: self.text(),
+                })?;
+            }
+        }
+        Ok(Pause::Full)
+    }
+}
+
+enum Filled {
+    Row,
+    NewField,
+}
+
+/// Adds the present record to `batch`, or says why not; the batch is then unchanged.
+fn fill_row<S: Source + ?Sized>(source: &S, plan: &mut Plan, batch: &mut Batch) -> Result<Filled, String> {
+    let names = source.field_names().len();
+    plan.begin_row();
+    for index in 0..names {
+        let field = source.field(index);
+        match plan.target(index) {
+            Target::Skip => {}
+            Target::Undecided => {
+                if !field.is_null(plan.null_tokens()) {
+                    return Ok(Filled::NewField);
+                }
+            }
+            Target::Time => plan.set_time(field)?,
+            Target::Column(position) => plan.set_cell(position, index, field)?,
+        }
+    }
+    let time = plan.time()?;
+    for (position, column) in batch.columns.iter_mut().enumerate() {
+        match plan.cell(position) {
+            Slot::Null => column.push_null(),
+            Slot::Key(key) => column.push_key(key),
+            Slot::Field(index) => column.push_bytes(source.field(index).text),
+        }
+    }
+    batch.times.push(time);
+    Ok(Filled::Row)
+}
+
+/// Formats of input that `--format` knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Separated values with a header line
+    Csv,
+    /// One JSON object a line
+    Jsonl,
+    /// Zeek's tab-separated logs: names from the #fields line, - is null
+    Zeek,
+}
+
+impl Format {
+    /// The format that a file name suggests.
+    pub fn of_name(path: &std::path::Path) -> Format {
+        let name = path
+            .file_name()
+            .map(|n| n.to_string_lossy().to_ascii_lowercase())
+            .unwrap_or_default();
+        let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
+        if [".jsonl", ".ndjson", ".json"]
+            .iter()
+            .any(|end| name.ends_with(end))
+        {
+            Format::Jsonl
+        } else {
+            Format::Csv
+        }
+    }
+}
+
+/// Gives each field a name of its own: an empty one is called by its position, a repeated one gets a number.
+pub(crate) fn distinct_names(names: Vec<String>) -> Vec<String> {
+    let mut taken = std::collections::HashSet::new();
+    let mut out = Vec::with_capacity(names.len());
+    for (index, name) in names.into_iter().enumerate() {
+        let base = if name.is_empty() {
+            format!("column_{}", index + 1)
+        } else {
+            name
+        };
+        let mut name = base.clone();
+        let mut number = 2;
+        while !taken.insert(name.clone()) {
+            name = format!("{base}_{number}");
+            number += 1;
+        }
+        out.push(name);
+    }
+    out
+}
+
+/// A problem with the arguments of a source.
+pub(crate) fn no_header(name: &str) -> Failure {
+    Failure::refused(format!(
+        "{name} holds no header line; is it empty? (--no-header --columns a,b,c names the columns)"
+    ))
+}
