@@ -4,12 +4,18 @@
 //! |---|---|
 //! | [`train`] | a small autoencoder, from a stream's healthy rows to a model in the store |
 //! | [`window`] | windows of a snapshot into buffers the caller owns; front ends such as a spectrum |
+//! | [`engine`] | a model compiled for this processor: packed weights, one arena, a list of steps |
+//! | [`model`] | the graph as plain data: own file format, stacks of dense layers, `.tflite` |
+//! | [`kernel`] | the inner loops, one file per instruction set, all with the same bits |
 //! | [`normalize`] | a channel's values to the numbers a network sees, exactly, also on keys |
 //! | [`math`] | elementary functions with the same bits on every machine |
 
 #![deny(unsafe_code)]
 
+pub mod engine;
+pub mod kernel;
 pub mod math;
+pub mod model;
 pub mod normalize;
 pub mod train;
 pub mod window;

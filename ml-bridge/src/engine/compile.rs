@@ -1,0 +1,211 @@
+//! From a model to an engine: order, buffers, folding of reshapes and float ends.
+
+use super::plan::{self, Buffer, LINE};
+use super::step::Step;
+use super::{End, Engine, StepReport, lower};
+use crate::kernel::Isa;
+use crate::model::{Affine, Element, Kind, Model, Operator, Tensor};
+use crate::{Error, Result};
+
+/// Largest arena that is allocated, in bytes.
+const MAX_ARENA_BYTES: usize = 1 << 30;
+
+/// A model on its way to an engine.
+pub(super) struct Compiler<'m> {
+    pub(super) model: &'m Model,
+    pub(super) isa: Isa,
+    /// The buffer of each tensor that is computed.
+    buffer_of: Vec<Option<usize>>,
+    buffers: Vec<Buffer>,
+    steps: Vec<Step>,
+    reports: Vec<StepReport>,
+    /// 16-bit words of scratch that some step needs.
+    scratch: usize,
+}
+
+/// Compiles `model` for `isa`, which is available.
+pub(super) fn compile(model: &Model, isa: Isa) -> Result<Engine> {
+    model.validate()?;
+    let mut compiler = Compiler {
+        model,
+        isa,
+        buffer_of: vec![None; model.tensors.len()],
+        buffers: Vec::new(),
+        steps: Vec::new(),
+        reports: Vec::new(),
+        scratch: 0,
+    };
+    let (first, last, operators) = ends(model)?;
+    let input = compiler.end(first)?;
+    compiler.buffer_of[first] = Some(0);
+    compiler.buffers.push(Buffer {
+        bytes: input.1,
+        first: 0,
+        last: 0,
+    });
+    for (number, operator) in operators {
+        lower::lower(&mut compiler, number, operator).map_err(|e| {
+            Error::invalid(format!(
+                "operator {number} ({}) cannot be run: {e}",
+                operator.kind.name()
+            ))
+        })?;
+    }
+    let output = compiler.end(last)?;
+    let buffer = compiler.read(last)?;
+    compiler.buffers[buffer].last = compiler.steps.len();
+    let (regions, total) = plan::place(&compiler.buffers);
+    if total > MAX_ARENA_BYTES {
+        return Err(Error::invalid(format!(
+            "the model needs {total} bytes of activations"
+        )));
+    }
+    let arena = vec![0u8; total + LINE];
+    let base = arena.as_ptr().align_offset(LINE).min(LINE);
+    Ok(Engine {
+        isa,
+        steps: compiler.steps,
+        reports: compiler.reports,
+        regions,
+        arena,
+        base,
+        scratch: vec![0; compiler.scratch],
+        input: End {
+            buffer: 0,
+            count: input.1,
+            affine: input.0,
+        },
+        output: End {
+            buffer,
+            count: output.1,
+            affine: output.0,
+        },
+    })
+}
+
+/// The int8 tensors where the graph begins and ends, and the operators between, without float ends.
+#[expect(
+    clippy::type_complexity,
+    reason = "a list of numbered operators is used once, here"
+)]
+fn ends(model: &Model) -> Result<(usize, usize, Vec<(usize, &Operator)>)> {
+    let (&[mut first], &[mut last]) = (model.inputs.as_slice(), model.outputs.as_slice()) else {
+        return Err(Error::invalid(
+            "only models with one input and one output are run",
+        ));
+    };
+    let mut operators: Vec<(usize, &Operator)> = model.operators.iter().enumerate().collect();
+    if model.tensor(first)?.element == Element::F32 {
+        let readers = operators
+            .iter()
+            .filter(|(_, o)| o.inputs.contains(&Some(first)))
+            .count();
+        let at = operators
+            .iter()
+            .position(|(_, o)| o.kind == Kind::Quantize && o.inputs.contains(&Some(first)));
+        match (readers, at) {
+            (1, Some(at)) => first = operators.remove(at).1.outputs[0],
+            _ => return Err(Error::invalid("a float model must be quantized before it is run")),
+        }
+    }
+    if model.tensor(last)?.element == Element::F32 {
+        let at = operators
+            .iter()
+            .position(|(_, o)| o.kind == Kind::Dequantize && o.outputs[0] == last);
+        let before = at.and_then(|at| operators.remove(at).1.inputs.first().copied().flatten());
+        last = before.ok_or_else(|| Error::invalid("a float model must be quantized before it is run"))?;
+    }
+    Ok((first, last, operators))
+}
+
+impl Compiler<'_> {
+    fn end(&self, tensor: usize) -> Result<(Affine, usize)> {
+        let tensor = self.model.tensor(tensor)?;
+        if tensor.element != Element::I8 {
+            return Err(Error::invalid(format!(
+                "tensor {:?} at the model's end is not int8",
+                tensor.name
+            )));
+        }
+        Ok((tensor.affine()?, tensor.count()))
+    }
+
+    /// Input `position` of `operator`, which must be present.
+    pub(super) fn input<'a>(&'a self, operator: &Operator, position: usize) -> Result<(usize, &'a Tensor)> {
+        let index = self
+            .optional(operator, position)
+            .ok_or_else(|| Error::invalid(format!("its input {position} is missing")))?;
+        Ok((index, self.model.tensor(index)?))
+    }
+
+    /// Input `position` of `operator`, if present.
+    pub(super) fn optional(&self, operator: &Operator, position: usize) -> Option<usize> {
+        operator.inputs.get(position).copied().flatten()
+    }
+
+    /// The buffer of a tensor that the step being made reads.
+    pub(super) fn read(&mut self, tensor: usize) -> Result<usize> {
+        let buffer = self.buffer_of.get(tensor).copied().flatten().ok_or_else(|| {
+            Error::invalid(format!(
+                "tensor {tensor} is constant where a computed one is needed"
+            ))
+        })?;
+        self.buffers[buffer].last = self.buffers[buffer].last.max(self.steps.len());
+        Ok(buffer)
+    }
+
+    /// A new buffer for a tensor that the step being made writes: one byte per number.
+    pub(super) fn write(&mut self, tensor: usize) -> Result<usize> {
+        let bytes = self.model.tensor(tensor)?.count();
+        let buffer = self.temporary(bytes);
+        self.buffer_of[tensor] = Some(buffer);
+        Ok(buffer)
+    }
+
+    /// A new buffer that only the step being made uses.
+    pub(super) fn temporary(&mut self, bytes: usize) -> usize {
+        let now = self.steps.len();
+        self.buffers.push(Buffer {
+            bytes,
+            first: now,
+            last: now,
+        });
+        self.buffers.len() - 1
+    }
+
+    /// Makes `to` another name of `from`.
+    pub(super) fn alias(&mut self, from: usize, to: usize) -> Result<()> {
+        let buffer = self.read(from)?;
+        self.buffer_of[to] = Some(buffer);
+        Ok(())
+    }
+
+    /// Notes that some step needs `words` 16-bit words of scratch.
+    pub(super) fn need_scratch(&mut self, words: usize) {
+        self.scratch = self.scratch.max(words);
+    }
+
+    /// Adds the step that computes `tensor` for operator `number`.
+    pub(super) fn push(&mut self, number: usize, tensor: usize, step: Step, cost: Cost) -> Result<()> {
+        let result = self.model.tensor(tensor)?;
+        self.reports.push(StepReport {
+            operator: number,
+            name: self.model.operators[number].kind.name(),
+            kernel: cost.kernel,
+            shape: result.shape.clone(),
+            macs: cost.macs,
+            weight_bytes: cost.weight_bytes,
+            count: result.count(),
+            buffer: self.buffer_of[tensor].unwrap_or(0),
+        });
+        self.steps.push(step);
+        Ok(())
+    }
+}
+
+/// What a step costs.
+pub(super) struct Cost {
+    pub(super) kernel: String,
+    pub(super) macs: u64,
+    pub(super) weight_bytes: usize,
+}

@@ -1,0 +1,158 @@
+//! Dense layers, and what they share with convolutions: bias and factors.
+
+use super::super::compile::{Compiler, Cost};
+use super::super::step::Step;
+use super::{computed_i8, constant_i8};
+use crate::kernel::linear::{Geometry, Linear};
+use crate::kernel::requantize::{BIAS, Bounds, Factor, Requantize};
+use crate::model::{Activation, Operator, Tensor};
+use crate::{Error, Result};
+
+pub(super) fn lower(
+    compiler: &mut Compiler<'_>,
+    number: usize,
+    operator: &Operator,
+    activation: Activation,
+) -> Result<()> {
+    let (source, input) = compiler.input(operator, 0)?;
+    let (_, weights) = compiler.input(operator, 1)?;
+    let target = operator.outputs[0];
+    let output = compiler.model.tensor(target)?;
+    computed_i8(input)?;
+    computed_i8(output)?;
+    let &[outputs, inputs] = weights.shape.as_slice() else {
+        return Err(Error::invalid(format!(
+            "its weights have the shape {:?}",
+            weights.shape
+        )));
+    };
+    let rows = input.count().checked_div(inputs).unwrap_or(0);
+    let fits = rows * inputs == input.count() && rows.checked_mul(outputs) == Some(output.count());
+    if !fits || output.count() == 0 {
+        return Err(Error::invalid(format!(
+            "{:?} times {:?} does not give {:?}",
+            input.shape, weights.shape, output.shape
+        )));
+    }
+    let values = constant_i8(weights)?;
+    let end = end(
+        compiler,
+        operator,
+        [input, weights, output],
+        &values,
+        outputs,
+        activation,
+    )?;
+    let geometry = Geometry {
+        size: [1, rows],
+        row_step: 0,
+        column_step: inputs,
+        offsets: vec![0],
+        segment: inputs,
+    };
+    let layer = Linear::new(compiler.isa, geometry, outputs, &values, end);
+    push(compiler, number, [source, target], layer)
+}
+
+/// Adds the step of `layer` from tensor `ends[0]` to tensor `ends[1]`.
+pub(super) fn push(
+    compiler: &mut Compiler<'_>,
+    number: usize,
+    ends: [usize; 2],
+    layer: Linear,
+) -> Result<()> {
+    let input = compiler.read(ends[0])?;
+    let output = compiler.write(ends[1])?;
+    push_step(compiler, number, ends[1], [input, output], layer)
+}
+
+/// As [`push`], between buffers.
+pub(super) fn push_step(
+    compiler: &mut Compiler<'_>,
+    number: usize,
+    target: usize,
+    [input, output]: [usize; 2],
+    layer: Linear,
+) -> Result<()> {
+    compiler.need_scratch(layer.scratch());
+    let macs = layer.geometry.positions() as u64 * layer.outputs as u64 * layer.geometry.patch() as u64;
+    let cost = Cost {
+        kernel: compiler.isa.name().to_string(),
+        macs,
+        weight_bytes: layer.bytes(),
+    };
+    compiler.push(
+        number,
+        target,
+        Step::Linear {
+            layer: Box::new(layer),
+            input,
+            output,
+        },
+        cost,
+    )
+}
+
+/// Bias and factors of a layer whose `weights` are `outputs` rows of the same length.
+pub(super) fn end(
+    compiler: &Compiler<'_>,
+    operator: &Operator,
+    [input, weights, output]: [&Tensor; 3],
+    values: &[i8],
+    outputs: usize,
+    activation: Activation,
+) -> Result<Requantize> {
+    let mut end = factors(compiler, operator, [input, weights, output], outputs, activation)?;
+    // The sum over stored bytes is the sum over (q - zero point) plus this much.
+    let offset = input.affine()?.zero_point + BIAS;
+    for (bias, row) in end
+        .bias
+        .iter_mut()
+        .zip(values.chunks_exact((values.len() / outputs).max(1)))
+    {
+        let sum = row.iter().fold(0i32, |a, w| a.wrapping_add(i32::from(*w)));
+        *bias = bias.wrapping_sub(sum.wrapping_mul(offset));
+    }
+    Ok(end)
+}
+
+/// As [`end`], the bias without what the input's zero point amounts to.
+pub(super) fn factors(
+    compiler: &Compiler<'_>,
+    operator: &Operator,
+    [input, weights, output]: [&Tensor; 3],
+    outputs: usize,
+    activation: Activation,
+) -> Result<Requantize> {
+    let (from, to) = (input.affine()?, output.affine()?);
+    let quantization = weights
+        .quantization
+        .as_ref()
+        .filter(|q| q.scales.len() == 1 || q.scales.len() == outputs)
+        .filter(|q| q.zero_points.iter().all(|z| *z == 0))
+        .ok_or_else(|| Error::invalid("its weights need symmetric scales, one or one per output"))?;
+    let real = |scale: f32| f64::from(from.scale) * f64::from(scale) / f64::from(to.scale);
+    let mut factor: Vec<Factor> = quantization
+        .scales
+        .iter()
+        .map(|s| Factor::new(real(*s)))
+        .collect();
+    if factor.len() != outputs {
+        factor = vec![factor[0]; outputs];
+    }
+    let bias = match compiler.optional(operator, 2) {
+        None => vec![0; outputs],
+        Some(index) => compiler
+            .model
+            .tensor(index)?
+            .values_i32()
+            .filter(|b| b.len() == outputs)
+            .ok_or_else(|| Error::invalid("its bias is not one i32 per output"))?,
+    };
+    Ok(Requantize {
+        bias,
+        factor,
+        zero_point: to.zero_point + BIAS,
+        bounds: Bounds::new(activation, to),
+    })
+}

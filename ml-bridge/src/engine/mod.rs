@@ -1,0 +1,192 @@
+//! A compiled model: packed weights, one arena, a list of steps; nothing is allocated while it runs.
+//!
+//! [`Engine::new`] checks the model, drops reshapes, folds float ends into the caller's quantizer, packs weights for
+//! this processor and places all activations in one arena by their lifetimes. Bytes in the arena are `q + 128`.
+
+mod compile;
+mod lower;
+mod plan;
+mod report;
+mod step;
+
+use crate::kernel::Isa;
+use crate::model::{Affine, Model};
+use crate::{Error, Result};
+
+pub use report::StepReport;
+use step::Step;
+
+/// A model ready to run on this processor.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    isa: Isa,
+    steps: Vec<Step>,
+    reports: Vec<StepReport>,
+    /// Where each buffer lies in the arena.
+    regions: Vec<std::ops::Range<usize>>,
+    arena: Vec<u8>,
+    /// First arena byte in use, so that buffers start on cache lines.
+    base: usize,
+    scratch: Vec<i16>,
+    input: End,
+    output: End,
+}
+
+/// One end of the graph.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct End {
+    buffer: usize,
+    count: usize,
+    affine: Affine,
+}
+
+impl Engine {
+    /// Compiles `model` for the best kernels of this processor.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] naming the operator that is unknown or does not fit.
+    pub fn new(model: &Model) -> Result<Self> {
+        Engine::with_isa(model, Isa::best())
+    }
+
+    /// Compiles `model` for the kernels of `isa`.
+    ///
+    /// # Errors
+    /// As [`Engine::new`], and if this processor does not have them.
+    pub fn with_isa(model: &Model, isa: Isa) -> Result<Self> {
+        if !Isa::available().contains(&isa) {
+            return Err(Error::invalid(format!(
+                "this processor has no {} instructions",
+                isa.name()
+            )));
+        }
+        compile::compile(model, isa)
+    }
+
+    /// Numbers in one input.
+    pub fn input_count(&self) -> usize {
+        self.input.count
+    }
+
+    /// Numbers in one output.
+    pub fn output_count(&self) -> usize {
+        self.output.count
+    }
+
+    /// What an input byte means.
+    pub fn input_quantization(&self) -> Affine {
+        self.input.affine
+    }
+
+    /// What an output byte means.
+    pub fn output_quantization(&self) -> Affine {
+        self.output.affine
+    }
+
+    /// The kernels in use.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Bytes of the arena, including scratch.
+    pub fn arena_bytes(&self) -> usize {
+        self.arena.len() + self.scratch.len() * 2
+    }
+
+    /// What each operator became.
+    pub fn steps(&self) -> &[StepReport] {
+        &self.reports
+    }
+
+    /// Computes one output from one input.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if a slice has the wrong length.
+    pub fn run(&mut self, input: &[i8], output: &mut [i8]) -> Result<()> {
+        self.check(input.len(), output.len(), 1)?;
+        self.one(input, output);
+        Ok(())
+    }
+
+    /// Computes `count` outputs from as many inputs, one behind the other.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if a slice has the wrong length.
+    pub fn run_batch(&mut self, inputs: &[i8], outputs: &mut [i8], count: usize) -> Result<()> {
+        self.check(inputs.len(), outputs.len(), count)?;
+        let sizes = (self.input.count.max(1), self.output.count.max(1));
+        for (input, output) in inputs
+            .chunks_exact(sizes.0)
+            .zip(outputs.chunks_exact_mut(sizes.1))
+        {
+            self.one(input, output);
+        }
+        Ok(())
+    }
+
+    /// Computes one output and shows every operator's result on the way: its number in the model, and its bytes.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn run_traced(
+        &mut self,
+        input: &[i8],
+        output: &mut [i8],
+        mut see: impl FnMut(usize, &[i8]),
+    ) -> Result<()> {
+        self.check(input.len(), output.len(), 1)?;
+        self.load(input);
+        for number in 0..self.steps.len() {
+            self.step(number);
+            let report = &self.reports[number];
+            let region = &self.regions[report.buffer];
+            let bytes = &self.arena[self.base + region.start..][..report.count];
+            let plain: Vec<i8> = bytes.iter().map(|b| (b ^ 0x80) as i8).collect();
+            see(report.operator, &plain);
+        }
+        self.store(output);
+        Ok(())
+    }
+
+    fn check(&self, input: usize, output: usize, count: usize) -> Result<()> {
+        let want = (
+            self.input.count.saturating_mul(count),
+            self.output.count.saturating_mul(count),
+        );
+        if (input, output) == want {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the model takes {} numbers and gives {}, not {input} and {output}",
+            want.0, want.1
+        )))
+    }
+
+    fn one(&mut self, input: &[i8], output: &mut [i8]) {
+        self.load(input);
+        for number in 0..self.steps.len() {
+            self.step(number);
+        }
+        self.store(output);
+    }
+
+    fn load(&mut self, input: &[i8]) {
+        let start = self.base + self.regions[self.input.buffer].start;
+        for (to, from) in self.arena[start..].iter_mut().zip(input) {
+            *to = *from as u8 ^ 0x80;
+        }
+    }
+
+    fn store(&self, output: &mut [i8]) {
+        let start = self.base + self.regions[self.output.buffer].start;
+        for (to, from) in output.iter_mut().zip(&self.arena[start..]) {
+            *to = (from ^ 0x80) as i8;
+        }
+    }
+
+    #[inline]
+    fn step(&mut self, number: usize) {
+        let arena = &mut self.arena[self.base..];
+        self.steps[number].run(self.isa, arena, &self.regions, &mut self.scratch);
+    }
+}
