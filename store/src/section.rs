@@ -256,6 +256,20 @@ impl Section {
         Ok(self.array::<1>(offset)?[0])
     }
 
+    /// The section with its bytes looked up once, for questions that read many small pieces.
+    #[allow(clippy::cast_possible_truncation, reason = "a section lies in mapped bytes")]
+    pub fn view(&self) -> View<'_> {
+        let bytes = (*self.pages.bytes)
+            .as_ref()
+            .get(self.start as usize..(self.start + self.len) as usize)
+            .unwrap_or_default();
+        View {
+            section: self,
+            bytes,
+            checked: !self.pages.crcs.is_empty(),
+        }
+    }
+
     /// A part of this section.
     ///
     /// # Errors
@@ -294,5 +308,84 @@ impl Section {
     #[cold]
     pub fn corrupt(&self, offset: u64, what: String) -> Error {
         Error::corrupt(self.pages.name.clone(), &*self.what, offset, what)
+    }
+}
+
+/// A [`Section`] whose bytes were looked up once; reads are bounds-checked and verified all the same.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    section: &'a Section,
+    bytes: &'a [u8],
+    checked: bool,
+}
+
+impl<'a> View<'a> {
+    /// Bytes in the section.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        self.section.len
+    }
+
+    /// Whether the section has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.section.len == 0
+    }
+
+    /// `len` bytes at `offset`, verified.
+    ///
+    /// # Errors
+    /// See [`Section::bytes`].
+    #[inline]
+    pub fn bytes(&self, offset: u64, len: usize) -> Result<&'a [u8]> {
+        let found = usize::try_from(offset)
+            .ok()
+            .and_then(|at| self.bytes.get(at..))
+            .and_then(|b| b.get(..len));
+        let Some(found) = found else {
+            return Err(self.outside(offset, len));
+        };
+        if self.checked {
+            let start = self.section.start + offset;
+            self.section.pages.touch(start..start + len as u64)?;
+        }
+        Ok(found)
+    }
+
+    /// `N` bytes at `offset`, verified.
+    ///
+    /// # Errors
+    /// See [`Section::bytes`].
+    #[inline]
+    pub fn array<const N: usize>(&self, offset: u64) -> Result<[u8; N]> {
+        let mut out = [0; N];
+        out.copy_from_slice(self.bytes(offset, N)?);
+        Ok(out)
+    }
+
+    /// Little-endian u64 at byte `offset`.
+    ///
+    /// # Errors
+    /// See [`Section::bytes`].
+    #[inline]
+    pub fn u64(&self, offset: u64) -> Result<u64> {
+        Ok(u64::from_le_bytes(self.array(offset)?))
+    }
+
+    /// A [`Error::Corrupt`] that names the section.
+    #[cold]
+    pub fn corrupt(&self, offset: u64, what: String) -> Error {
+        self.section.corrupt(offset, what)
+    }
+
+    #[cold]
+    fn outside(&self, offset: u64, len: usize) -> Error {
+        let end = offset.saturating_add(len as u64);
+        self.section.corrupt(
+            offset,
+            format!(
+                "bytes {offset}..{end} lie outside a section of {} bytes",
+                self.section.len
+            ),
+        )
     }
 }

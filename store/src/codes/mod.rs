@@ -6,11 +6,14 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::rows::Mask;
 use crate::section::Section;
 
 pub mod constant;
+mod merge;
+#[cfg(test)]
+mod testing;
 pub mod wavelet;
 
 /// Codes from `low` to `high`, both included; empty when `low > high`.
@@ -156,4 +159,55 @@ pub fn choose(codes: &[u64]) -> CodesKind {
         None => CodesKind::Constant,
         _ => CodesKind::Wavelet,
     }
+}
+
+fn check_position(len: u64, position: u64) -> Result<()> {
+    if position < len {
+        Ok(())
+    } else {
+        Err(Error::OutOfRange {
+            what: "code",
+            position,
+            end: len,
+        })
+    }
+}
+
+/// That `range` lies in `0..len` and has `places` positions.
+fn check_range(len: u64, range: &Range<u64>, places: usize) -> Result<()> {
+    if range.start > range.end || range.end > len {
+        return Err(Error::OutOfRange {
+            what: "code",
+            position: range.end.max(range.start),
+            end: len,
+        });
+    }
+    if range.end - range.start != places as u64 {
+        return Err(Error::invalid(format!(
+            "{} codes do not fit {places} places",
+            range.end - range.start
+        )));
+    }
+    Ok(())
+}
+
+/// That `ranges` are sorted, disjoint and lie in `0..len`.
+fn check_ranges(len: u64, ranges: &[Range<u64>]) -> Result<()> {
+    let mut last = 0;
+    for range in ranges {
+        if range.start < last || range.start > range.end || range.end > len {
+            return Err(Error::OutOfRange {
+                what: "code",
+                position: range.start.max(range.end),
+                end: len,
+            });
+        }
+        last = range.end;
+    }
+    Ok(())
+}
+
+/// Positions in `ranges`.
+fn count_rows(ranges: &[Range<u64>]) -> u64 {
+    ranges.iter().map(|range| range.end - range.start).sum()
 }

@@ -1,0 +1,174 @@
+//! Small functions on 64-bit words.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "positions inside blocks are small by construction"
+)]
+
+/// The lowest `count` bits set (all from 64 on).
+#[inline(always)]
+pub fn low_mask(count: u32) -> u64 {
+    if count >= 64 { u64::MAX } else { (1 << count) - 1 }
+}
+
+/// Bit `i` is the exclusive or of bits `0..=i` of `word`.
+#[inline(always)]
+pub fn prefix_xor(mut word: u64) -> u64 {
+    word ^= word << 1;
+    word ^= word << 2;
+    word ^= word << 4;
+    word ^= word << 8;
+    word ^= word << 16;
+    word ^ word << 32
+}
+
+/// Position of the set bit of `word` that has `index` set bits below it; 64 if there is none.
+#[inline(always)]
+pub fn select(word: u64, index: u32) -> u32 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut pairs = word - ((word >> 1) & 0x5555_5555_5555_5555);
+    pairs = (pairs & 0x3333_3333_3333_3333) + ((pairs >> 2) & 0x3333_3333_3333_3333);
+    let bytes = (pairs + (pairs >> 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+    // Byte `i` holds the set bits in bytes 0..=i.
+    let sums = bytes.wrapping_mul(ONES);
+    if index >= (sums >> 56) as u32 {
+        return 64;
+    }
+    // One bit for each byte whose sum is <= index.
+    let below = (((u64::from(index) * ONES) | (ONES << 7)) - sums) & (ONES << 7);
+    let byte = below.count_ones() * 8;
+    let before = ((sums << 8) >> byte) as u32 & 0xff;
+    let mut rest = (word >> byte) & 0xff;
+    for _ in before..index {
+        rest &= rest.wrapping_sub(1);
+    }
+    byte + rest.trailing_zeros()
+}
+
+/// A growing string of bits, packed from the lowest bit of the first word.
+#[derive(Debug, Default, Clone)]
+pub struct BitString {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl BitString {
+    /// An empty string with room for `bits` bits.
+    pub fn with_capacity(bits: usize) -> BitString {
+        BitString {
+            words: Vec::with_capacity(bits / 64 + 10),
+            len: 0,
+        }
+    }
+
+    /// Number of bits.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no bits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Forgets all bits and keeps the memory.
+    pub fn clear(&mut self) {
+        self.words.clear();
+        self.len = 0;
+    }
+
+    /// Appends the lowest `count` bits of `word` (at most 64).
+    #[inline]
+    pub fn push(&mut self, word: u64, count: u32) {
+        debug_assert!(count <= 64, "a word has 64 bits");
+        let word = word & low_mask(count);
+        let shift = (self.len % 64) as u32;
+        if shift == 0 {
+            if count > 0 {
+                self.words.push(word);
+            }
+        } else {
+            if let Some(last) = self.words.last_mut() {
+                *last |= word << shift;
+            }
+            if shift + count > 64 {
+                self.words.push(word >> (64 - shift));
+            }
+        }
+        self.len += count as usize;
+    }
+
+    /// Appends bits `from..to` of a 512-bit block.
+    #[inline]
+    pub fn push_block(&mut self, block: &[u64; 8], from: u32, to: u32) {
+        if from == 0 && to == 512 && self.len % 64 == 0 {
+            self.words.extend_from_slice(block);
+            self.len += 512;
+            return;
+        }
+        let mut at = from;
+        while at < to {
+            let count = (64 - at % 64).min(to - at);
+            self.push(block[(at as usize / 64) & 7] >> (at % 64), count);
+            at += count;
+        }
+    }
+
+    /// Appends `count` times the same bit.
+    pub fn push_run(&mut self, bit: bool, mut count: u64) {
+        let word = if bit { u64::MAX } else { 0 };
+        while count > 0 && self.len % 64 != 0 {
+            let step = count.min(64 - (self.len % 64) as u64);
+            self.push(word, step as u32);
+            count -= step;
+        }
+        let whole = (count / 64) as usize;
+        self.words.resize(self.words.len() + whole, word);
+        self.len += whole * 64;
+        self.push(word, (count % 64) as u32);
+    }
+
+    /// The words; bits past the end are zero.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// The words; bits past the end are zero.
+    pub fn into_words(self) -> Vec<u64> {
+        self.words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn select_finds_the_bit(word: u64, index in 0u32..66) {
+            let want = (0..64).filter(|&i| word >> i & 1 == 1).nth(index as usize).unwrap_or(64);
+            prop_assert_eq!(select(word, index), want);
+            let mut parity = false;
+            for i in 0..64 {
+                parity ^= word >> i & 1 == 1;
+                prop_assert_eq!(prefix_xor(word) >> i & 1 == 1, parity);
+            }
+        }
+
+        #[test]
+        fn bit_strings_keep_their_bits(pieces in proptest::collection::vec((any::<u64>(), 0u32..=64, any::<bool>(), 0u64..200), 0..20)) {
+            let (mut string, mut naive) = (BitString::default(), Vec::new());
+            for (word, count, bit, run) in pieces {
+                string.push(word, count);
+                naive.extend((0..count).map(|i| word >> i & 1 == 1));
+                string.push_run(bit, run);
+                naive.resize(naive.len() + run as usize, bit);
+            }
+            prop_assert_eq!(string.len(), naive.len());
+            for (i, bit) in naive.into_iter().enumerate() {
+                prop_assert_eq!(string.words()[i / 64] >> (i % 64) & 1 == 1, bit);
+            }
+        }
+    }
+}

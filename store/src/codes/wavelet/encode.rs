@@ -1,0 +1,284 @@
+//! The write side: choosing the number of levels, sorting level by level, packing planes.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "elements are narrowed to the bits they have"
+)]
+
+use super::HEADER_BYTES;
+use crate::bits::{TAIL_BYTES, vector};
+
+/// Rows that the choice of levels looks at.
+const SAMPLE_ROWS: usize = 32 * 1024;
+/// Consecutive stretches that the sample is taken from.
+const SAMPLE_PIECES: usize = 4;
+/// Rows of the fullest leaf times planes, above which a scan of the leaf would cost more than another level.
+const LEAF_PLANE_ROWS: u64 = 48 * 1024;
+/// Bits of the histogram that finds the fullest leaf.
+const HISTOGRAM_BITS: u32 = 16;
+/// What a nanosecond of one access is worth in bits of one code.
+const BITS_PER_NS: f64 = 0.002;
+/// Nanoseconds that an access spends in a coded level or plane, in a plain level, and in a raw plane (about).
+const CODED_NS: f64 = 45.0;
+const RAW_NS: f64 = 18.0;
+const PLANE_NS: f64 = 1.5;
+
+/// Encodes codes.
+///
+/// # Panics
+/// From 2^31 codes on (16 GiB of them): a segment is far smaller.
+pub fn encode(codes: &[u64]) -> Vec<u8> {
+    assert!(
+        codes.len() >> 31 == 0,
+        "a column of a segment has fewer than 2^31 codes"
+    );
+    let (base, largest) = codes.iter().fold((u64::MAX, 0), |(low, high), &code| {
+        (low.min(code), high.max(code))
+    });
+    let base = if codes.is_empty() { 0 } else { base };
+    let span = largest - base;
+    match 64 - span.leading_zeros() {
+        0..=8 => build::<u8>(codes, base, span),
+        9..=16 => build::<u16>(codes, base, span),
+        17..=32 => build::<u32>(codes, base, span),
+        _ => build::<u64>(codes, base, span),
+    }
+}
+
+/// A code as wide as the largest one needs.
+trait Element: Copy + Default {
+    fn narrow(code: u64) -> Self;
+    fn wide(self) -> u64;
+}
+
+macro_rules! element {
+    ($($ty:ty),*) => {$(
+        impl Element for $ty {
+            #[inline(always)]
+            fn narrow(code: u64) -> Self {
+                code as $ty
+            }
+            #[inline(always)]
+            fn wide(self) -> u64 {
+                self as u64
+            }
+        }
+    )*};
+}
+element!(u8, u16, u32, u64);
+
+/// Levels, and which of the planes below are bit vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    planes: u32,
+    coded: u64,
+}
+
+fn build<T: Element>(codes: &[u64], base: u64, span: u64) -> Vec<u8> {
+    let bits = 64 - span.leading_zeros();
+    let mut order: Vec<T> = codes.iter().map(|&code| T::narrow(code - base)).collect();
+    let shape = choose(&order, bits);
+    let len = order.len() as u64;
+    let mut spare = vec![T::default(); order.len()];
+    let mut level_bits = vec![0u64; order.len().div_ceil(64)];
+    let vectors = bits - shape.planes + shape.coded.count_ones();
+    let mut out = vec![0; HEADER_BYTES as usize + 8 * vectors as usize];
+    let mut table = HEADER_BYTES as usize;
+    let mut add = |out: &mut Vec<u8>, level_bits: &[u64]| {
+        out.resize(out.len().next_multiple_of(8), 0);
+        let start = out.len() as u64;
+        out[table..table + 8].copy_from_slice(&start.to_le_bytes());
+        table += 8;
+        vector::encode(level_bits, len, out);
+    };
+    for bit in (shape.planes..bits).rev() {
+        partition(&mut order, &mut spare, bit, &mut level_bits);
+        add(&mut out, &level_bits);
+    }
+    for plane in (0..shape.planes)
+        .rev()
+        .filter(|&plane| shape.coded >> plane & 1 == 1)
+    {
+        take_bit(&order, plane, &mut level_bits);
+        add(&mut out, &level_bits);
+    }
+    out.resize(out.len().next_multiple_of(64), 0);
+    let raw = out.len() as u64;
+    pack_planes(&order, shape, &mut out);
+    out.resize(out.len() + TAIL_BYTES, 0);
+    out[0..8].copy_from_slice(&len.to_le_bytes());
+    out[8..16].copy_from_slice(&base.to_le_bytes());
+    out[16..24].copy_from_slice(&span.to_le_bytes());
+    out[24] = bits as u8;
+    out[25] = shape.planes as u8;
+    out[32..40].copy_from_slice(&shape.coded.to_le_bytes());
+    out[40..48].copy_from_slice(&raw.to_le_bytes());
+    out
+}
+
+/// Writes bit `bit` of each element to `bits` and moves elements with a zero before those with a one.
+fn partition<T: Element>(order: &mut Vec<T>, spare: &mut Vec<T>, bit: u32, bits: &mut [u64]) {
+    let mut ones = 0usize;
+    for (group, out) in order.chunks(64).zip(bits.iter_mut()) {
+        let mut word = 0;
+        for (i, element) in group.iter().enumerate() {
+            word |= (element.wide() >> bit & 1) << i;
+        }
+        *out = word;
+        ones += word.count_ones() as usize;
+    }
+    let zeros = order.len() - ones;
+    let (low, high) = spare.split_at_mut(zeros);
+    let (mut low, mut high) = (low.iter_mut(), high.iter_mut());
+    for (group, &word) in order.chunks(64).zip(bits.iter()) {
+        for (i, &element) in group.iter().enumerate() {
+            let next = if word >> i & 1 == 1 {
+                high.next()
+            } else {
+                low.next()
+            };
+            if let Some(to) = next {
+                *to = element;
+            }
+        }
+    }
+    std::mem::swap(order, spare);
+}
+
+/// Writes bit `bit` of each element to `bits`.
+fn take_bit<T: Element>(order: &[T], bit: u32, bits: &mut [u64]) {
+    for (group, out) in order.chunks(64).zip(bits.iter_mut()) {
+        let mut word = 0;
+        for (i, element) in group.iter().enumerate() {
+            word |= (element.wide() >> bit & 1) << i;
+        }
+        *out = word;
+    }
+}
+
+/// Appends the raw planes, side by side for each 64 rows.
+fn pack_planes<T: Element>(order: &[T], shape: Shape, out: &mut Vec<u8>) {
+    let raw: Vec<u32> = (0..shape.planes)
+        .rev()
+        .filter(|&plane| shape.coded >> plane & 1 == 0)
+        .collect();
+    let bytes = shape.planes.div_ceil(8) as usize;
+    out.reserve(order.len().div_ceil(64) * raw.len() * 8 + TAIL_BYTES);
+    for group in order.chunks(64) {
+        // Planes 8 * i to 8 * i + 7 come from byte i of the elements, 8 rows at a time.
+        let mut words = [0u64; 64];
+        for byte in 0..bytes {
+            for (eight, rows) in group.chunks(8).enumerate() {
+                let mut square = 0u64;
+                for (row, element) in rows.iter().enumerate() {
+                    square |= (element.wide() >> (8 * byte) & 0xff) << (8 * row);
+                }
+                let planes = transpose(square);
+                for plane in 0..8 {
+                    words[byte * 8 + plane] |= (planes >> (8 * plane) & 0xff) << (8 * eight);
+                }
+            }
+        }
+        for &plane in &raw {
+            out.extend_from_slice(&words[plane as usize].to_le_bytes());
+        }
+    }
+}
+
+/// Transposes a square of 8 by 8 bits.
+#[inline]
+fn transpose(mut square: u64) -> u64 {
+    let swap = (square ^ square >> 7) & 0x00aa_00aa_00aa_00aa;
+    square ^= swap ^ swap << 7;
+    let swap = (square ^ square >> 14) & 0x0000_cccc_0000_cccc;
+    square ^= swap ^ swap << 14;
+    let swap = (square ^ square >> 28) & 0x0000_0000_f0f0_f0f0;
+    square ^ swap ^ swap << 28
+}
+
+/// The number of planes with the lowest price in bits and nanoseconds, among those that keep leaves small.
+fn choose<T: Element>(codes: &[T], bits: u32) -> Shape {
+    if bits == 0 || codes.is_empty() {
+        return Shape {
+            planes: bits,
+            coded: 0,
+        };
+    }
+    let fewest = fewest_levels(codes, bits);
+    let mut order = sample(codes);
+    let len = order.len() as u64;
+    let (mut spare, mut words) = (vec![T::default(); order.len()], vec![0; order.len().div_ceil(64)]);
+    let per_row = |(bytes, raw): (u64, bool)| {
+        let ns = if raw { RAW_NS } else { CODED_NS };
+        bytes as f64 * 8.0 / len as f64 + ns * BITS_PER_NS
+    };
+    // Prices of bit `bit` as a level, and as a plane below `fewest` levels.
+    let mut level_price = vec![0.0; bits as usize];
+    let mut plane_price = vec![(1.0 + PLANE_NS * BITS_PER_NS, false); bits as usize];
+    for bit in (0..bits).rev() {
+        if bits - 1 - bit == fewest {
+            for plane in 0..=bit {
+                take_bit(&order, plane, &mut words);
+                let price = per_row(vector::estimate(&words, len));
+                if price < plane_price[plane as usize].0 {
+                    plane_price[plane as usize] = (price, true);
+                }
+            }
+        }
+        partition(&mut order, &mut spare, bit, &mut words);
+        level_price[bit as usize] = per_row(vector::estimate(&words, len));
+    }
+    let mut best = (f64::INFINITY, 0);
+    for planes in 0..=bits - fewest {
+        let price: f64 = (0..bits as usize)
+            .map(|bit| {
+                if bit < planes as usize {
+                    plane_price[bit].0
+                } else {
+                    level_price[bit]
+                }
+            })
+            .sum();
+        // On a tie the wider planes win: they are decoded faster.
+        if price <= best.0 {
+            best = (price, planes);
+        }
+    }
+    let planes = best.1;
+    let coded = (0..planes)
+        .filter(|&plane| plane_price[plane as usize].1)
+        .fold(0, |mask, plane| mask | 1 << plane);
+    Shape { planes, coded }
+}
+
+/// Fewest levels with which no leaf is too full to be scanned.
+fn fewest_levels<T: Element>(codes: &[T], bits: u32) -> u32 {
+    let kept = bits.min(HISTOGRAM_BITS);
+    let mut counts = vec![0u32; 1 << kept];
+    for code in codes {
+        counts[(code.wide() >> (bits - kept)) as usize] += 1;
+    }
+    let mut fewest = bits;
+    for levels in (0..=kept).rev() {
+        let fullest = u64::from(counts.iter().copied().max().unwrap_or(0));
+        if fullest * u64::from(bits - levels) <= LEAF_PLANE_ROWS {
+            fewest = levels;
+        } else {
+            break;
+        }
+        counts = counts.chunks(2).map(|pair| pair.iter().sum()).collect();
+    }
+    fewest
+}
+
+/// All codes if they are few, else some stretches of them.
+fn sample<T: Element>(codes: &[T]) -> Vec<T> {
+    if codes.len() <= 2 * SAMPLE_ROWS {
+        return codes.to_vec();
+    }
+    let length = SAMPLE_ROWS / SAMPLE_PIECES;
+    let gap = (codes.len() - length) / (SAMPLE_PIECES - 1);
+    (0..SAMPLE_PIECES)
+        .flat_map(|piece| codes[piece * gap..piece * gap + length].iter().copied())
+        .collect()
+}

@@ -1,0 +1,91 @@
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+use proptest::prelude::*;
+
+use super::{Wavelet, encode};
+use crate::codes::testing;
+use crate::section::Section;
+
+fn open(codes: &[u64]) -> Wavelet {
+    Wavelet::open(Section::from_vec(encode(codes))).unwrap()
+}
+
+#[test]
+fn no_codes_and_one_code() {
+    for codes in [vec![], vec![0], vec![u64::MAX], vec![0, u64::MAX], vec![7; 1000]] {
+        let wavelet = open(&codes);
+        testing::check(&wavelet, &codes, 1).unwrap();
+    }
+}
+
+#[test]
+fn a_smooth_column_is_small_and_has_levels_and_planes() {
+    let codes = testing::walk(200_000, 3);
+    let bytes = encode(&codes);
+    let wavelet = Wavelet::open(Section::from_vec(bytes.clone())).unwrap();
+    let (levels, planes) = wavelet.shape();
+    assert!(levels > 0 && planes > 0, "{levels} levels, {planes} planes");
+    assert!(
+        bytes.len() * 8 < 6 * codes.len(),
+        "{} bits a code",
+        bytes.len() as f64 * 8.0 / codes.len() as f64
+    );
+    testing::check(&wavelet, &codes, 5).unwrap();
+}
+
+#[test]
+fn full_entropy_has_few_levels() {
+    let codes = testing::noise(300_000, 64, 9);
+    let wavelet = open(&codes);
+    let (levels, planes) = wavelet.shape();
+    assert!(
+        levels < 20 && levels + planes == 64,
+        "{levels} levels, {planes} planes"
+    );
+    testing::check(&wavelet, &codes, 5).unwrap();
+}
+
+#[test]
+fn a_rare_digit_is_a_coded_plane() {
+    // A noisy quotient, and a last digit that is mostly zero.
+    let codes: Vec<u64> = testing::noise(300_000, 20, 4)
+        .into_iter()
+        .map(|x| (x >> 4) * 16 + if x % 16 < 2 { 1 + x / 16 % 9 } else { 0 })
+        .collect();
+    let wavelet = open(&codes);
+    assert!(
+        (0..4).any(|plane| wavelet.planes.is_vector(plane)),
+        "{:?}",
+        wavelet.shape()
+    );
+    testing::check(&wavelet, &codes, 5).unwrap();
+}
+
+#[test]
+fn golden_bytes() {
+    testing::golden("codes_wavelet", &encode(&testing::walk(1_000, 1)), |bytes| {
+        let wavelet = Wavelet::open(Section::from_vec(bytes)).unwrap();
+        testing::check(&wavelet, &testing::walk(1_000, 1), 2).unwrap();
+    });
+    testing::golden(
+        "codes_wavelet_wide",
+        &encode(&testing::noise(700, 61, 2)),
+        |bytes| {
+            let wavelet = Wavelet::open(Section::from_vec(bytes)).unwrap();
+            testing::check(&wavelet, &testing::noise(700, 61, 2), 2).unwrap();
+        },
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn every_question_equals_the_naive_answer((codes, seed) in (testing::codes(), any::<u64>())) {
+        testing::check(&open(&codes), &codes, seed)?;
+    }
+
+    #[test]
+    fn flipped_bytes_never_panic(codes in testing::codes(), seed: u64) {
+        testing::damage(&encode(&codes), seed, |section| Ok(Box::new(Wavelet::open(section)?)));
+    }
+}
