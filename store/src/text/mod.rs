@@ -13,6 +13,8 @@ use crate::section::Section;
 pub mod dictionary;
 pub mod fm;
 pub mod pattern;
+#[cfg(test)]
+mod tests;
 
 pub use pattern::TextPattern;
 

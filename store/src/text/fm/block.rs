@@ -1,0 +1,567 @@
+//! One block: the index over a few megabytes of rows, as bytes and as a view that answers.
+//!
+//! ```text
+//!  0  u32 rows, u32 symbols (bytes of the rows and one separator a row), u32 long rows, u16 bytes in use, u16 sample step
+//! 16  8 x u32 starts of the parts below, from the start of the block, each on an 8-byte place
+//! 48  tables       32 bytes: which byte values occur; u32 count of the separator and each of them;
+//!                  u32 rows that contain each; u8 code length of the separator and each
+//!     directory    of the tree's bits
+//!     data         of the tree's bits
+//!     permutation  row number of each row in byte order, packed; padding
+//!     samples      sorted places that carry a row number; the row numbers, packed; padding
+//!     counters     sorted places, sums of numbers: how often occurrences share a row
+//!     places       sorted row numbers of the long rows
+//!     long         u64 end of each long row's bytes; the bytes
+//! ```
+//!
+//! A part that was left out (samples, counters) has no bytes, and slower paths take over.
+
+use std::sync::OnceLock;
+
+use super::FmOptions;
+use super::bits::{self, Bits};
+use super::packed::{BitWriter, packed, width_below};
+use super::sort::{self, Joined};
+use super::sparse::{self, Sparse, Sums};
+use super::tree::{self, Shape};
+use crate::error::{Error, Result};
+use crate::section::Section;
+
+/// Bytes before the first part.
+const HEADER: u64 = 48;
+/// Largest number of symbols in a block.
+pub const MAX_SYMBOLS: u64 = 1 << 28;
+
+/// Encodes one block of rows; rows of more than `long` bytes are kept plain.
+pub fn encode<'a>(rows: impl Iterator<Item = &'a [u8]> + Clone, long: usize, options: &FmOptions) -> Vec<u8> {
+    let indexed = rows
+        .clone()
+        .map(|row| if row.len() > long { &row[..0] } else { row });
+    let joined = Joined::new(indexed, usize::from(options.sample_step));
+    let lengths = tree::code_lengths(&joined.counts);
+    // The lengths come from these counts, so they make a tree.
+    let shape = Shape::new(&joined.counts, &lengths).unwrap_or_default();
+    let array = joined.sort();
+    let symbols = array.len() as u64;
+    debug_assert_eq!(symbols, shape.len(), "one suffix a symbol");
+    let row_count = joined.counts.first().copied().unwrap_or(0);
+    let width = width_below(u64::from(row_count));
+
+    let mut builder = tree::Builder::new(&shape);
+    let (mut permutation, mut samples, mut places) = (BitWriter::default(), BitWriter::default(), Vec::new());
+    let mut index = 0u32;
+    joined.walk(&array, |suffix| {
+        builder.push(suffix.before);
+        if let Some(row) = suffix.starts_row {
+            permutation.push(u64::from(row), width);
+        }
+        if let Some(row) = suffix.sample {
+            places.push(index);
+            samples.push(u64::from(row), width);
+        }
+        index += 1;
+    });
+    let words = builder.finish();
+    let (directory, data) = bits::encode(&words, shape.bits());
+    drop(words);
+    let mut parts: [Vec<u8>; 8] = Default::default();
+    parts[0] = tables(&joined, &lengths);
+    parts[1] = directory;
+    parts[2] = data;
+    parts[3] = permutation.into_padded();
+    if options.sample_step > 0 {
+        parts[4] = sparse::encode(&places, symbols);
+        parts[4].extend_from_slice(&samples.into_padded());
+    }
+    if options.row_counters {
+        let (places, numbers) = joined.counters(&array);
+        parts[5] = sort::encode_counters(&places, &numbers, symbols);
+    }
+    let mut long_rows = 0u32;
+    let (mut ends, mut bytes) = (Vec::new(), Vec::new());
+    for (number, row) in (0u32..).zip(rows).filter(|(_, row)| row.len() > long) {
+        long_rows += 1;
+        parts[6].extend_from_slice(&number.to_le_bytes());
+        bytes.extend_from_slice(row);
+        ends.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+    }
+    parts[7] = ends;
+    parts[7].append(&mut bytes);
+
+    let mut out = Vec::new();
+    for number in [row_count, symbols as u32, long_rows] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    out.extend_from_slice(&(joined.alphabet.len() as u16).to_le_bytes());
+    out.extend_from_slice(&options.sample_step.to_le_bytes());
+    out.resize(HEADER as usize, 0);
+    for (index, part) in parts.iter().enumerate() {
+        let start = out.len() as u32;
+        out[16 + index * 4..20 + index * 4].copy_from_slice(&start.to_le_bytes());
+        out.extend_from_slice(part);
+        out.resize(out.len().next_multiple_of(8), 0);
+    }
+    out
+}
+
+fn tables(joined: &Joined, lengths: &[u8]) -> Vec<u8> {
+    let mut out = vec![0u8; 32];
+    for &byte in &joined.alphabet {
+        out[usize::from(byte / 8)] |= 1 << (byte % 8);
+    }
+    for number in joined.counts.iter().chain(&joined.row_counts) {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    out.extend_from_slice(lengths);
+    out
+}
+
+/// A block of a section.
+#[derive(Debug)]
+pub struct Block {
+    section: Section,
+    /// First row of the block.
+    pub first_row: u64,
+    rows: u64,
+    symbols: u64,
+    long_rows: u64,
+    alphabet: u16,
+    sample_step: u16,
+    starts: [u64; 9],
+    tables: OnceLock<Tables>,
+}
+
+/// What is derived from the tables on first use.
+#[derive(Debug)]
+struct Tables {
+    shape: Shape,
+    /// Symbol of each byte; for a byte that does not occur, the next larger symbol.
+    symbols: [u16; 256],
+    /// Whether each byte occurs.
+    used: [bool; 256],
+    /// The byte of each symbol but the separator.
+    bytes: Vec<u8>,
+    row_counts: Vec<u32>,
+}
+
+impl Block {
+    /// Opens the block in `section`, whose rows start at `first_row` and are `rows` many.
+    pub fn open(section: Section, first_row: u64, rows: u64) -> Result<Block> {
+        let found = u64::from(section.u32(0)?);
+        let symbols = u64::from(section.u32(4)?);
+        let long_rows = u64::from(section.u32(8)?);
+        let mut starts = [0; 9];
+        for (index, start) in starts.iter_mut().enumerate().take(8) {
+            *start = u64::from(section.u32(16 + index as u64 * 4)?);
+        }
+        starts[8] = section.len();
+        if found != rows || rows == 0 || symbols < rows || symbols > MAX_SYMBOLS || long_rows > rows {
+            return Err(section.corrupt(
+                0,
+                format!("{found} rows and {symbols} symbols in a block of {rows} rows"),
+            ));
+        }
+        if starts[0] < HEADER || starts.windows(2).any(|pair| pair[0] > pair[1]) {
+            return Err(section.corrupt(16, "the parts of a block are out of order".into()));
+        }
+        let (alphabet, sample_step) = (section.u16(12)?, section.u16(14)?);
+        if alphabet > 256 || long_rows * 4 > starts[7] - starts[6] || long_rows * 8 > starts[8] - starts[7] {
+            return Err(section.corrupt(8, "more bytes in use or long rows than the block can hold".into()));
+        }
+        Ok(Block {
+            section,
+            first_row,
+            rows,
+            symbols,
+            long_rows,
+            alphabet,
+            sample_step,
+            starts,
+            tables: OnceLock::new(),
+        })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// First row of the block, and the one after its last.
+    pub fn range(&self) -> std::ops::Range<u64> {
+        self.first_row..self.first_row + self.rows
+    }
+
+    /// Distance of row-number samples in a row; 0 for none.
+    pub fn sample_step(&self) -> u16 {
+        self.sample_step
+    }
+
+    /// Whether rows are counted without being located.
+    pub fn has_counters(&self) -> bool {
+        self.starts[6] > self.starts[5]
+    }
+
+    /// Bytes of each part, as `(name, bytes)`.
+    pub fn part_bytes(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        const NAMES: [&str; 8] = [
+            "tables",
+            "tree directory",
+            "tree",
+            "row permutation",
+            "row samples",
+            "row counters",
+            "long places",
+            "long rows",
+        ];
+        NAMES
+            .into_iter()
+            .zip(self.starts.windows(2).map(|pair| pair[1] - pair[0]))
+    }
+
+    /// An error that names this block's section.
+    #[cold]
+    pub fn corrupt(&self, what: &str) -> Error {
+        self.section
+            .corrupt(0, format!("block from row {}: {what}", self.first_row))
+    }
+
+    fn part(&self, index: usize) -> Result<&[u8]> {
+        self.section.bytes(self.starts[index]..self.starts[index + 1])
+    }
+
+    fn tables(&self) -> Result<&Tables> {
+        if let Some(tables) = self.tables.get() {
+            return Ok(tables);
+        }
+        let tables = self.read_tables()?;
+        Ok(self.tables.get_or_init(|| tables))
+    }
+
+    fn read_tables(&self) -> Result<Tables> {
+        let bytes = self.part(0)?;
+        let wrong = || {
+            self.section.corrupt(
+                self.starts[0],
+                "the tables of a block do not fit its symbols".into(),
+            )
+        };
+        let kinds = usize::from(self.alphabet);
+        let number = |index: usize| {
+            let at = 32 + index * 4;
+            bytes
+                .get(at..at + 4)
+                .and_then(|b| b.try_into().ok())
+                .map(u32::from_le_bytes)
+        };
+        let counts: Vec<u32> = (0..=kinds).map(number).collect::<Option<_>>().ok_or_else(wrong)?;
+        let row_counts: Vec<u32> = (kinds + 1..=2 * kinds)
+            .map(number)
+            .collect::<Option<_>>()
+            .ok_or_else(wrong)?;
+        let lengths_at = 32 + (2 * kinds + 1) * 4;
+        let lengths = bytes.get(lengths_at..lengths_at + kinds + 1).ok_or_else(wrong)?;
+        let shape = Shape::new(&counts, lengths).ok_or_else(wrong)?;
+        let (mut symbols, mut used, mut present) = ([0u16; 256], [false; 256], Vec::new());
+        for byte in 0..=255u8 {
+            let here = bytes[usize::from(byte / 8)] >> (byte % 8) & 1 == 1;
+            symbols[usize::from(byte)] = present.len() as u16 + 1;
+            used[usize::from(byte)] = here;
+            if here {
+                present.push(byte);
+            }
+        }
+        let directory = self.starts[2] - self.starts[1];
+        if present.len() != kinds
+            || u64::from(counts[0]) != self.rows
+            || shape.len() != self.symbols
+            || shape.bits() > u64::from(u32::MAX)
+            || directory < Bits::directory_bytes(shape.bits())
+        {
+            return Err(wrong());
+        }
+        Ok(Tables {
+            shape,
+            symbols,
+            used,
+            bytes: present,
+            row_counts,
+        })
+    }
+
+    /// A view for one question: the parts, verified, and what is derived from them.
+    pub fn view(&self) -> Result<View<'_>> {
+        let tables = self.tables()?;
+        let bits = Bits {
+            directory: self.part(1)?,
+            data: self.part(2)?,
+            len: tables.shape.bits(),
+        };
+        let width = width_below(self.rows);
+        if (self.starts[4] - self.starts[3]) * 8 < self.rows * u64::from(width) {
+            return Err(self.corrupt("the row permutation is too short"));
+        }
+        Ok(View {
+            block: self,
+            tables,
+            bits,
+            width,
+        })
+    }
+}
+
+/// A block's parts while a question is answered. Methods return `None` where the bytes make no sense.
+#[derive(Debug)]
+pub struct View<'a> {
+    block: &'a Block,
+    tables: &'a Tables,
+    bits: Bits<'a>,
+    width: u32,
+}
+
+/// Samples of a block.
+#[derive(Debug, Clone, Copy)]
+pub struct Locator<'a> {
+    samples: Option<(Sparse<'a>, &'a [u8])>,
+    permutation: &'a [u8],
+}
+
+impl<'a> View<'a> {
+    /// The block.
+    pub fn block(&self) -> &'a Block {
+        self.block
+    }
+
+    /// Number of suffixes.
+    pub fn len(&self) -> u64 {
+        self.block.symbols
+    }
+
+    /// Suffixes that start with `byte`, among those whose rest lies in `low..high`.
+    #[inline]
+    pub fn extend(&self, byte: u8, low: u64, high: u64) -> Option<(u64, u64)> {
+        if !self.tables.used[usize::from(byte)] {
+            return Some((0, 0));
+        }
+        let symbol = usize::from(self.tables.symbols[usize::from(byte)]);
+        let first = self.tables.shape.first(symbol)?;
+        let low = first + self.tables.shape.rank(&self.bits, symbol, low)?;
+        let high = first + self.tables.shape.rank(&self.bits, symbol, high)?;
+        Some((low, high))
+    }
+
+    /// All suffixes that start with `byte`.
+    #[inline]
+    pub fn bucket(&self, byte: u8) -> Option<(u64, u64)> {
+        if !self.tables.used[usize::from(byte)] {
+            return Some((0, 0));
+        }
+        self.tables
+            .shape
+            .bucket(usize::from(self.tables.symbols[usize::from(byte)]))
+    }
+
+    /// Number of suffixes below `byte` followed by what has `below` suffixes below it.
+    pub fn below(&self, byte: u8, below: u64) -> Option<u64> {
+        let symbol = usize::from(self.tables.symbols[usize::from(byte)]);
+        let first = self.tables.shape.first(symbol)?;
+        if self.tables.used[usize::from(byte)] {
+            Some(first + self.tables.shape.rank(&self.bits, symbol, below)?)
+        } else {
+            Some(first)
+        }
+    }
+
+    /// Rows that begin among the first `position` suffixes.
+    pub fn row_starts(&self, position: u64) -> Option<u64> {
+        self.tables.shape.rank(&self.bits, 0, position)
+    }
+
+    /// The byte before suffix `position` and the suffix that starts there; `Err` with the number of row starts before
+    /// it if the suffix is a whole row.
+    #[inline]
+    pub fn step(&self, position: u64) -> Option<std::result::Result<(u8, u64), u64>> {
+        let (symbol, rank) = self.tables.shape.access(&self.bits, position)?;
+        if symbol == 0 {
+            return Some(Err(rank));
+        }
+        Some(Ok((
+            *self.tables.bytes.get(symbol - 1)?,
+            self.tables.shape.first(symbol)? + rank,
+        )))
+    }
+
+    /// Rows that contain `byte`.
+    pub fn rows_with(&self, byte: u8) -> Option<u64> {
+        if !self.tables.used[usize::from(byte)] {
+            return Some(0);
+        }
+        let symbol = usize::from(self.tables.symbols[usize::from(byte)]);
+        Some(u64::from(*self.tables.row_counts.get(symbol - 1)?))
+    }
+
+    /// Occurrences in `low..high` that are not the first of their row; `Ok(None)` without counters.
+    ///
+    /// The interval must be that of a pattern of two bytes or more.
+    pub fn repeats(&self, low: u64, high: u64) -> Result<Option<u64>> {
+        if !self.block.has_counters() {
+            return Ok(None);
+        }
+        let bytes = self.block.part(5)?;
+        let read = || {
+            let (places, rest) = Sparse::open(bytes, self.len())?;
+            let sums = Sums::open(rest, places.count()?)?;
+            let first = places.rank(low + 1)?.0;
+            let last = places.rank(high)?.0;
+            sums.first(last)?.checked_sub(sums.first(first)?)
+        };
+        read()
+            .map(Some)
+            .ok_or_else(|| self.block.corrupt("the row counters make no sense"))
+    }
+
+    /// What is needed to find the rows of suffixes.
+    pub fn locator(&self) -> Result<Locator<'a>> {
+        let samples = if self.block.starts[5] > self.block.starts[4] {
+            let opened = Sparse::open(self.block.part(4)?, self.len());
+            Some(opened.ok_or_else(|| self.block.corrupt("the row samples make no sense"))?)
+        } else {
+            None
+        };
+        Ok(Locator {
+            samples,
+            permutation: self.block.part(3)?,
+        })
+    }
+
+    /// Row (in the block) of the row that is `rank`-th in byte order.
+    #[inline]
+    pub fn row_of_rank(&self, locator: &Locator<'_>, rank: u64) -> Option<u64> {
+        packed(locator.permutation, rank, self.width).filter(|&row| row < self.block.rows)
+    }
+
+    /// Row (in the block) in which suffix `position` lies; stops with `None` when `steps` are used up.
+    pub fn row_of(&self, locator: &Locator<'_>, mut position: u64, steps: &mut u64) -> Option<u64> {
+        loop {
+            *steps = steps.checked_sub(1)?;
+            if let Some((places, rows)) = &locator.samples {
+                let (index, here) = places.rank(position)?;
+                if here {
+                    return packed(rows, index, self.width).filter(|&row| row < self.block.rows);
+                }
+            }
+            match self.step(position)? {
+                Err(rank) => return self.row_of_rank(locator, rank),
+                Ok((_, previous)) => position = previous,
+            }
+        }
+    }
+
+    /// Appends the bytes of row `row` of the block, unless it is a long one.
+    pub fn extract(&self, row: u64, out: &mut Vec<u8>) -> Option<()> {
+        let from = out.len();
+        let mut position = row;
+        let mut left = self.len();
+        while let Ok((byte, previous)) = self.step(position)? {
+            left = left.checked_sub(1)?;
+            out.push(byte);
+            position = previous;
+        }
+        out[from..].reverse();
+        Some(())
+    }
+
+    /// All rows but the long ones (which come empty), in order; memory is seven times the block's text.
+    pub fn unpack(&self) -> Option<Unpacked> {
+        let words = self.bits.decode()?;
+        let symbols = self.tables.shape.decode(&words)?;
+        drop(words);
+        let mut next: Vec<u32> = Vec::with_capacity(symbols.len());
+        let mut cursors: Vec<u64> = (0..=self.tables.bytes.len())
+            .map(|s| self.tables.shape.first(s))
+            .collect::<Option<_>>()?;
+        for &symbol in &symbols {
+            let cursor = cursors.get_mut(usize::from(symbol))?;
+            next.push(u32::try_from(*cursor).ok()?);
+            *cursor += 1;
+        }
+        Some(Unpacked {
+            symbols,
+            next,
+            bytes: self.tables.bytes.clone(),
+        })
+    }
+}
+
+/// A block's transform, laid out for reading many rows.
+#[derive(Debug)]
+pub struct Unpacked {
+    symbols: Vec<u16>,
+    next: Vec<u32>,
+    bytes: Vec<u8>,
+}
+
+impl Unpacked {
+    /// Appends the bytes of row `row`.
+    pub fn extract(&self, row: u64, out: &mut Vec<u8>) -> Option<()> {
+        let from = out.len();
+        let mut position = usize::try_from(row).ok()?;
+        loop {
+            let symbol = *self.symbols.get(position)?;
+            if symbol == 0 {
+                break;
+            }
+            if out.len() - from > self.symbols.len() {
+                return None;
+            }
+            out.push(*self.bytes.get(usize::from(symbol) - 1)?);
+            position = *self.next.get(position)? as usize;
+        }
+        out[from..].reverse();
+        Some(())
+    }
+}
+
+impl Block {
+    /// Number of long rows.
+    pub fn long_count(&self) -> u64 {
+        self.long_rows
+    }
+
+    /// Row (in the block) of long row `index`.
+    pub fn long_row(&self, index: u64) -> Result<u64> {
+        let row = u64::from(self.section.u32(self.starts[6] + index * 4)?);
+        if row < self.rows {
+            Ok(row)
+        } else {
+            Err(self.corrupt("a long row lies outside the block"))
+        }
+    }
+
+    /// Bytes of long row `index`.
+    pub fn long_bytes(&self, index: u64) -> Result<&[u8]> {
+        let ends = self.starts[7];
+        let start = if index == 0 {
+            0
+        } else {
+            self.section.u64(ends + (index - 1) * 8)?
+        };
+        let end = self.section.u64(ends + index * 8)?;
+        let base = ends + self.long_rows * 8;
+        self.section
+            .bytes(base.saturating_add(start)..base.saturating_add(end))
+    }
+
+    /// Which long row `row` of the block is, if it is one.
+    pub fn find_long(&self, row: u64) -> Result<Option<u64>> {
+        let (mut low, mut high) = (0, self.long_rows);
+        while low < high {
+            let middle = (low + high) / 2;
+            match self.long_row(middle)?.cmp(&row) {
+                std::cmp::Ordering::Equal => return Ok(Some(middle)),
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        Ok(None)
+    }
+}

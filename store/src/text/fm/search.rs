@@ -1,0 +1,443 @@
+//! Questions to one block: a pattern becomes intervals of the suffix array, and those become rows.
+//!
+//! What a pattern costs before rows are named: a backward search, two ranks a byte. Rows are then counted without
+//! being named where the whole block is asked, located suffix by suffix where there are few hits, or read and compared
+//! where there are many.
+
+use std::ops::{Bound, Range};
+
+use super::block::{Block, View};
+use crate::error::Result;
+use crate::text::TextPattern;
+use crate::text::pattern::{LikePattern, LikeToken};
+
+/// Spellings of one case-insensitive needle that are followed at the same time.
+const MAX_SPELLINGS: usize = 1024;
+/// Cost of one byte read from an unpacked block, in steps of the index, as 1 / this.
+const UNPACK_GAIN: u64 = 6;
+
+/// Where the rows of a question are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Found {
+    /// Every row.
+    All,
+    /// Rows by rank in byte order.
+    Ranks(Range<u64>),
+    /// Suffixes, each in another row.
+    Distinct(Range<u64>),
+    /// Suffixes; a row may own several.
+    Hits(Vec<Range<u64>>),
+}
+
+/// What the index knows before any row is read.
+#[derive(Debug)]
+struct Plan {
+    found: Found,
+    /// Whether rows must still be compared.
+    verify: bool,
+}
+
+/// What is asked of a row.
+#[derive(Debug, Clone, Copy)]
+pub enum Question<'q> {
+    /// It matches.
+    Pattern(&'q TextPattern),
+    /// It lies between the bounds, byte by byte.
+    Between(Bound<&'q [u8]>, Bound<&'q [u8]>),
+}
+
+impl Question<'_> {
+    fn matches(&self, row: &[u8]) -> bool {
+        match self {
+            Question::Pattern(pattern) => pattern.matches(row),
+            Question::Between(low, high) => crate::text::between(row, *low, *high),
+        }
+    }
+
+    /// Length of the needle if every hit of the plan is an occurrence of it.
+    fn needle_len(&self) -> usize {
+        match self {
+            Question::Pattern(
+                TextPattern::Contains(needle) | TextPattern::ContainsIgnoreAsciiCase(needle),
+            ) => needle.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// Suffixes that start with `needle` and go on with a suffix of `interval`.
+fn backward(view: &View<'_>, needle: &[u8], interval: Range<u64>) -> Option<Range<u64>> {
+    let (mut low, mut high) = (interval.start, interval.end);
+    for &byte in needle.iter().rev() {
+        if low >= high {
+            return Some(0..0);
+        }
+        (low, high) = view.extend(byte, low, high)?;
+    }
+    Some(if low < high { low..high } else { 0..0 })
+}
+
+fn occurrences(view: &View<'_>, needle: &[u8]) -> Option<Range<u64>> {
+    match needle.split_last() {
+        None => Some(0..view.len()),
+        Some((&last, rest)) => {
+            let (low, high) = view.bucket(last)?;
+            backward(view, rest, low..high)
+        }
+    }
+}
+
+fn starting(view: &View<'_>, needle: &[u8]) -> Option<Range<u64>> {
+    let hits = occurrences(view, needle)?;
+    let (start, end) = (view.row_starts(hits.start)?, view.row_starts(hits.end)?);
+    Some(start..end.max(start))
+}
+
+fn ending(view: &View<'_>, needle: &[u8]) -> Option<Range<u64>> {
+    backward(view, needle, 0..view.block().rows())
+}
+
+/// Number of rows below `bound`, or below or equal to it.
+fn rows_below(view: &View<'_>, bound: &[u8], or_equal: bool) -> Option<u64> {
+    // The separator is below every byte, so a row equal to the bound is below the bound followed by a zero byte.
+    let mut below = if or_equal { view.below(0, 0)? } else { 0 };
+    for &byte in bound.iter().rev() {
+        below = view.below(byte, below)?;
+    }
+    view.row_starts(below)
+}
+
+fn between(view: &View<'_>, low: Bound<&[u8]>, high: Bound<&[u8]>) -> Option<Range<u64>> {
+    let start = match low {
+        Bound::Included(bound) => rows_below(view, bound, false)?,
+        Bound::Excluded(bound) => rows_below(view, bound, true)?,
+        Bound::Unbounded => 0,
+    };
+    let end = match high {
+        Bound::Included(bound) => rows_below(view, bound, true)?,
+        Bound::Excluded(bound) => rows_below(view, bound, false)?,
+        Bound::Unbounded => view.block().rows(),
+    };
+    Some(start..end.max(start))
+}
+
+/// Intervals of all spellings of `needle`; `None` inside when there are too many to follow.
+fn spellings(view: &View<'_>, needle: &[u8]) -> Option<Option<Vec<Range<u64>>>> {
+    let mut intervals: Vec<Range<u64>> = std::iter::once(0..view.len()).collect();
+    for (index, byte) in needle.iter().rev().enumerate() {
+        let (lower, upper) = (byte.to_ascii_lowercase(), byte.to_ascii_uppercase());
+        let mut longer = Vec::with_capacity(intervals.len());
+        for interval in &intervals {
+            for spelling in [upper, lower].iter().take(if lower == upper { 1 } else { 2 }) {
+                let (low, high) = if index == 0 {
+                    view.bucket(*spelling)?
+                } else {
+                    view.extend(*spelling, interval.start, interval.end)?
+                };
+                if low < high {
+                    longer.push(low..high);
+                }
+            }
+        }
+        if longer.len() > MAX_SPELLINGS {
+            return Some(None);
+        }
+        intervals = longer;
+    }
+    Some(Some(intervals))
+}
+
+/// The literal of a LIKE pattern with the fewest hits.
+fn like(view: &View<'_>, pattern: &LikePattern) -> Option<Found> {
+    let mut best = Found::All;
+    let mut fewest = u64::MAX;
+    let last = pattern.tokens().len().saturating_sub(1);
+    for (index, token) in pattern.tokens().iter().enumerate() {
+        let LikeToken::Literal(bytes) = token else {
+            continue;
+        };
+        let found = if index == 0 {
+            Found::Ranks(starting(view, bytes)?)
+        } else if index == last {
+            Found::Distinct(ending(view, bytes)?)
+        } else {
+            Found::Hits(vec![occurrences(view, bytes)?])
+        };
+        let hits = found.hits(view);
+        if hits < fewest {
+            (best, fewest) = (found, hits);
+        }
+        if fewest == 0 {
+            break;
+        }
+    }
+    Some(best)
+}
+
+impl Found {
+    fn hits(&self, view: &View<'_>) -> u64 {
+        let length = |range: &Range<u64>| range.end - range.start;
+        match self {
+            Found::All => view.block().rows(),
+            Found::Ranks(range) | Found::Distinct(range) => length(range),
+            Found::Hits(ranges) => ranges.iter().map(length).sum(),
+        }
+    }
+}
+
+fn plan(view: &View<'_>, question: &Question<'_>) -> Option<Plan> {
+    let mut verify = false;
+    let found = match question {
+        Question::Between(low, high) => Found::Ranks(between(view, *low, *high)?),
+        Question::Pattern(pattern) => match pattern {
+            TextPattern::Equals(value) => {
+                Found::Ranks(between(view, Bound::Included(value), Bound::Included(value))?)
+            }
+            TextPattern::Contains(needle)
+            | TextPattern::ContainsIgnoreAsciiCase(needle)
+            | TextPattern::StartsWith(needle)
+            | TextPattern::EndsWith(needle)
+                if needle.is_empty() =>
+            {
+                Found::All
+            }
+            TextPattern::Contains(needle) => Found::Hits(vec![occurrences(view, needle)?]),
+            TextPattern::StartsWith(needle) => Found::Ranks(starting(view, needle)?),
+            TextPattern::EndsWith(needle) => Found::Distinct(ending(view, needle)?),
+            TextPattern::ContainsIgnoreAsciiCase(needle) => match spellings(view, needle)? {
+                Some(intervals) => Found::Hits(intervals),
+                None => {
+                    verify = true;
+                    Found::All
+                }
+            },
+            TextPattern::Like(pattern) => {
+                verify = true;
+                like(view, pattern)?
+            }
+        },
+    };
+    Some(Plan { found, verify })
+}
+
+/// How many rows of `ranges` (in the block) meet the question.
+pub fn count(block: &Block, ranges: &[Range<u64>], question: &Question<'_>) -> Result<u64> {
+    let view = block.view()?;
+    let wrong = || block.corrupt("a search left the index");
+    let plan = plan(&view, question).ok_or_else(wrong)?;
+    let whole = matches!(ranges, [range] if *range == (0..block.rows()));
+    if whole && !plan.verify {
+        if let Some(rows) = count_whole(&view, &plan.found, question)? {
+            return Ok(rows + count_long(block, question)?);
+        }
+    }
+    let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
+        return Ok(0);
+    };
+    let window = first.start..last.end;
+    let mut seen = RowSet::new(&window);
+    resolve(&view, &plan, window.clone(), question, &mut |row| {
+        seen.insert(row)
+    })?;
+    Ok(ranges.iter().map(|range| seen.count(range)).sum())
+}
+
+/// Counts rows that are not long without naming them, where the index can.
+fn count_whole(view: &View<'_>, found: &Found, question: &Question<'_>) -> Result<Option<u64>> {
+    let block = view.block();
+    let wrong = || block.corrupt("a count left the index");
+    Ok(match found {
+        Found::All => Some(block.rows() - block.long_count()),
+        // Long rows stand in the index as empty ones, which come first in byte order.
+        Found::Ranks(ranks) if ranks.start == 0 && ranks.end > 0 => {
+            Some((ranks.end).saturating_sub(block.long_count()))
+        }
+        Found::Ranks(range) | Found::Distinct(range) => Some(range.end - range.start),
+        Found::Hits(intervals) => match intervals.as_slice() {
+            [] => Some(0),
+            [hits] if hits.end - hits.start <= 1 => Some(hits.end - hits.start),
+            [_] if question.needle_len() == 1 => match question {
+                Question::Pattern(TextPattern::Contains(needle)) => {
+                    Some(view.rows_with(needle[0]).ok_or_else(wrong)?)
+                }
+                _ => None,
+            },
+            [hits] => match view.repeats(hits.start, hits.end)? {
+                Some(repeats) => Some((hits.end - hits.start).checked_sub(repeats).ok_or_else(wrong)?),
+                None => None,
+            },
+            _ => None,
+        },
+    })
+}
+
+fn count_long(block: &Block, question: &Question<'_>) -> Result<u64> {
+    let mut count = 0;
+    for index in 0..block.long_count() {
+        count += u64::from(question.matches(block.long_bytes(index)?));
+    }
+    Ok(count)
+}
+
+/// Calls `set` for each row of `window` (in the block) that meets the question; a row may come more than once.
+pub fn select(
+    block: &Block,
+    window: Range<u64>,
+    question: &Question<'_>,
+    set: &mut dyn FnMut(u64),
+) -> Result<()> {
+    let view = block.view()?;
+    let plan = plan(&view, question).ok_or_else(|| block.corrupt("a search left the index"))?;
+    resolve(&view, &plan, window, question, set)
+}
+
+fn resolve(
+    view: &View<'_>,
+    plan: &Plan,
+    window: Range<u64>,
+    question: &Question<'_>,
+    set: &mut dyn FnMut(u64),
+) -> Result<()> {
+    let block = view.block();
+    for index in 0..block.long_count() {
+        let row = block.long_row(index)?;
+        if window.contains(&row) && question.matches(block.long_bytes(index)?) {
+            set(row);
+        }
+    }
+    let mut set = |row: u64| -> Result<()> {
+        if window.contains(&row) && (block.long_count() == 0 || block.find_long(row)?.is_none()) {
+            set(row);
+        }
+        Ok(())
+    };
+    let rows = window.end - window.start;
+    let row_bytes = block_row_bytes(view);
+    let hits = plan.found.hits(view);
+    let to_find = match &plan.found {
+        Found::All | Found::Ranks(_) => 0,
+        Found::Distinct(_) | Found::Hits(_) if block.sample_step() > 0 => {
+            row_bytes.min(u64::from(block.sample_step())) / 2 + 1
+        }
+        Found::Distinct(_) | Found::Hits(_) => row_bytes / 2 + 1,
+    };
+    let to_verify = if plan.verify { row_bytes } else { 0 };
+    let read_rows = (rows * row_bytes).min(view.len() / UNPACK_GAIN);
+    if hits * (to_find + to_verify) > read_rows {
+        return read(view, window.clone(), |row, bytes| {
+            if question.matches(bytes) { set(row) } else { Ok(()) }
+        });
+    }
+    let wrong = || block.corrupt("a row cannot be found through the index");
+    let locator = view.locator()?;
+    let mut bytes = Vec::new();
+    let mut candidate = |row: u64| -> Result<()> {
+        if plan.verify {
+            bytes.clear();
+            view.extract(row, &mut bytes).ok_or_else(wrong)?;
+            if !question.matches(&bytes) {
+                return Ok(());
+            }
+        }
+        set(row)
+    };
+    let hits = match &plan.found {
+        Found::All => return window.clone().try_for_each(candidate),
+        Found::Ranks(ranks) if ranks.end <= block.rows() => {
+            return ranks
+                .clone()
+                .try_for_each(|rank| candidate(view.row_of_rank(&locator, rank).ok_or_else(wrong)?));
+        }
+        Found::Distinct(hits) => std::slice::from_ref(hits),
+        Found::Hits(intervals) => intervals.as_slice(),
+        Found::Ranks(_) => return Err(wrong()),
+    };
+    // Without samples a few long rows can own most hits; then reading all rows is cheaper. The same bound ends a walk
+    // in circles.
+    let mut steps = view.len();
+    for hit in hits.iter().flat_map(Clone::clone) {
+        match view.row_of(&locator, hit, &mut steps) {
+            Some(row) => candidate(row)?,
+            None if steps == 0 => {
+                return read(view, window.clone(), |row, bytes| {
+                    if question.matches(bytes) { set(row) } else { Ok(()) }
+                });
+            }
+            None => return Err(wrong()),
+        }
+    }
+    Ok(())
+}
+
+fn block_row_bytes(view: &View<'_>) -> u64 {
+    view.len() / view.block().rows().max(1) + 1
+}
+
+/// Reads the rows of `window` that are not long, one by one or from the unpacked block, whichever is cheaper.
+pub fn read(
+    view: &View<'_>,
+    window: Range<u64>,
+    mut visit: impl FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let wrong = || view.block().corrupt("a row cannot be read from the index");
+    let mut bytes = Vec::new();
+    let unpacked = if (window.end - window.start) * block_row_bytes(view) > view.len() / UNPACK_GAIN {
+        Some(view.unpack().ok_or_else(wrong)?)
+    } else {
+        None
+    };
+    let mut left = view.len();
+    for row in window {
+        bytes.clear();
+        match &unpacked {
+            Some(unpacked) => unpacked.extract(row, &mut bytes),
+            None => view.extract(row, &mut bytes),
+        }
+        .ok_or_else(wrong)?;
+        // Damaged rows can run into each other; all of them together are no longer than the block.
+        left = left.checked_sub(bytes.len() as u64).ok_or_else(wrong)?;
+        visit(row, &bytes)?;
+    }
+    Ok(())
+}
+
+/// A set of rows of a window.
+#[derive(Debug)]
+struct RowSet {
+    base: u64,
+    words: Vec<u64>,
+}
+
+impl RowSet {
+    fn new(window: &Range<u64>) -> Self {
+        RowSet {
+            base: window.start,
+            words: vec![0; (window.end - window.start).div_ceil(64) as usize],
+        }
+    }
+
+    fn insert(&mut self, row: u64) {
+        let at = row - self.base;
+        if let Some(word) = self.words.get_mut((at / 64) as usize) {
+            *word |= 1 << (at % 64);
+        }
+    }
+
+    fn count(&self, range: &Range<u64>) -> u64 {
+        let (start, end) = (range.start - self.base, range.end - self.base);
+        let mut count = 0;
+        let mut at = start;
+        while at < end {
+            let bits = (64 - at % 64).min(end - at);
+            let word = self.words.get((at / 64) as usize).copied().unwrap_or(0) >> (at % 64);
+            let word = if bits == 64 {
+                word
+            } else {
+                word & !(u64::MAX << bits)
+            };
+            count += u64::from(word.count_ones());
+            at += bits;
+        }
+        count
+    }
+}

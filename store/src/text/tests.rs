@@ -1,0 +1,281 @@
+//! Every index against a scan of the plain strings, and against damaged bytes.
+
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+use proptest::prelude::*;
+
+use super::fm::{Fm, FmOptions, encode_with};
+use super::*;
+
+/// The indexes that can be built.
+const KINDS: [TextKind; 1] = [TextKind::Fm];
+
+fn column(strings: &[Vec<u8>]) -> ByteColumn {
+    let mut column = ByteColumn::default();
+    strings.iter().for_each(|s| column.push(s));
+    column
+}
+
+/// Strings of few letters, so that patterns repeat inside and across rows.
+fn strings() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let letter = prop_oneof![4 => Just(b'a'), 4 => Just(b'b'), 2 => Just(b'A'), 1 => Just(0u8), 1 => Just(b'\n'), 1 => Just(0xc3u8), 1 => Just(255u8)];
+    let string = prop_oneof![3 => proptest::collection::vec(letter, 0..12), 1 => Just(b"abab".to_vec()), 1 => Just(Vec::new())];
+    proptest::collection::vec(string, 0..40)
+}
+
+fn needles() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(
+        prop_oneof![4 => Just(b'a'), 4 => Just(b'b'), 1 => Just(b'A'), 1 => Just(0u8), 1 => Just(255u8), 1 => Just(b'z')],
+        0..5,
+    )
+}
+
+fn patterns() -> impl Strategy<Value = TextPattern> {
+    prop_oneof![
+        needles().prop_map(TextPattern::Contains),
+        needles().prop_map(TextPattern::ContainsIgnoreAsciiCase),
+        needles().prop_map(TextPattern::StartsWith),
+        needles().prop_map(TextPattern::EndsWith),
+        needles().prop_map(TextPattern::Equals),
+        "[abA%_]{0,6}".prop_map(|p| TextPattern::like(&p, None)),
+        "[ab%_]{0,6}".prop_map(|p| TextPattern::Like(pattern::LikePattern::parse(&p, None))),
+    ]
+}
+
+fn ranges(rows: u64, cuts: &[u64]) -> Vec<Range<u64>> {
+    let mut cuts: Vec<u64> = cuts.iter().map(|c| c % (rows + 1)).collect();
+    cuts.sort_unstable();
+    cuts.chunks_exact(2).map(|pair| pair[0]..pair[1]).collect()
+}
+
+fn check(
+    index: &dyn TextIndex,
+    rows: &[Vec<u8>],
+    pattern: &TextPattern,
+    low: Bound<&[u8]>,
+    high: Bound<&[u8]>,
+    cuts: &[u64],
+) {
+    let count = rows.len() as u64;
+    assert_eq!(index.len(), count);
+    let mut out = ByteColumn::default();
+    index.decode(0..count, &mut out).unwrap();
+    assert_eq!(out, column(rows));
+    for (i, row) in rows.iter().enumerate() {
+        let mut bytes = b"before".to_vec();
+        index.extract(i as u64, &mut bytes).unwrap();
+        assert_eq!(&bytes[6..], row);
+    }
+    assert!(index.extract(count, &mut Vec::new()).is_err());
+    for ranges in [
+        std::iter::once(0..count).collect(),
+        ranges(count, cuts),
+        Vec::new(),
+    ] {
+        let scan = |test: &dyn Fn(&[u8]) -> bool| {
+            ranges
+                .iter()
+                .cloned()
+                .flatten()
+                .filter(|&r| test(&rows[r as usize]))
+                .count() as u64
+        };
+        assert_eq!(
+            index.count(&ranges, pattern).unwrap(),
+            scan(&|r| pattern.matches(r)),
+            "{pattern:?} in {ranges:?}"
+        );
+        assert_eq!(
+            index.count_between(&ranges, low, high).unwrap(),
+            scan(&|r| between(r, low, high))
+        );
+        for range in ranges {
+            let wanted = |test: &dyn Fn(&[u8]) -> bool| {
+                range.clone().map(|r| test(&rows[r as usize])).collect::<Mask>()
+            };
+            let mut mask = Mask::repeat(false, (range.end - range.start) as usize);
+            index.select(range.clone(), pattern, &mut mask).unwrap();
+            assert_eq!(mask, wanted(&|r| pattern.matches(r)), "{pattern:?} in {range:?}");
+            let mut mask = Mask::repeat(false, (range.end - range.start) as usize);
+            index.select_between(range.clone(), low, high, &mut mask).unwrap();
+            assert_eq!(mask, wanted(&|r| between(r, low, high)));
+            let mut out = ByteColumn::default();
+            index.decode(range.clone(), &mut out).unwrap();
+            assert_eq!(out, column(&rows[range.start as usize..range.end as usize]));
+        }
+    }
+}
+
+fn bound(kind: u8, value: &[u8]) -> Bound<&[u8]> {
+    match kind {
+        0 => Bound::Included(value),
+        1 => Bound::Excluded(value),
+        _ => Bound::Unbounded,
+    }
+}
+
+fn options() -> impl Strategy<Value = FmOptions> {
+    (
+        prop_oneof![Just(64u64), Just(200), Just(1 << 20)],
+        prop_oneof![Just(0u16), Just(2), Just(64)],
+        any::<bool>(),
+    )
+        .prop_map(|(block_bytes, sample_step, row_counters)| FmOptions {
+            block_bytes,
+            sample_step,
+            row_counters,
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn fm_answers_as_a_scan(
+        rows in strings(), pattern in patterns(), options in options(),
+        low in needles(), high in needles(), kinds in (0u8..3, 0u8..3), cuts in proptest::collection::vec(any::<u64>(), 0..6),
+    ) {
+        let index = Fm::open(Section::from_vec(encode_with(&column(&rows), &options).unwrap())).unwrap();
+        check(&index, &rows, &pattern, bound(kinds.0, &low), bound(kinds.1, &high), &cuts);
+    }
+
+    #[test]
+    #[ignore = "waits for the code layouts"]
+    fn dictionary_answers_as_a_scan(
+        rows in strings(), pattern in patterns(),
+        low in needles(), high in needles(), kinds in (0u8..3, 0u8..3), cuts in proptest::collection::vec(any::<u64>(), 0..6),
+    ) {
+        let index = open(TextKind::Dictionary, Section::from_vec(encode(TextKind::Dictionary, &column(&rows)).unwrap())).unwrap();
+        check(&*index, &rows, &pattern, bound(kinds.0, &low), bound(kinds.1, &high), &cuts);
+    }
+
+    #[test]
+    fn damaged_fm_gives_an_error_or_an_answer(
+        rows in strings(), pattern in patterns(), options in options(), flips in proptest::collection::vec((any::<u32>(), 0u8..8), 1..4),
+    ) {
+        let mut bytes = encode_with(&column(&rows), &options).unwrap();
+        flip(&mut bytes, &flips);
+        ask_everything(TextKind::Fm, bytes, &pattern);
+    }
+
+    #[test]
+    #[ignore = "waits for the code layouts"]
+    fn damaged_dictionary_gives_an_error_or_an_answer(
+        rows in strings(), pattern in patterns(), flips in proptest::collection::vec((any::<u32>(), 0u8..8), 1..4),
+    ) {
+        let mut bytes = encode(TextKind::Dictionary, &column(&rows)).unwrap();
+        flip(&mut bytes, &flips);
+        ask_everything(TextKind::Dictionary, bytes, &pattern);
+    }
+}
+
+fn flip(bytes: &mut [u8], flips: &[(u32, u8)]) {
+    for (at, bit) in flips {
+        let at = *at as usize % bytes.len();
+        bytes[at] ^= 1 << bit;
+    }
+}
+
+fn ask_everything(kind: TextKind, bytes: Vec<u8>, pattern: &TextPattern) {
+    let Ok(index) = open(kind, Section::from_vec(bytes)) else {
+        return;
+    };
+    let rows = index.len().min(100);
+    let whole: Vec<Range<u64>> = std::iter::once(0..index.len()).collect();
+    let _ = index.count(&whole, pattern);
+    let _ = index.count_between(&whole, Bound::Excluded(b"a"), Bound::Included(b"b"));
+    let mut mask = Mask::repeat(false, rows as usize);
+    let _ = index.select(0..rows, pattern, &mut mask);
+    let _ = index.select_between(0..rows, Bound::Excluded(b"a"), Bound::Unbounded, &mut mask);
+    let _ = index.decode(0..rows, &mut ByteColumn::default());
+    (0..rows).for_each(|row| {
+        let _ = index.extract(row, &mut Vec::new());
+    });
+}
+
+#[test]
+fn every_cut_of_a_section_is_refused_or_answered() {
+    let rows: Vec<Vec<u8>> = (0..30)
+        .map(|i| format!("row {i} of thirty").into_bytes())
+        .collect();
+    for kind in KINDS {
+        let bytes = encode(kind, &column(&rows)).unwrap();
+        for cut in 0..bytes.len() {
+            ask_everything(
+                kind,
+                bytes[..cut].to_vec(),
+                &TextPattern::Contains(b"of".to_vec()),
+            );
+        }
+    }
+}
+
+/// All byte values, one row a value and one with all of them.
+#[test]
+fn all_byte_values_in_one_block() {
+    let mut rows: Vec<Vec<u8>> = (0..=255u8).map(|b| vec![b, 1, b, 0, b]).collect();
+    rows.push((0..=255).collect());
+    for kind in KINDS {
+        let index = open(kind, Section::from_vec(encode(kind, &column(&rows)).unwrap())).unwrap();
+        for needle in [
+            &[0][..],
+            &[1],
+            &[0, 1],
+            &[1, 0],
+            &[1, 1],
+            &[1, 0, 0],
+            &[254, 255],
+            &[2, 1, 2],
+            &[0, 0],
+        ] {
+            let pattern = TextPattern::Contains(needle.to_vec());
+            check(
+                &*index,
+                &rows,
+                &pattern,
+                Bound::Included(needle),
+                Bound::Unbounded,
+                &[3, 200],
+            );
+        }
+    }
+}
+
+#[test]
+fn rows_of_any_length_beside_each_other() {
+    let long = b"0123456789".repeat(100_000);
+    let mut longer = long.clone();
+    longer.extend_from_slice(b"needle");
+    let rows = vec![
+        b"".to_vec(),
+        long.clone(),
+        b"needle".to_vec(),
+        longer,
+        b"".to_vec(),
+        b"x\ny\0z".repeat(3_000),
+    ];
+    let options = FmOptions {
+        block_bytes: 100_000,
+        ..FmOptions::default()
+    };
+    let index = Fm::open(Section::from_vec(encode_with(&column(&rows), &options).unwrap())).unwrap();
+    for pattern in [
+        TextPattern::Contains(b"needle".to_vec()),
+        TextPattern::Contains(b"9012".to_vec()),
+        TextPattern::Contains(Vec::new()),
+        TextPattern::Equals(Vec::new()),
+        TextPattern::Equals(long),
+        TextPattern::EndsWith(b"z".to_vec()),
+        TextPattern::StartsWith(b"0".to_vec()),
+        TextPattern::like("%9%e%", None),
+    ] {
+        check(
+            &index,
+            &rows,
+            &pattern,
+            Bound::Unbounded,
+            Bound::Excluded(b"n"),
+            &[1, 4],
+        );
+    }
+}
