@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::schema::{Schema, SharedSchema};
+pub use crate::segment::stat::{ColumnStat, SegmentStat};
 use crate::snapshot::Snapshot;
 
 /// When appended rows reach the disk.
@@ -59,38 +60,6 @@ pub struct ModelInfo {
     pub bytes: u64,
     /// Whether this version is the one that is used when none is named.
     pub serving: bool,
-}
-
-/// One file's share of a stream, for `silt stat`.
-#[derive(Debug, Clone)]
-pub struct SegmentStat {
-    /// File name inside the store.
-    pub file: String,
-    /// Rows.
-    pub rows: u64,
-    /// First and last time.
-    pub time_range: (i64, i64),
-    /// Bytes of the file.
-    pub bytes: u64,
-    /// For each column and the time: name, domain, layout, bits by part.
-    pub columns: Vec<ColumnStat>,
-}
-
-/// What one column costs in one segment.
-#[derive(Debug, Clone)]
-pub struct ColumnStat {
-    /// Column name.
-    pub name: String,
-    /// Domain ("decimal(2)").
-    pub domain: String,
-    /// Code layout or text index ("wavelet").
-    pub layout: String,
-    /// Rows with a value.
-    pub values: u64,
-    /// Bytes in plain binary form.
-    pub plain_bytes: u64,
-    /// Bits by part.
-    pub parts: Vec<(String, u64)>,
 }
 
 /// A store open in this process.

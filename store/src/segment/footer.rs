@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::stat::ColumnTotals;
 use super::{HEADER_BYTES, MAGIC, VERSION};
 use crate::column::PartKind;
 use crate::error::{Error, Result};
@@ -37,6 +38,8 @@ pub struct Footer {
     pub sequences: (u64, u64),
     /// Shape of the stream.
     pub schema: Schema,
+    /// Rows with a value and plain bytes of each column of the schema.
+    pub totals: Vec<ColumnTotals>,
     /// Bytes of the run directory.
     pub runs: Range<u64>,
     /// Bytes of the row times.
@@ -89,6 +92,10 @@ pub fn write(footer: &Footer, crcs: &[u32]) -> Vec<u8> {
         out.u64(range.end - range.start);
     }
     write_schema(&footer.schema, &mut out);
+    for totals in &footer.totals {
+        out.u64(totals.values);
+        out.u64(totals.plain_bytes);
+    }
     out.u32(u32::try_from(footer.sections.len()).unwrap_or(u32::MAX));
     for section in &footer.sections {
         out.u32(section.column);
@@ -173,6 +180,17 @@ fn read_body(name: &str, body: &[u8]) -> Result<(Footer, Vec<u32>)> {
     let runs = read_range(&mut input)?;
     let times = read_range(&mut input)?;
     let schema = read_schema(&mut input)?;
+    let mut totals = Vec::with_capacity(schema.columns().len());
+    for _ in schema.columns() {
+        let found = ColumnTotals {
+            values: input.u64()?,
+            plain_bytes: input.u64()?,
+        };
+        if found.values > rows {
+            return Err(input.corrupt(format!("{} values in {rows} rows", found.values)));
+        }
+        totals.push(found);
+    }
     let count = input.count(24)?;
     let mut sections = Vec::with_capacity(count);
     for _ in 0..count {
@@ -205,6 +223,7 @@ fn read_body(name: &str, body: &[u8]) -> Result<(Footer, Vec<u32>)> {
             time_range,
             sequences,
             schema,
+            totals,
             runs,
             times,
             sections,

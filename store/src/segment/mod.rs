@@ -20,6 +20,7 @@ use crate::section::{FileBytes, Pages};
 
 pub mod footer;
 pub mod runs;
+pub mod stat;
 pub mod writer;
 
 use footer::Footer;

@@ -1,6 +1,7 @@
 //! Writes a segment file from sorted rows, one column at a time.
 
 use super::footer::{Footer, SectionEntry, header, write as write_footer};
+use super::stat::ColumnTotals;
 use super::{SECTION_ALIGNMENT, SegmentInfo, runs};
 use crate::batch::Batch;
 use crate::column::{Column, Hints, time};
@@ -104,6 +105,12 @@ pub fn write(batch: &Batch, sequences: (u64, u64), hints: &[Hints], sink: Sink<'
         time_range: (first, last),
         sequences,
         schema: (**schema).clone(),
+        totals: schema
+            .columns()
+            .iter()
+            .zip(&batch.columns)
+            .map(|(c, b)| ColumnTotals::of(c.ty, b))
+            .collect(),
         runs,
         times,
         sections,
