@@ -43,14 +43,10 @@ impl ClockProblem {
 pub struct Moment(pub i128);
 
 impl Moment {
-    /// The tick of `unit` at or before this moment (saturating), and whether the moment is exactly that tick.
-    pub fn floor(self, unit: TimeUnit) -> (i64, bool) {
+    /// The tick of `unit` at or before this moment, and whether the moment is exactly that tick.
+    pub fn floor(self, unit: TimeUnit) -> (i128, bool) {
         let step = NANOS_PER_SECOND / i128::from(unit.per_second());
-        let ticks = self.0.div_euclid(step);
-        match i64::try_from(ticks) {
-            Ok(ticks) => (ticks, self.0.rem_euclid(step) == 0),
-            Err(_) => (if ticks < 0 { i64::MIN } else { i64::MAX }, false),
-        }
+        (self.0.div_euclid(step), self.0.rem_euclid(step) == 0)
     }
 
     /// The tick of `unit` that is exactly this moment.

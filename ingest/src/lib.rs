@@ -9,6 +9,7 @@
 //! | [`source`] | inputs, one file for each format |
 //! | [`infer`], [`plan`] | types of columns from a sample; fields to columns |
 //! | [`field`], [`clock`] | typed values and times from text |
+//! | [`filter`] | `--where` |
 //! | [`failure`] | why a command failed, and the exit code that says so |
 
 #![deny(unsafe_code)]
@@ -17,6 +18,7 @@ pub mod clock;
 pub mod command;
 pub mod failure;
 pub mod field;
+pub mod filter;
 pub mod infer;
 pub mod plan;
 pub mod source;
