@@ -3,6 +3,7 @@
 //! | room | what it is |
 //! |---|---|
 //! | [`train`] | a small autoencoder, from a stream's healthy rows to a model in the store |
+//! | [`detect`] | a score for every window of a stream, and a stream of detections |
 //! | [`window`] | windows of a snapshot into buffers the caller owns; front ends such as a spectrum |
 //! | [`engine`] | a model compiled for this processor: packed weights, one arena, a list of steps |
 //! | [`model`] | the graph as plain data: own file format, stacks of dense layers, `.tflite` |
@@ -12,6 +13,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod detect;
 pub mod engine;
 pub mod kernel;
 pub mod math;

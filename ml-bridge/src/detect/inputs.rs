@@ -19,8 +19,15 @@ pub struct Inputs {
 
 #[derive(Debug)]
 enum Way {
-    Codes { windows: Windows<i8>, window: Vec<i8> },
-    Floats { windows: Windows<f32>, window: Vec<f32>, extractor: Extractor },
+    Codes {
+        windows: Windows<i8>,
+        window: Vec<i8>,
+    },
+    Floats {
+        windows: Windows<f32>,
+        window: Vec<f32>,
+        extractor: Extractor,
+    },
 }
 
 impl Inputs {

@@ -66,11 +66,17 @@ impl Recipe {
         put("trained.seed", self.seed.to_string());
         put("window.length", self.spec.length.to_string());
         put("window.hop", self.spec.hop.to_string());
-        put("window.max_gap", self.spec.max_gap.map_or("none".to_owned(), |gap| gap.to_string()));
+        put(
+            "window.max_gap",
+            self.spec.max_gap.map_or("none".to_owned(), |gap| gap.to_string()),
+        );
         put("window.nulls", self.spec.nulls.name().to_owned());
         put("window.channels", self.spec.channels.len().to_string());
         for (index, (name, normalizer)) in self.spec.channels.iter().zip(&self.normalizers).enumerate() {
-            put(&format!("channel.{index}"), format!("{} {} {name}", normalizer.center, normalizer.scale));
+            put(
+                &format!("channel.{index}"),
+                format!("{} {} {name}", normalizer.center, normalizer.scale),
+            );
         }
         put("front_end", self.front_end.to_string());
         put("feature.centers", list(self.features.iter().map(|f| f.center)));
@@ -110,15 +116,20 @@ impl Recipe {
             channels.push(channel.to_owned());
             normalizers.push(Normalizer { center, scale });
         }
-        let (centers, scales) =
-            (words.numbers::<f64>("feature.centers")?, words.numbers::<f64>("feature.scales")?);
+        let (centers, scales) = (
+            words.numbers::<f64>("feature.centers")?,
+            words.numbers::<f64>("feature.scales")?,
+        );
         let pair = |name: &str| -> Result<[usize; 2]> {
             words.numbers(name)?.try_into().map_err(|_| words.wrong(name))
         };
         let recipe = Recipe {
             stream: words.text("trained.stream")?.to_owned(),
             rows: words.text("trained.rows")?.to_owned(),
-            time_range: (words.number("trained.time_first")?, words.number("trained.time_last")?),
+            time_range: (
+                words.number("trained.time_first")?,
+                words.number("trained.time_last")?,
+            ),
             row_count: words.number("trained.row_count")?,
             window_counts: words
                 .numbers("trained.windows")?
@@ -164,7 +175,9 @@ impl Recipe {
             && self.debounce.0 <= self.debounce.1
             && self.debounce.1 <= 64;
         if !fits {
-            return Err(Error::invalid("the words of this model contradict each other; train it again"));
+            return Err(Error::invalid(
+                "the words of this model contradict each other; train it again",
+            ));
         }
         Ok(())
     }
@@ -180,7 +193,9 @@ impl Words<'_> {
 
     fn wrong(&self, name: &str) -> Error {
         let text = self.0.get(name).map_or("", String::as_str);
-        Error::invalid(format!("the model says {name} = {text:?}, which makes no sense; train it again"))
+        Error::invalid(format!(
+            "the model says {name} = {text:?}, which makes no sense; train it again"
+        ))
     }
 
     fn number<T: std::str::FromStr>(&self, name: &str) -> Result<T> {
@@ -189,7 +204,9 @@ impl Words<'_> {
 
     fn numbers<T: std::str::FromStr>(&self, name: &str) -> Result<Vec<T>> {
         let words = self.text(name)?.split_ascii_whitespace();
-        words.map(|word| word.parse().map_err(|_| self.wrong(name))).collect()
+        words
+            .map(|word| word.parse().map_err(|_| self.wrong(name)))
+            .collect()
     }
 }
 
@@ -223,9 +240,20 @@ mod tests {
                 nulls: NullPolicy::HoldLast,
                 ..WindowSpec::new(&["a", "name with space"], 64, 32)
             },
-            normalizers: vec![Normalizer { center: 0.1, scale: 2.5e-7 }, Normalizer::IDENTITY],
+            normalizers: vec![
+                Normalizer {
+                    center: 0.1,
+                    scale: 2.5e-7,
+                },
+                Normalizer::IDENTITY,
+            ],
             front_end: FrontEnd::spectrum(64, 4).unwrap(),
-            features: (1..=12u8).map(|i| Normalizer { center: f64::from(i) / 3.0, scale: 1.0 / f64::from(i) }).collect(),
+            features: (1..=12u8)
+                .map(|i| Normalizer {
+                    center: f64::from(i) / 3.0,
+                    scale: 1.0 / f64::from(i),
+                })
+                .collect(),
             weights: (1..=12u8).map(|i| 1.0 / f32::from(i)).collect(),
             threshold: 1.0 / 3.0,
             threshold_quantile: 0.99,
@@ -238,7 +266,10 @@ mod tests {
     fn words_bring_everything_back() {
         let recipe = recipe();
         assert_eq!(Recipe::from_metadata(&recipe.to_metadata()).unwrap(), recipe);
-        let mut raw = Recipe { front_end: FrontEnd::Raw, ..recipe };
+        let mut raw = Recipe {
+            front_end: FrontEnd::Raw,
+            ..recipe
+        };
         raw.spec.max_gap = None;
         raw.features = vec![Normalizer::IDENTITY; 128];
         raw.weights = vec![1.0; 128];

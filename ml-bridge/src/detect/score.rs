@@ -28,8 +28,12 @@ impl Scorer {
     /// `InvalidArgument` if it does not.
     pub fn new(model: &Model, recipe: &Recipe) -> Result<Self> {
         let width = recipe.width();
-        let sizes: Result<Vec<usize>> =
-            model.inputs.iter().chain(&model.outputs).map(|&t| Ok(model.tensor(t)?.count())).collect();
+        let sizes: Result<Vec<usize>> = model
+            .inputs
+            .iter()
+            .chain(&model.outputs)
+            .map(|&t| Ok(model.tensor(t)?.count()))
+            .collect();
         if sizes? != [width, width] {
             return Err(Error::invalid(format!(
                 "an autoencoder over {width} features takes and gives {width} numbers; this model does not"
@@ -50,7 +54,11 @@ impl Scorer {
     /// What the engine reports.
     pub fn score(&mut self, features: &[f32]) -> Result<f64> {
         self.run(features)?;
-        let sum: f64 = self.errors().zip(&self.weights).map(|(e, &w)| f64::from(e * e) * f64::from(w)).sum();
+        let sum: f64 = self
+            .errors()
+            .zip(&self.weights)
+            .map(|(e, &w)| f64::from(e * e) * f64::from(w))
+            .sum();
         Ok(sum / self.weights.len() as f64)
     }
 
@@ -65,6 +73,9 @@ impl Scorer {
 
     /// Differences between input and output of the last run, in int8 steps.
     pub(crate) fn errors(&self) -> impl Iterator<Item = i32> + '_ {
-        self.input.iter().zip(&self.output).map(|(&a, &b)| i32::from(a) - i32::from(b))
+        self.input
+            .iter()
+            .zip(&self.output)
+            .map(|(&a, &b)| i32::from(a) - i32::from(b))
     }
 }

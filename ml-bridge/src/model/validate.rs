@@ -73,7 +73,7 @@ fn check_quantization(q: &Quantization, tensor: &Tensor) -> Result<(), String> {
         Element::I16 => -32768..=32767,
         _ => i32::MIN..=i32::MAX,
     };
-    match q.zero_points.iter().find(|z| !range.contains(z)) {
+    match q.zero_points.iter().find(|z| !range.contains(*z)) {
         Some(z) => Err(format!(
             "has zero point {z}, which {:?} cannot hold",
             tensor.element

@@ -9,6 +9,9 @@ use siltstone_store::error::{Error, Result};
 use super::network::{Adam, Network};
 use crate::math::Random;
 
+/// Layers that are not rectified: the narrow middle, which must carry both signs in few numbers, and the output.
+const LINEAR: [usize; 2] = [1, 3];
+
 /// Equally long rows of numbers, one after the other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Samples {
@@ -70,7 +73,8 @@ impl Samples {
         let width = self.width;
         let mut kept = 0;
         for index in (0..self.len()).step_by(2) {
-            self.values.copy_within(index * width..(index + 1) * width, kept * width);
+            self.values
+                .copy_within(index * width..(index + 1) * width, kept * width);
             kept += 1;
         }
         self.values.truncate(kept * width);
@@ -130,7 +134,10 @@ impl Plan {
     /// Bytes that weights, gradients, the optimizer and the best copy take for inputs of `width` numbers.
     pub fn network_bytes(&self, width: usize) -> usize {
         let sizes = self.sizes(width);
-        let parameters: usize = sizes.windows(2).map(|pair| pair[0].saturating_mul(pair[1]) + pair[1]).sum();
+        let parameters: usize = sizes
+            .windows(2)
+            .map(|pair| pair[0].saturating_mul(pair[1]) + pair[1])
+            .sum();
         parameters.saturating_mul(4 * 5)
     }
 }
@@ -160,13 +167,22 @@ pub fn train(
     progress: &mut dyn FnMut(usize, f32) -> bool,
 ) -> Result<Trained> {
     if samples.is_empty() || held_out.is_empty() || samples.width() != held_out.width() {
-        return Err(Error::invalid("training needs windows to learn from and windows to check against"));
+        return Err(Error::invalid(
+            "training needs windows to learn from and windows to check against",
+        ));
     }
-    if samples.iter().chain(held_out.iter()).flatten().any(|v| !v.is_finite()) {
-        return Err(Error::invalid("training needs finite numbers; leave out rows with NaN or infinity"));
+    if samples
+        .iter()
+        .chain(held_out.iter())
+        .flatten()
+        .any(|v| !v.is_finite())
+    {
+        return Err(Error::invalid(
+            "training needs finite numbers; leave out rows with NaN or infinity",
+        ));
     }
     let mut random = Random::new(plan.seed);
-    let mut network = Network::new(&plan.sizes(samples.width()), &mut random);
+    let mut network = Network::new(&plan.sizes(samples.width()), &LINEAR, &mut random);
     let mut adam = Adam::new(&network);
     let (mut scratch, mut gradients) = (network.scratch(), network.gradients());
     let first_loss = loss(&network, held_out);
@@ -177,7 +193,11 @@ pub fn train(
     while epochs < plan.epochs && stale < plan.patience {
         random.shuffle(&mut order);
         // Steps get shorter as progress stalls.
-        let rate = if stale > plan.patience / 2 { plan.rate * 0.3 } else { plan.rate };
+        let rate = if stale > plan.patience / 2 {
+            plan.rate * 0.3
+        } else {
+            plan.rate
+        };
         for batch in order.chunks(plan.batch.max(1)) {
             gradients.clear();
             for &index in batch {
@@ -202,7 +222,9 @@ pub fn train(
         }
     }
     if !best_loss.is_finite() {
-        return Err(Error::invalid("training diverged; try a smaller step or another seed"));
+        return Err(Error::invalid(
+            "training diverged; try a smaller step or another seed",
+        ));
     }
     Ok(Trained {
         network: best,
@@ -226,7 +248,10 @@ fn loss(network: &Network, samples: &Samples) -> f32 {
         .iter()
         .map(|sample| {
             let out = network.forward(sample, &mut scratch);
-            out.iter().zip(sample).map(|(a, b)| f64::from((a - b) * (a - b))).sum::<f64>()
+            out.iter()
+                .zip(sample)
+                .map(|(a, b)| f64::from((a - b) * (a - b)))
+                .sum::<f64>()
         })
         .sum();
     #[expect(clippy::cast_possible_truncation, reason = "a loss is kept as f32")]
@@ -248,8 +273,9 @@ mod tests {
         let mut samples = Samples::new(8);
         for _ in 0..count {
             let (u, v) = (random.normal(), random.normal());
-            let sample: Vec<f32> =
-                (0..8).map(|i| (u * axes[i] + v * axes[8 + i] + 0.05 * random.normal()) as f32).collect();
+            let sample: Vec<f32> = (0..8)
+                .map(|i| (u * axes[i] + v * axes[8 + i] + 0.05 * random.normal()) as f32)
+                .collect();
             samples.push(&sample);
         }
         samples

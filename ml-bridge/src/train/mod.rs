@@ -137,7 +137,11 @@ pub fn train_model(
         rows: request.rows.clone(),
         time_range: gathered.time_range(),
         row_count: gathered.row_count,
-        window_counts: [sets.train.len() as u64, sets.stop.len() as u64, sets.held_out_count],
+        window_counts: [
+            sets.train.len() as u64,
+            sets.stop.len() as u64,
+            sets.held_out_count,
+        ],
         spec: request.spec.clone(),
         normalizers,
         front_end: request.front_end,
@@ -151,8 +155,7 @@ pub fn train_model(
     recipe.weights = weigh(&model, &recipe, &gathered, Role::Stop)?;
     let version = next_version(store, &request.model);
     let healthy_stream = format!("{}_healthy", request.model);
-    let mut output =
-        Output::open(store, &healthy_stream, snapshot.schema(), &request.model, version)?;
+    let mut output = Output::open(store, &healthy_stream, snapshot.schema(), &request.model, version)?;
     recipe.threshold = set_threshold(store, &model, &recipe, &gathered, &mut output, &healthy_stream)?;
     model.metadata = recipe.to_metadata();
     let bytes = file::to_bytes(&model);
@@ -199,7 +202,10 @@ impl Gathered {
     }
 
     fn of_role(&self, role: Role) -> impl Iterator<Item = (usize, &[f32])> + Clone {
-        self.samples.iter().enumerate().filter(move |(index, _)| self.role(*index) == role)
+        self.samples
+            .iter()
+            .enumerate()
+            .filter(move |(index, _)| self.role(*index) == role)
     }
 
     fn time_range(&self) -> (i64, i64) {
@@ -216,12 +222,19 @@ fn gather(
     normalizers: &[Normalizer],
     progress: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Gathered> {
-    let mut inputs =
-        Inputs::new(snapshot, &request.spec, normalizers, request.front_end, &request.predicate)?;
+    let mut inputs = Inputs::new(
+        snapshot,
+        &request.spec,
+        normalizers,
+        request.front_end,
+        &request.predicate,
+    )?;
     let width = inputs.features().len();
     // A sample is held twice: as gathered, and normalized.
     let sample_bytes = width * 8 + size_of::<(Span, usize)>();
-    let left = request.memory_limit.saturating_sub(request.plan.network_bytes(width));
+    let left = request
+        .memory_limit
+        .saturating_sub(request.plan.network_bytes(width));
     let most = left / sample_bytes;
     if most < MIN_WINDOWS * 2 {
         return Err(Error::invalid(format!(
@@ -329,7 +342,10 @@ fn weigh(model: &Model, recipe: &Recipe, gathered: &Gathered, role: Role) -> Res
     let mean = squares.iter().sum::<f64>() / count.max(1.0) / squares.len() as f64;
     let floor = (mean / 4.0).max(1.0);
     #[expect(clippy::cast_possible_truncation, reason = "weights are kept as f32")]
-    let weights = squares.iter().map(|square| (1.0 / (square / count.max(1.0)).max(floor)) as f32).collect();
+    let weights = squares
+        .iter()
+        .map(|square| (1.0 / (square / count.max(1.0)).max(floor)) as f32)
+        .collect();
     Ok(weights)
 }
 
@@ -375,6 +391,10 @@ fn set_threshold(
 }
 
 fn next_version(store: &Store, model: &str) -> u32 {
-    let versions = store.models().into_iter().filter(|info| info.name == model).map(|info| info.version);
+    let versions = store
+        .models()
+        .into_iter()
+        .filter(|info| info.name == model)
+        .map(|info| info.version);
     versions.max().unwrap_or(0) + 1
 }

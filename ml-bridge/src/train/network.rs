@@ -1,10 +1,10 @@
-//! The float network that training adjusts: fully connected layers, rectified but for the last.
+//! The float network that training adjusts: fully connected layers, each rectified or linear.
 //!
 //! Everything is a plain loop in a fixed order, so that the same seed gives the same weights on every machine.
 
 use crate::math::Random;
 
-/// One fully connected layer: `out = weights * in + bias`.
+/// One fully connected layer: `out = weights * in + bias`, then `max(0, out)` if rectified.
 #[derive(Debug, Clone)]
 pub struct Layer {
     /// Numbers in.
@@ -15,9 +15,11 @@ pub struct Layer {
     pub weights: Vec<f32>,
     /// One per output.
     pub bias: Vec<f32>,
+    /// Whether negative outputs become zero.
+    pub rectified: bool,
 }
 
-/// Layers one after the other; all but the last are followed by `max(0, x)`.
+/// Layers one after the other.
 #[derive(Debug, Clone)]
 pub struct Network {
     /// The layers.
@@ -41,12 +43,14 @@ pub struct Scratch {
 }
 
 impl Network {
-    /// A network through layers of these sizes (first: inputs), with random weights for rectified layers (He, 2015).
+    /// A network through layers of these sizes (first: inputs), with random weights (He et al., ICCV 2015); layers whose
+    /// number is in `linear` are not rectified.
     #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
-    pub fn new(sizes: &[usize], random: &mut Random) -> Self {
+    pub fn new(sizes: &[usize], linear: &[usize], random: &mut Random) -> Self {
         let layers = sizes
             .windows(2)
-            .map(|pair| {
+            .enumerate()
+            .map(|(index, pair)| {
                 let (inputs, outputs) = (pair[0], pair[1]);
                 let reach = (6.0 / inputs.max(1) as f64).sqrt();
                 Layer {
@@ -56,6 +60,7 @@ impl Network {
                         .map(|_| ((random.uniform() * 2.0 - 1.0) * reach) as f32)
                         .collect(),
                     bias: vec![0.0; outputs],
+                    rectified: !linear.contains(&index),
                 }
             })
             .collect();
@@ -86,11 +91,10 @@ impl Network {
 
     /// Runs `input` through the network; the result is the last layer's output.
     pub fn forward<'s>(&self, input: &[f32], scratch: &'s mut Scratch) -> &'s [f32] {
-        let last = self.layers.len().saturating_sub(1);
         for (index, layer) in self.layers.iter().enumerate() {
             let (before, rest) = scratch.values.split_at_mut(index);
             let from = before.last().map_or(input, Vec::as_slice);
-            layer.forward(from, &mut rest[0], index != last);
+            layer.forward(from, &mut rest[0]);
         }
         scratch.values.last().map_or(&[], Vec::as_slice)
     }
@@ -135,8 +139,9 @@ impl Network {
             layer.add_gradients(from, delta, weights, bias);
             if let Some(lower) = before.last_mut() {
                 layer.pull_back(delta, lower);
+                let rectified = self.layers[index - 1].rectified;
                 for (d, &value) in lower.iter_mut().zip(from) {
-                    if value <= 0.0 {
+                    if rectified && value <= 0.0 {
                         *d = 0.0;
                     }
                 }
@@ -147,14 +152,14 @@ impl Network {
 }
 
 impl Layer {
-    fn forward(&self, from: &[f32], to: &mut [f32], rectify: bool) {
+    fn forward(&self, from: &[f32], to: &mut [f32]) {
         for ((out, row), &bias) in to
             .iter_mut()
             .zip(self.weights.chunks_exact(self.inputs))
             .zip(&self.bias)
         {
             let sum = bias + dot(row, from);
-            *out = if rectify { sum.max(0.0) } else { sum };
+            *out = if self.rectified { sum.max(0.0) } else { sum };
         }
     }
 
@@ -264,7 +269,7 @@ mod tests {
     #[test]
     fn gradients_equal_finite_differences() {
         let mut random = Random::new(3);
-        let network = Network::new(&[5, 7, 3, 7, 5], &mut random);
+        let network = Network::new(&[5, 7, 3, 7, 5], &[1, 3], &mut random);
         let input: Vec<f32> = (0..5).map(|_| random.normal() as f32).collect();
         let target: Vec<f32> = (0..5).map(|_| random.normal() as f32).collect();
         let mut scratch = network.scratch();
@@ -307,7 +312,7 @@ mod tests {
     #[test]
     fn adam_learns_a_line() {
         let mut random = Random::new(1);
-        let mut network = Network::new(&[2, 8, 1, 8, 2], &mut random);
+        let mut network = Network::new(&[2, 8, 1, 8, 2], &[1, 3], &mut random);
         let mut adam = Adam::new(&network);
         let (mut scratch, mut gradients) = (network.scratch(), network.gradients());
         let mut last = 0.0;

@@ -1,7 +1,7 @@
 //! From the trained float network to int8: weights symmetric per output, activations calibrated on samples.
 //!
 //! Input and output share one scale ([`STEPS_PER_UNIT`] steps a unit, zero point 0), so that the reconstruction error
-//! is a difference of two int8. Rectified layers use the whole range from -128, which stands for zero.
+//! is a difference of two int8. Rectified layers use the whole range from -128, which stands for zero; linear ones are symmetric.
 
 use siltstone_store::error::{Error, Result};
 
@@ -29,7 +29,7 @@ pub fn quantize(network: &Network, calibration: &Samples) -> Result<Model> {
         network.forward(sample, &mut scratch);
         for (index, peak) in peaks.iter_mut().enumerate() {
             for &value in network.activation(&scratch, index) {
-                *peak = peak.max(value);
+                *peak = peak.max(value.abs());
             }
         }
     }
@@ -37,14 +37,21 @@ pub fn quantize(network: &Network, calibration: &Samples) -> Result<Model> {
     let mut layers = Vec::with_capacity(network.layers.len());
     for (index, layer) in network.layers.iter().enumerate() {
         if layer.weights.iter().chain(&layer.bias).any(|w| !w.is_finite()) {
-            return Err(Error::invalid("the network's weights are not finite; train again with another seed"));
+            return Err(Error::invalid(
+                "the network's weights are not finite; train again with another seed",
+            ));
         }
         let output = if index == last {
             UNITS
-        } else {
+        } else if layer.rectified {
             Affine {
                 scale: peaks[index].max(1e-3) / 255.0,
                 zero_point: -128,
+            }
+        } else {
+            Affine {
+                scale: peaks[index].max(1e-3) / 127.0,
+                zero_point: 0,
             }
         };
         let mut quantized = DenseLayer {
@@ -53,7 +60,11 @@ pub fn quantize(network: &Network, calibration: &Samples) -> Result<Model> {
             weights: Vec::with_capacity(layer.weights.len()),
             weight_scales: Vec::with_capacity(layer.outputs),
             bias: Vec::with_capacity(layer.outputs),
-            activation: if index == last { Activation::None } else { Activation::Relu },
+            activation: if layer.rectified {
+                Activation::Relu
+            } else {
+                Activation::None
+            },
             output,
         };
         for (row, &bias) in layer.weights.chunks_exact(layer.inputs).zip(&layer.bias) {
@@ -70,12 +81,18 @@ pub fn quantize(network: &Network, calibration: &Samples) -> Result<Model> {
     dense::build(&layers, UNITS)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "clamped to the range of i8 before the cast")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "clamped to the range of i8 before the cast"
+)]
 fn round_i8(value: f32) -> i8 {
     value.round().clamp(-127.0, 127.0) as i8
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "clamped well inside the range of i32 before the cast")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "clamped well inside the range of i32 before the cast"
+)]
 fn round_i32(value: f32) -> i32 {
     value.round().clamp(-1.0e9, 1.0e9) as i32
 }
