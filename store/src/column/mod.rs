@@ -3,17 +3,36 @@
 //! Codes hold valid values only; a rank-able validity vector maps rows to code positions and is absent when nothing
 //! is null. A column's bytes are a few *parts*, each a section of the segment file.
 
+use std::borrow::Cow;
 use std::ops::{Bound, Range};
 
-use crate::batch::BatchColumn;
-use crate::codes::Interval;
-use crate::error::Result;
+use crate::batch::{BatchColumn, ByteColumn, ColumnData};
+use crate::codes::{Codes, Interval};
+use crate::domain::wrong_type;
+use crate::error::{Error, Result};
 use crate::rows::{Mask, RowRanges};
 use crate::schema::ColumnType;
 use crate::section::Section;
-use crate::text::TextPattern;
+use crate::text::{self, TextIndex, TextKind, TextPattern};
 
+mod exceptions;
+mod numeric;
+pub(crate) mod packed;
+mod quantize;
+mod statistics;
 pub mod time;
+mod validity;
+
+#[cfg(test)]
+mod tests;
+
+pub use quantize::Quantizer;
+
+use numeric::Numeric;
+use validity::Validity;
+
+/// More rows than any segment has; a larger claim is not believed.
+const MAX_ROWS: u64 = 1 << 48;
 
 /// Number of a part's role in files; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,7 +94,18 @@ pub enum Sum {
 /// The read side of one column of a segment.
 #[derive(Debug)]
 pub struct Column {
-    _private: (),
+    ty: ColumnType,
+    rows: u64,
+    validity: Option<Validity>,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    /// No row has a value.
+    Empty,
+    Numeric(Numeric),
+    Text(Box<dyn TextIndex>, u64),
 }
 
 /// What the caller knows of a column before it is encoded.
@@ -89,10 +119,70 @@ impl Column {
     /// Encodes the rows of a column.
     ///
     /// # Errors
-    /// `InvalidArgument` if text is too long for an index.
+    /// `InvalidArgument` if text is too long for an index, or the data is not of type `ty`.
     pub fn encode(ty: ColumnType, rows: &BatchColumn, hints: &Hints) -> Result<Vec<Part<Vec<u8>>>> {
-        let _ = (ty, rows, hints);
-        todo!()
+        let mut parts = Vec::new();
+        let nulls = rows.null_count();
+        if nulls > 0 {
+            let mask = rows
+                .validity
+                .as_ref()
+                .ok_or_else(|| Error::invalid("nulls without a validity mask"))?;
+            let (codec, body) = validity::encode(mask)?;
+            parts.push(Part {
+                kind: PartKind::Validity,
+                codec,
+                body,
+            });
+        }
+        if nulls == rows.len() {
+            return Ok(parts);
+        }
+        match &rows.data {
+            ColumnData::Keys(keys) if !ty.is_binary() => {
+                let valid: Cow<'_, [u64]> = match &rows.validity {
+                    Some(mask) if nulls > 0 => mask
+                        .iter_ones()
+                        .filter_map(|row| keys.get(row).copied())
+                        .collect(),
+                    _ => Cow::Borrowed(keys),
+                };
+                let encoded = numeric::encode(ty, &valid, hints)?;
+                parts.push(Part {
+                    kind: PartKind::Domain,
+                    codec: encoded.kind as u16,
+                    body: encoded.domain,
+                });
+                parts.push(Part {
+                    kind: PartKind::Codes,
+                    codec: encoded.codes_kind as u16,
+                    body: encoded.codes,
+                });
+                parts.push(Part {
+                    kind: PartKind::Statistics,
+                    codec: 0,
+                    body: encoded.statistics,
+                });
+            }
+            ColumnData::Binary(strings) if ty.is_binary() => {
+                let valid: Cow<'_, ByteColumn> = match &rows.validity {
+                    Some(mask) if nulls > 0 => {
+                        let mut valid = ByteColumn::default();
+                        mask.iter_ones().for_each(|row| valid.push(strings.get(row)));
+                        Cow::Owned(valid)
+                    }
+                    _ => Cow::Borrowed(strings),
+                };
+                let kind = choose_text(&valid);
+                parts.push(Part {
+                    kind: PartKind::Text,
+                    codec: kind as u16,
+                    body: text::encode(kind, &valid)?,
+                });
+            }
+            _ => return Err(wrong_type(ty)),
+        }
+        Ok(parts)
     }
 
     /// Opens the parts that [`Column::encode`] wrote for `rows` rows. Headers are checked here, the rest on first touch.
@@ -100,63 +190,502 @@ impl Column {
     /// # Errors
     /// `Corrupt` if the parts do not fit each other or the number of rows.
     pub fn open(ty: ColumnType, rows: u64, parts: Vec<Part<Section>>) -> Result<Column> {
-        let _ = (ty, rows, parts);
-        todo!()
+        let mut places: [Option<(u16, Section)>; 5] = Default::default();
+        for Part { kind, codec, body } in parts {
+            let place = match kind {
+                PartKind::Domain => 0,
+                PartKind::Codes => 1,
+                PartKind::Validity => 2,
+                PartKind::Statistics => 3,
+                PartKind::Text => 4,
+                PartKind::Time => return Err(body.corrupt(0, "row times are no part of a column".into())),
+            };
+            if rows > MAX_ROWS {
+                return Err(body.corrupt(0, format!("{rows} rows are more than a segment can have")));
+            }
+            if places[place].is_some() {
+                return Err(body.corrupt(0, format!("a column has one part of kind {kind:?}, not more")));
+            }
+            places[place] = Some((codec, body));
+        }
+        let [domain, codes, validity, statistics, text] = places;
+        let validity = validity
+            .map(|(codec, body)| Validity::open(codec, body, rows))
+            .transpose()?;
+        let valid = validity.as_ref().map_or(rows, Validity::valid);
+        let body = match (domain, codes, statistics, text) {
+            (None, None, None, None) if valid == 0 => Body::Empty,
+            (Some((kind, domain)), Some((codes_kind, codes)), Some((_, statistics)), None)
+                if !ty.is_binary() =>
+            {
+                let sections = numeric::Sections {
+                    kind,
+                    domain,
+                    codes_kind,
+                    codes,
+                    statistics,
+                };
+                Body::Numeric(Numeric::open(ty, valid, sections, false)?)
+            }
+            (None, None, None, Some((kind, section))) if ty.is_binary() => {
+                let kind = TextKind::from_code(kind)
+                    .ok_or_else(|| section.corrupt(0, format!("text index {kind} is unknown")))?;
+                let index = text::open(kind, section.clone())?;
+                if index.len() != valid {
+                    return Err(
+                        section.corrupt(0, format!("{} strings, where there are {valid}", index.len()))
+                    );
+                }
+                Body::Text(index, section.len())
+            }
+            (domain, codes, statistics, text) => {
+                let what = format!("a column of type {ty} and {valid} values has other parts than these");
+                return Err(match domain.or(codes).or(statistics).or(text) {
+                    Some((_, section)) => section.corrupt(0, what),
+                    None => Error::corrupt("segment", "column", 0, what),
+                });
+            }
+        };
+        Ok(Column {
+            ty,
+            rows,
+            validity,
+            body,
+        })
+    }
+
+    /// Type of the values.
+    pub fn ty(&self) -> ColumnType {
+        self.ty
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// Number of rows without a value.
     pub fn null_count(&self) -> u64 {
-        todo!()
+        self.validity
+            .as_ref()
+            .map_or(0, |validity| self.rows - validity.valid())
+    }
+
+    /// How many rows of `rows` have a value.
+    pub fn valid_count(&self, rows: &RowRanges) -> Result<u64> {
+        Ok(self
+            .positions(rows.as_slice())?
+            .iter()
+            .map(|r| r.end - r.start)
+            .sum())
     }
 
     /// Appends rows `rows` to `out`.
+    ///
+    /// # Errors
+    /// `Corrupt` where the bytes make no sense; `out` is then to be thrown away.
     pub fn decode(&self, rows: Range<u64>, out: &mut BatchColumn) -> Result<()> {
-        let _ = (rows, out);
-        todo!()
+        self.check(&rows)?;
+        let before = out.len();
+        let count = self.in_memory(rows.end - rows.start)?;
+        let positions = self.position_range(&rows)?;
+        let dense = positions.end - positions.start == rows.end - rows.start;
+        let mut words = Vec::new();
+        if !dense {
+            words.resize(count.div_ceil(64), 0);
+            if let Some(validity) = &self.validity {
+                validity.fill(rows.clone(), &mut words)?;
+            }
+        }
+        match (&self.body, &mut out.data) {
+            (Body::Numeric(numeric), ColumnData::Keys(keys)) => {
+                let start = keys.len();
+                keys.resize(start + count, 0);
+                let slots = keys.get_mut(start..).unwrap_or_default();
+                let valid = self.in_memory(positions.end - positions.start)?;
+                numeric.decode(positions, slots.get_mut(..valid).unwrap_or_default())?;
+                if !dense {
+                    spread(slots, valid, &words, 0);
+                }
+            }
+            (Body::Text(index, _), ColumnData::Binary(strings)) => {
+                if dense {
+                    index.decode(positions, strings)?;
+                } else {
+                    let mut position = positions.start;
+                    for row in 0..count {
+                        if words
+                            .get(row / 64)
+                            .is_some_and(|word| word >> (row % 64) & 1 == 1)
+                        {
+                            index.extract(position, strings.buffer())?;
+                            position += 1;
+                        }
+                        strings.close();
+                    }
+                }
+            }
+            (Body::Empty, ColumnData::Keys(keys)) => keys.resize(keys.len() + count, 0),
+            (Body::Empty, ColumnData::Binary(strings)) => (0..count).for_each(|_| strings.close()),
+            _ => return Err(wrong_type(self.ty)),
+        }
+        if !dense {
+            let validity = out.validity.get_or_insert_with(|| Mask::repeat(true, before));
+            let bits = bitvec::slice::BitSlice::<u64, bitvec::order::Lsb0>::from_slice(&words);
+            validity.extend_from_bitslice(bits.get(..count).unwrap_or_default());
+        } else if let Some(validity) = &mut out.validity {
+            validity.resize(before + count, true);
+        }
+        Ok(())
     }
 
-    /// How many rows of `rows` meet the condition.
+    /// How many rows of `rows` meet the condition. A row without a value meets only [`Condition::IsNull`].
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the condition makes no sense for the column's type.
     pub fn count(&self, rows: &RowRanges, condition: &Condition) -> Result<u64> {
-        let _ = (rows, condition);
-        todo!()
+        let positions = self.positions(rows.as_slice())?;
+        let valid: u64 = positions.iter().map(|r| r.end - r.start).sum();
+        match condition {
+            Condition::IsNull => return Ok(rows.row_count() - valid),
+            Condition::IsNotNull => return Ok(valid),
+            _ => self.check_condition(condition)?,
+        }
+        match (&self.body, condition) {
+            (Body::Numeric(numeric), Condition::Keys(interval)) => numeric.count(&positions, *interval),
+            (Body::Numeric(numeric), Condition::KeyIn(keys)) => {
+                let mut count = 0u64;
+                for interval in joined(keys) {
+                    count = count.saturating_add(numeric.count(&positions, interval)?);
+                }
+                Ok(count)
+            }
+            (Body::Text(index, _), Condition::Text(pattern)) => index.count(&positions, pattern),
+            (Body::Text(index, _), Condition::Between(low, high)) => {
+                index.count_between(&positions, as_slices(low), as_slices(high))
+            }
+            (Body::Text(index, _), Condition::BytesIn(values)) => {
+                let mut count = 0u64;
+                for value in values {
+                    let bound = Bound::Included(value.as_slice());
+                    count = count.saturating_add(index.count_between(&positions, bound, bound)?);
+                }
+                Ok(count)
+            }
+            _ => Ok(0),
+        }
     }
 
     /// Sets bit `r - rows.start` of `mask` (which comes cleared) for each row `r` of `rows` that meets the condition.
+    ///
+    /// # Errors
+    /// See [`Column::count`].
     pub fn select(&self, rows: Range<u64>, condition: &Condition, mask: &mut Mask) -> Result<()> {
-        let _ = (rows, condition, mask);
-        todo!()
+        self.check(&rows)?;
+        let count = self.in_memory(rows.end - rows.start)?;
+        if mask.len() != count {
+            return Err(Error::invalid(format!(
+                "a mask of {} bits for {count} rows",
+                mask.len()
+            )));
+        }
+        self.check_condition(condition)?;
+        let positions = self.position_range(&rows)?;
+        let dense = positions.end - positions.start == rows.end - rows.start;
+        if dense {
+            return match condition {
+                Condition::IsNull => Ok(()),
+                Condition::IsNotNull => {
+                    mask.fill(true);
+                    Ok(())
+                }
+                _ => self.select_positions(positions, condition, mask),
+            };
+        }
+        let mut words = vec![0; count.div_ceil(64)];
+        if let Some(validity) = &self.validity {
+            validity.fill(rows, &mut words)?;
+        }
+        if matches!(condition, Condition::IsNull | Condition::IsNotNull) {
+            let flip = if matches!(condition, Condition::IsNull) {
+                u64::MAX
+            } else {
+                0
+            };
+            for (slot, word) in mask.chunks_mut(64).zip(&words) {
+                bitvec::field::BitField::store_le(slot, word ^ flip);
+            }
+            return Ok(());
+        }
+        let mut found = Mask::repeat(false, self.in_memory(positions.end - positions.start)?);
+        self.select_positions(positions, condition, &mut found)?;
+        if found.not_any() {
+            return Ok(());
+        }
+        let mut found = found.iter().by_vals();
+        for (index, &word) in words.iter().enumerate() {
+            let (mut left, mut hits) = (word, 0u64);
+            while left != 0 {
+                let bit = left & left.wrapping_neg();
+                if found.next() == Some(true) {
+                    hits |= bit;
+                }
+                left ^= bit;
+            }
+            while hits != 0 {
+                if let Some(mut slot) = mask.get_mut(index * 64 + hits.trailing_zeros() as usize) {
+                    *slot = true;
+                }
+                hits &= hits - 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn select_positions(&self, positions: Range<u64>, condition: &Condition, mask: &mut Mask) -> Result<()> {
+        // Codes and indexes may write whole words: each value of a list gets a mask of its own.
+        let each = |mask: &mut Mask, select: &mut dyn FnMut(&mut Mask) -> Result<()>| -> Result<()> {
+            let mut own = Mask::repeat(false, mask.len());
+            select(&mut own)?;
+            *mask |= own;
+            Ok(())
+        };
+        match (&self.body, condition) {
+            (Body::Numeric(numeric), Condition::Keys(interval)) => numeric.select(positions, *interval, mask),
+            (Body::Numeric(numeric), Condition::KeyIn(keys)) => {
+                for interval in joined(keys) {
+                    each(mask, &mut |own| numeric.select(positions.clone(), interval, own))?;
+                }
+                Ok(())
+            }
+            (Body::Text(index, _), Condition::Text(pattern)) => index.select(positions, pattern, mask),
+            (Body::Text(index, _), Condition::Between(low, high)) => {
+                index.select_between(positions, as_slices(low), as_slices(high), mask)
+            }
+            (Body::Text(index, _), Condition::BytesIn(values)) => {
+                for value in values {
+                    let bound = Bound::Included(value.as_slice());
+                    each(mask, &mut |own| {
+                        index.select_between(positions.clone(), bound, bound, own)
+                    })?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The `k`-th smallest key among the values of `rows` (fixed-width columns).
+    ///
+    /// # Errors
+    /// `OutOfRange` if `rows` hold `k` values or fewer.
     pub fn quantile(&self, rows: &RowRanges, k: u64) -> Result<u64> {
-        let _ = (rows, k);
-        todo!()
+        let positions = self.positions(rows.as_slice())?;
+        let valid: u64 = positions.iter().map(|r| r.end - r.start).sum();
+        match &self.body {
+            Body::Text(..) => Err(wrong_type(self.ty)),
+            Body::Numeric(numeric) if k < valid => numeric.quantile(&positions, k),
+            _ => Err(Error::OutOfRange {
+                what: "value in order",
+                position: k,
+                end: valid,
+            }),
+        }
     }
 
     /// Smallest and largest key among the values of `rows` (fixed-width columns).
     pub fn min_max(&self, rows: &RowRanges) -> Result<Option<(u64, u64)>> {
-        let _ = rows;
-        todo!()
+        match &self.body {
+            Body::Numeric(numeric) => numeric.min_max(&self.positions(rows.as_slice())?),
+            Body::Empty if !self.ty.is_binary() => Ok(None),
+            _ => Err(wrong_type(self.ty)),
+        }
     }
 
     /// Sum of the values of `rows` (fixed-width columns).
+    ///
+    /// Exact for integers, booleans and times; for floats within 1e-12 of the sum of their magnitudes.
     pub fn sum(&self, rows: &RowRanges) -> Result<Sum> {
-        let _ = rows;
-        todo!()
+        match &self.body {
+            Body::Numeric(numeric) => numeric.sum(&self.positions(rows.as_slice())?),
+            Body::Empty if self.ty.is_float() => Ok(Sum::Float(0.0)),
+            Body::Empty if !self.ty.is_binary() => Ok(Sum::Integer(0)),
+            _ => Err(wrong_type(self.ty)),
+        }
     }
 
-    /// The columns' codes and how they map to numbers, for quantizers that work on codes (fixed-width columns).
-    pub fn codes(&self) -> Option<&dyn crate::codes::Codes> {
-        todo!()
+    /// The column's codes, where it has any (fixed-width columns). Code positions count rows with a value.
+    pub fn codes(&self) -> Option<&dyn Codes> {
+        match &self.body {
+            Body::Numeric(numeric) => Some(numeric.codes()),
+            _ => None,
+        }
+    }
+
+    /// Decimal digits of the column's grid, if it is on one: the hint for the next segment.
+    pub fn digits(&self) -> Option<u8> {
+        match &self.body {
+            Body::Numeric(numeric) => numeric.digits(),
+            _ => None,
+        }
     }
 
     /// Domain name, layout name.
     pub fn describe(&self) -> (String, String) {
-        todo!()
+        match &self.body {
+            Body::Empty => ("null".into(), "none".into()),
+            Body::Numeric(numeric) => (numeric.kind().name().into(), numeric.codes().kind().name().into()),
+            Body::Text(index, _) => (self.ty.to_string(), index.kind().name().into()),
+        }
     }
 
-    /// Bits that each part takes, as `(name, bits)`.
+    /// Bits that each part takes, as `(name, bits)`; their sum is the size of the column.
     pub fn parts(&self) -> Vec<(String, u64)> {
-        todo!()
+        let mut out = Vec::new();
+        if let Some(validity) = &self.validity {
+            out.push(("validity".into(), validity.size_bits()));
+        }
+        match &self.body {
+            Body::Empty => {}
+            Body::Numeric(numeric) => numeric.parts("", &mut out),
+            Body::Text(index, bytes) => {
+                let mut rest = bytes * 8;
+                for (name, bits) in index.parts() {
+                    rest = rest.saturating_sub(bits);
+                    out.push((format!("{} {name}", index.kind().name()), bits));
+                }
+                if rest > 0 {
+                    out.push((format!("{} rest", index.kind().name()), rest));
+                }
+            }
+        }
+        out
+    }
+
+    /// Keys that no value of `rows` is below or above; cheap, and wider than the values' own range.
+    ///
+    /// # Complexity
+    /// Linear in the number of statistics blocks, with nothing decoded.
+    pub fn key_bounds(&self, rows: Range<u64>) -> Result<Option<(u64, u64)>> {
+        self.check(&rows)?;
+        match &self.body {
+            Body::Numeric(numeric) => numeric.key_bounds(self.position_range(&rows)?),
+            Body::Empty => Ok(None),
+            Body::Text(..) => Err(wrong_type(self.ty)),
+        }
+    }
+
+    /// Code positions of the values of `rows`.
+    fn positions<'a>(&self, rows: &'a [Range<u64>]) -> Result<Cow<'a, [Range<u64>]>> {
+        if let Some(last) = rows.last() {
+            self.check(last)?;
+        }
+        if self.validity.is_none() {
+            return Ok(Cow::Borrowed(rows));
+        }
+        let mut out = Vec::with_capacity(rows.len());
+        for range in rows {
+            let positions = self.position_range(range)?;
+            if positions.start < positions.end {
+                out.push(positions);
+            }
+        }
+        Ok(Cow::Owned(out))
+    }
+
+    fn position_range(&self, rows: &Range<u64>) -> Result<Range<u64>> {
+        match &self.validity {
+            None => Ok(rows.clone()),
+            Some(validity) => {
+                let start = validity.rank(rows.start)?;
+                // A damaged list of places may not ascend; what is asked of codes always does.
+                let end = validity
+                    .rank(rows.end)?
+                    .clamp(start, start.saturating_add(rows.end - rows.start));
+                Ok(start..end.min(validity.valid()).max(start))
+            }
+        }
+    }
+
+    fn check(&self, rows: &Range<u64>) -> Result<()> {
+        if rows.start > rows.end || rows.end > self.rows {
+            return Err(Error::OutOfRange {
+                what: "row",
+                position: rows.end,
+                end: self.rows,
+            });
+        }
+        Ok(())
+    }
+
+    fn check_condition(&self, condition: &Condition) -> Result<()> {
+        let fits = match condition {
+            Condition::IsNull | Condition::IsNotNull => true,
+            Condition::Keys(_) | Condition::KeyIn(_) => !self.ty.is_binary(),
+            Condition::Text(_) | Condition::Between(..) | Condition::BytesIn(_) => self.ty.is_binary(),
+        };
+        if fits { Ok(()) } else { Err(wrong_type(self.ty)) }
+    }
+
+    fn in_memory(&self, rows: u64) -> Result<usize> {
+        usize::try_from(rows).map_err(|_| Error::OutOfRange {
+            what: "row",
+            position: rows,
+            end: self.rows,
+        })
+    }
+}
+
+/// Moves the first `valid` of `slots` to the places whose bits are set in `words`, and `filler` to the others.
+fn spread<T: Copy>(slots: &mut [T], valid: usize, words: &[u64], filler: T) {
+    let mut from = valid;
+    for to in (0..slots.len()).rev() {
+        let is_valid = words.get(to / 64).is_some_and(|word| word >> (to % 64) & 1 == 1);
+        let value = if is_valid {
+            from.checked_sub(1).and_then(|from| slots.get(from).copied())
+        } else {
+            None
+        };
+        if value.is_some() {
+            from -= 1;
+        }
+        if let Some(slot) = slots.get_mut(to) {
+            *slot = value.unwrap_or(filler);
+        }
+    }
+}
+
+/// Sorted keys as intervals, neighbours joined.
+fn joined(keys: &[u64]) -> impl Iterator<Item = Interval> + '_ {
+    keys.chunk_by(|a, b| a.checked_add(1) == Some(*b))
+        .filter_map(|run| {
+            let (low, high) = (*run.first()?, *run.last()?);
+            Some(Interval { low, high })
+        })
+}
+
+fn as_slices(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    match bound {
+        Bound::Included(value) => Bound::Included(value),
+        Bound::Excluded(value) => Bound::Excluded(value),
+        Bound::Unbounded => Bound::Unbounded,
+    }
+}
+
+/// A dictionary where few strings are distinct, an FM-index otherwise; from a sample.
+fn choose_text(strings: &ByteColumn) -> TextKind {
+    const SAMPLE: usize = 4096;
+    let step = strings.len().div_ceil(SAMPLE).max(1);
+    let sample: Vec<&[u8]> = (0..strings.len())
+        .step_by(step)
+        .map(|row| strings.get(row))
+        .collect();
+    let distinct: std::collections::HashSet<&[u8]> = sample.iter().copied().collect();
+    let dictionary_bytes: usize = distinct.iter().map(|value| value.len() + 8).sum();
+    let all_bytes: usize = sample.iter().map(|value| value.len()).sum();
+    if distinct.len() * 4 <= sample.len() || dictionary_bytes * 4 <= all_bytes {
+        TextKind::Dictionary
+    } else {
+        TextKind::Fm
     }
 }
