@@ -9,6 +9,8 @@
 //! | [`source`] | inputs, one file for each format |
 //! | [`infer`], [`plan`] | types of columns from a sample; fields to columns |
 //! | [`field`], [`clock`] | typed values and times from text |
+//! | [`load`], [`reject`], [`progress`] | from a source into a store; refused lines; what is told meanwhile |
+//! | [`output`] | rows as tables, CSV, JSON lines |
 //! | [`filter`] | `--where` |
 //! | [`failure`] | why a command failed, and the exit code that says so |
 
@@ -20,7 +22,11 @@ pub mod failure;
 pub mod field;
 pub mod filter;
 pub mod infer;
+pub mod load;
+pub mod output;
 pub mod plan;
+pub mod progress;
+pub mod reject;
 pub mod source;
 
 pub use failure::{Failure, Outcome};

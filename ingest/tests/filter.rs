@@ -1,5 +1,6 @@
 //! `--where` against a row-wise oracle: SQL's three-valued logic, written down plainly.
 #![allow(missing_docs, clippy::unwrap_used, clippy::cast_possible_truncation)]
+#![expect(clippy::manual_try_fold, reason = "None is a truth value here, not the end")]
 
 use std::cmp::Ordering;
 use std::sync::Arc;

@@ -4,12 +4,19 @@
 //! one line in [`Command`] and one in [`Command::run`].
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::failure::Outcome;
 
+pub mod common;
+pub mod count;
+pub mod ingest;
+pub mod maintain;
+pub mod search;
+pub mod stat;
 pub mod verify;
 
 /// Keep, ask and watch what sensors say.
@@ -37,6 +44,16 @@ Exit codes:
 /// The sub-commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Add rows from CSV or JSON lines to a stream
+    Ingest(ingest::Args),
+    /// Count the rows that meet a condition
+    Count(count::Args),
+    /// Find the rows whose text contains a pattern
+    Search(search::Args),
+    /// Show what is in a store, and what each column costs
+    Stat(stat::Args),
+    /// Seal what is in the log, merge what overlaps
+    Maintain(maintain::Args),
     /// Read every byte of a store and list the damage found
     Verify(verify::Args),
 }
@@ -48,9 +65,26 @@ impl Command {
     /// Whatever stopped the command.
     pub fn run(&self) -> Outcome {
         match self {
+            Command::Ingest(args) => ingest::run(args),
+            Command::Count(args) => count::run(args),
+            Command::Search(args) => search::run(args),
+            Command::Stat(args) => stat::run(args),
+            Command::Maintain(args) => maintain::run(args),
             Command::Verify(args) => verify::run(args),
         }
     }
+}
+
+/// Standard output, buffered; what is printed there is the answer and nothing else.
+pub(crate) fn stdout() -> Box<dyn Write> {
+    Box::new(std::io::BufWriter::new(std::io::stdout().lock()))
+}
+
+/// Prints a whole answer.
+pub(crate) fn print(text: &str) -> Outcome<()> {
+    let mut out = stdout();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
 }
 
 /// Runs the command line `args` (program name first) and says with which code to exit.

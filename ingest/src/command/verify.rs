@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use siltstone_store::store::Store;
-
 use crate::failure::{Answer, Outcome};
 
 /// Arguments of `silt verify`.
@@ -18,10 +16,9 @@ pub struct Args {
 /// # Errors
 /// When the store cannot be opened at all.
 pub fn run(args: &Args) -> Outcome {
-    let damage = Store::open_read(&args.store)?.verify()?;
-    for error in &damage {
-        println!("{error}");
-    }
+    let damage = super::common::open_read(&args.store)?.verify()?;
+    let lines: Vec<String> = damage.iter().map(|error| format!("{error}\n")).collect();
+    super::print(&lines.concat())?;
     match damage.len() {
         0 => eprintln!("silt: no damage found in {}", args.store.display()),
         n => eprintln!("silt: {n} damaged places in {}", args.store.display()),

@@ -153,7 +153,8 @@ pub trait Source {
         Ok(sample)
     }
 
-    /// Adds the next records to `batch`, and hands those that do not fit the plan to `refuse`.
+    /// Adds the next records to `batch`, and hands those that do not fit the plan to `refuse`. Counts the bytes that
+    /// they came as in `text_bytes`.
     ///
     /// # Errors
     /// When the input cannot be read on, or `refuse` fails.
@@ -162,6 +163,7 @@ pub trait Source {
         plan: &mut Plan,
         batch: &mut Batch,
         limit: BatchLimit,
+        text_bytes: &mut u64,
         refuse: &mut dyn FnMut(Refusal<'_>) -> Outcome<()>,
     ) -> Outcome<Pause> {
         let mut bytes = 0;
@@ -183,6 +185,7 @@ pub trait Source {
                     Err(reason) => Err(reason),
                 },
             };
+            *text_bytes += self.text().len() as u64 + 1;
             if let Err(reason) = result {
                 refuse(Refusal {
                     line: self.line(),
@@ -241,21 +244,29 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a file name suggests.
-    pub fn of_name(path: &std::path::Path) -> Format {
+    /// The format that the name of an input and its first bytes suggest.
+    ///
+    /// # Errors
+    /// When the input cannot be read.
+    pub fn guess(path: &std::path::Path, input: &mut input::Input) -> Outcome<Format> {
         let name = path
             .file_name()
             .map(|n| n.to_string_lossy().to_ascii_lowercase())
             .unwrap_or_default();
         let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
-        if [".jsonl", ".ndjson", ".json"]
-            .iter()
-            .any(|end| name.ends_with(end))
-        {
+        if [".jsonl", ".ndjson"].iter().any(|end| name.ends_with(end)) {
+            return Ok(Format::Jsonl);
+        }
+        const ZEEK: &[u8] = b"#separator ";
+        while input.bytes().len() < ZEEK.len() && input.more()? != input::More::End {}
+        let start = input.bytes().trim_ascii_start();
+        Ok(if start.starts_with(b"{") {
             Format::Jsonl
+        } else if start.starts_with(ZEEK) {
+            Format::Zeek
         } else {
             Format::Csv
-        }
+        })
     }
 }
 

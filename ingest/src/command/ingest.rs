@@ -1,0 +1,318 @@
+//! `silt ingest`: rows from files or standard input into a stream.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use siltstone_store::schema::{ColumnType, TimeUnit};
+use siltstone_store::store::{Options, Store};
+
+use crate::clock;
+use crate::failure::{Answer, Failure, Outcome};
+use crate::field::{TYPE_NAMES, type_of_name};
+use crate::load::{Counts, Loader};
+use crate::plan::PlanOptions;
+use crate::progress::{Progress, grouped, rate_text};
+use crate::reject::Rejects;
+use crate::source::csv::{CsvOptions, CsvSource};
+use crate::source::input::Input;
+use crate::source::jsonl::JsonlSource;
+use crate::source::{BatchLimit, Format, Source};
+
+/// Rows in the log from which it pays to seal them when the input has ended.
+const SEAL_ROWS: u64 = 4_096;
+
+/// Arguments of `silt ingest`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The store and the stream are created when they are not there. Types are inferred from the first 10,000 rows (at most
+4 MiB): true/false is bool, whole numbers are i64, other numbers f64, anything else text; empty fields are null. Rows may
+come late and out of order. What does not fit is refused: the line, its number and the reason go to
+STORE/rejects/STREAM.jsonl, all other rows are kept, and the exit code is 3.
+
+Times: 2016-07-01T02:00:00+02:00, 2016-07-01 00:00:00.5 (UTC), or counts since 1970 with --time-unit.
+Types: bool, i8 to i64, u8 to u64, f32, f64, timestamp, timestamp(s|ms|us|ns), text, bytes.
+
+Examples:
+  silt ingest store climate room.csv.gz --key node --unit temp_c=°C --unit rh_pct=%
+  silt ingest store valve *.csv --delimiter ';'
+  silt ingest store dns dns.log.gz --format zeek
+  silt ingest store dns dns.log --delimiter '\\t' --comment '#' --quote none --null - --no-header \\
+      --columns ts,uid,... --time-unit s
+  my-sensor | silt ingest store vibration - --no-header --columns ts_us,x,y,z --follow")]
+pub struct Args {
+    /// Directory of the store
+    pub store: PathBuf,
+    /// Stream to add rows to
+    pub stream: String,
+    /// Files (.gz and .zst too); - or nothing is standard input
+    pub inputs: Vec<PathBuf>,
+    /// Format of the input (default: by file name and first bytes)
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Column that holds the time (default: the first that looks like it)
+    #[arg(long, value_name = "COL")]
+    pub time: Option<String>,
+    /// Unit of times that are counts, and of the clock of a new stream (default: ns)
+    #[arg(long, value_name = "s|ms|us|ns", value_parser = parse_unit)]
+    pub time_unit: Option<TimeUnit>,
+    /// Key columns: which device, which axis. Rows are sorted by them, then by time
+    #[arg(long, value_name = "COL,...", value_delimiter = ',')]
+    pub key: Vec<String>,
+    /// Physical unit of a column
+    #[arg(long, value_name = "COL=UNIT", value_parser = parse_pair)]
+    pub unit: Vec<(String, String)>,
+    /// Type of a column, instead of the inferred one
+    #[arg(long = "type", value_name = "COL=TYPE", value_parser = parse_type)]
+    pub types: Vec<(String, ColumnType)>,
+    /// Text that stands for null, besides an empty field
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub null: Vec<String>,
+    /// How columns are stored
+    #[arg(long, value_enum, default_value = "rank")]
+    pub layout: Layout,
+    /// Go on reading as the input grows, and hand on rows whenever it pauses
+    #[arg(long)]
+    pub follow: bool,
+    /// Byte between fields, \t for tab (default: the most frequent of , ; tab | in the first line)
+    #[arg(long, value_name = "CHAR", value_parser = parse_delimiter)]
+    pub delimiter: Option<u8>,
+    /// Byte around fields, or none
+    #[arg(long, value_name = "CHAR", value_parser = parse_quote, default_value = "\"")]
+    pub quote: Quote,
+    /// Skip lines that start with this
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
+    /// The first line is a row
+    #[arg(long, requires = "columns")]
+    pub no_header: bool,
+    /// Names of the columns, for --no-header
+    #[arg(long, value_name = "COL,...", value_delimiter = ',', requires = "no_header")]
+    pub columns: Vec<String>,
+}
+
+/// How columns are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Layout {
+    /// Wavelet matrix: any quantile and any count without decoding
+    Rank,
+}
+
+/// The byte around fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quote(pub Option<u8>);
+
+fn parse_unit(text: &str) -> Result<TimeUnit, String> {
+    clock::unit_of(text).ok_or_else(|| "the units are s, ms, us and ns".to_owned())
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as COL=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn parse_type(text: &str) -> Result<(String, ColumnType), String> {
+    let (name, value) = parse_pair(text)?;
+    let ty =
+        type_of_name(&value).ok_or_else(|| format!("there is no type {value}; there are {TYPE_NAMES}"))?;
+    Ok((name, ty))
+}
+
+fn parse_delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"\\t" | b"tab" => Ok(b'\t'),
+        [byte] if *byte != b'\n' && *byte != b'\r' => Ok(*byte),
+        _ => Err("a delimiter is one byte, or \\t".to_owned()),
+    }
+}
+
+fn parse_quote(text: &str) -> Result<Quote, String> {
+    match text.as_bytes() {
+        b"none" | b"" => Ok(Quote(None)),
+        [byte] => Ok(Quote(Some(*byte))),
+        _ => Err("a quote is one byte, or none".to_owned()),
+    }
+}
+
+/// Loads all inputs, one after the other, and reports on standard error.
+///
+/// # Errors
+/// When an input cannot be read or does not fit the stream, or the store cannot be written.
+pub fn run(args: &Args) -> Outcome {
+    let standard_input = [PathBuf::from("-")];
+    let inputs: &[PathBuf] = if args.inputs.is_empty() {
+        &standard_input
+    } else {
+        &args.inputs
+    };
+    if args.follow && inputs.len() > 1 {
+        return Err(Failure::usage("--follow takes one input"));
+    }
+    // Inputs are looked at before a store is created for them.
+    for path in inputs.iter().filter(|path| path.as_path() != Path::new("-")) {
+        std::fs::metadata(path).map_err(|e| Failure::io("open", path, &e))?;
+    }
+    let store = open_or_create(&args.store)?;
+    let before_bytes = stored_bytes(&store, &args.stream);
+    let counts = Counts::default();
+    let mut rejects = Rejects::new(&args.store, &args.stream);
+    let started = Instant::now();
+    for path in inputs {
+        load_input(args, path, &store, &counts, &mut rejects)?;
+    }
+    let rows = counts.rows.load(Ordering::Relaxed);
+    store.wait_durable(counts.sequence.load(Ordering::Relaxed))?;
+    let read_s = started.elapsed().as_secs_f64().max(1e-6);
+    seal_if_it_pays(&store, &args.stream)?;
+    let added_bytes = stored_bytes(&store, &args.stream).saturating_sub(before_bytes);
+    summary(
+        rows,
+        read_s,
+        counts.text_bytes.load(Ordering::Relaxed),
+        added_bytes,
+        &rejects,
+    );
+    Ok(if rejects.count() > 0 {
+        Answer::PartlyRefused
+    } else {
+        Answer::Done
+    })
+}
+
+fn open_or_create(path: &Path) -> Outcome<Store> {
+    let empty = match std::fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+        Err(error) => return Err(Failure::io("open", path, &error)),
+    };
+    let options = Options::default();
+    Ok(if empty {
+        Store::create(path, options)?
+    } else {
+        Store::open(path, options)?
+    })
+}
+
+fn load_input(
+    args: &Args,
+    path: &Path,
+    store: &Store,
+    counts: &Counts,
+    rejects: &mut Rejects,
+) -> Outcome<()> {
+    let input = Input::open(path, args.follow)?;
+    let (read, size_bytes) = (input.bytes_read(), input.size_bytes().filter(|_| !args.follow));
+    let (mut source, options) = open_source(args, path, input)?;
+    let mut progress = Progress::new(source.name(), size_bytes);
+    let notes = std::cell::RefCell::new(Vec::new());
+    let loader = Loader {
+        store,
+        stream: &args.stream,
+        options: &options,
+        limit: BatchLimit::default(),
+        counts,
+    };
+    let result = loader.load(
+        source.as_mut(),
+        rejects,
+        &mut |text| notes.borrow_mut().push(text),
+        &mut || {
+            for text in notes.borrow_mut().drain(..) {
+                progress.note(&text);
+            }
+            let rows = counts.rows.load(Ordering::Relaxed);
+            progress.tick(&read, rows, &mut || {
+                let segments = store.segments(&args.stream).ok()?;
+                let (sealed, bytes) = segments
+                    .iter()
+                    .fold((0, 0), |(r, b), s| (r + s.rows, b + s.bytes));
+                let text_bytes = counts.text_bytes.load(Ordering::Relaxed) as f64;
+                (bytes > 0 && rows > 0).then(|| text_bytes / rows as f64 * sealed as f64 / bytes as f64)
+            });
+        },
+    );
+    progress.finish();
+    for text in notes.borrow_mut().drain(..) {
+        eprintln!("silt: {text}");
+    }
+    result
+}
+
+fn open_source(args: &Args, path: &Path, mut input: Input) -> Outcome<(Box<dyn Source>, PlanOptions)> {
+    let format = match args.format {
+        Some(format) => format,
+        None => Format::guess(path, &mut input)?,
+    };
+    let mut options = PlanOptions {
+        time: args.time.clone(),
+        time_unit: args.time_unit,
+        keys: args.key.clone(),
+        units: args.unit.clone(),
+        types: args.types.clone(),
+        null_tokens: args.null.iter().map(|text| text.clone().into_bytes()).collect(),
+    };
+    if format == Format::Jsonl {
+        return Ok((Box::new(JsonlSource::new(input)), options));
+    }
+    let mut csv = CsvOptions {
+        delimiter: args.delimiter,
+        quote: args.quote.0,
+        comment: args.comment.clone().unwrap_or_default().into_bytes(),
+        columns: args.no_header.then(|| args.columns.clone()),
+        fields_line: args.comment.as_deref() == Some("#"),
+    };
+    if format == Format::Zeek {
+        csv = CsvOptions {
+            delimiter: args.delimiter.or(Some(b'\t')),
+            quote: None,
+            comment: b"#".to_vec(),
+            fields_line: true,
+            ..csv
+        };
+        options.time_unit = options.time_unit.or(Some(TimeUnit::Second));
+        if options.null_tokens.is_empty() {
+            options.null_tokens.push(b"-".to_vec());
+        }
+    }
+    Ok((Box::new(CsvSource::open(input, csv)?), options))
+}
+
+/// Bytes that the stream's segments take.
+fn stored_bytes(store: &Store, stream: &str) -> u64 {
+    store
+        .segments(stream)
+        .map_or(0, |segments| segments.iter().map(|segment| segment.bytes).sum())
+}
+
+fn seal_if_it_pays(store: &Store, stream: &str) -> Outcome<()> {
+    if !store.streams().iter().any(|name| name == stream) {
+        return Ok(());
+    }
+    let sealed: u64 = store.segments(stream)?.iter().map(|segment| segment.rows).sum();
+    if store.snapshot(stream)?.row_count().saturating_sub(sealed) >= SEAL_ROWS {
+        store.seal(stream)?;
+    }
+    Ok(())
+}
+
+fn summary(rows: u64, seconds: f64, text_bytes: u64, added_bytes: u64, rejects: &Rejects) {
+    let rate = rate_text(rows, seconds);
+    let mut line = format!("silt: {} rows in {seconds:.2} s ({rate} rows/s)", grouped(rows));
+    if added_bytes > 0 && text_bytes > 0 {
+        line.push_str(&format!(
+            "; {} bytes of text are {} bytes ({:.1}x smaller)",
+            grouped(text_bytes),
+            grouped(added_bytes),
+            text_bytes as f64 / added_bytes as f64
+        ));
+    }
+    eprintln!("{line}");
+    if let (count @ 1.., Some(first)) = (rejects.count(), rejects.first()) {
+        eprintln!(
+            "silt: {} lines refused, see {}\nsilt: the first is {first}\nsilt: (--type COL=TYPE sets a type when a \
+             stream is created; text takes anything)",
+            grouped(count),
+            rejects.path().display()
+        );
+    }
+}

@@ -1,0 +1,384 @@
+//! `silt stat`: what is in a store, and what each column costs.
+
+use std::path::{Path, PathBuf};
+
+use siltstone_store::schema::Schema;
+use siltstone_store::snapshot::Snapshot;
+use siltstone_store::store::{ColumnStat, SegmentStat, Store};
+
+use super::common;
+use crate::clock::time_text;
+use crate::failure::{Answer, Outcome};
+use crate::output::table::{Align, Table};
+use crate::progress::{bytes_text, grouped};
+
+/// Arguments of `silt stat`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Without STREAM: one line a stream, and what the whole store takes on disk.
+With STREAM: one line a column of its sealed segments.
+  domain      how values become integer codes; codes: how the codes are stored
+  values      rows that are not null
+  bits/value  bits on disk for each of them, indexes and statistics included
+  ratio       plain binary size (8 bytes for an i64, the text itself for text) by size on disk")]
+pub struct Args {
+    /// Directory of the store
+    pub store: PathBuf,
+    /// Stream to look into
+    pub stream: Option<String>,
+    /// Also show what each part of a column takes
+    #[arg(long)]
+    pub parts: bool,
+}
+
+/// Prints the tables.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn run(args: &Args) -> Outcome {
+    let store = common::open_read(&args.store)?;
+    let text = match &args.stream {
+        None => store_text(&store, &args.store)?,
+        Some(stream) => {
+            common::check_stream(&store, stream)?;
+            stream_text(&store, stream, args.parts)?
+        }
+    };
+    super::print(&text)?;
+    Ok(Answer::Done)
+}
+
+fn left(name: &str) -> (String, Align) {
+    (name.to_owned(), Align::Left)
+}
+
+fn right(name: &str) -> (String, Align) {
+    (name.to_owned(), Align::Right)
+}
+
+fn render(table: &mut Table) -> Outcome<String> {
+    let mut out = Vec::new();
+    table.write_to(&mut out)?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
+fn ratio_text(plain: u64, stored: u64) -> String {
+    if stored == 0 || plain == 0 {
+        String::new()
+    } else {
+        format!("{:.2}", plain as f64 / stored as f64)
+    }
+}
+
+fn store_text(store: &Store, path: &Path) -> Outcome<String> {
+    let mut table = Table::new([
+        left("stream"),
+        right("rows"),
+        left("first"),
+        left("last"),
+        right("columns"),
+        right("segments"),
+        right("in log"),
+        right("bytes"),
+        right("bytes/row"),
+        right("ratio"),
+    ]);
+    let mut segment_bytes = 0;
+    for stream in store.streams() {
+        let snapshot = store.snapshot(&stream)?;
+        let segments = store.segments(&stream)?;
+        let total = Totals::of(&segments);
+        segment_bytes += total.bytes;
+        let (first, last) = range_text(&snapshot);
+        let per_row = if total.rows == 0 {
+            String::new()
+        } else {
+            format!("{:.2}", total.bytes as f64 / total.rows as f64)
+        };
+        table.push(vec![
+            stream,
+            grouped(snapshot.row_count()),
+            first,
+            last,
+            (snapshot.schema().columns().len() + 1).to_string(),
+            segments.len().to_string(),
+            grouped(snapshot.row_count().saturating_sub(total.rows)),
+            grouped(total.bytes),
+            per_row,
+            ratio_text(total.plain_bytes, total.bytes),
+        ]);
+    }
+    let mut text = render(&mut table)?;
+    let usage = Usage::of(path);
+    let models = store.models();
+    let model_bytes: u64 = models.iter().map(|model| model.bytes).sum();
+    text.push_str(&format!(
+        "\non disk   {} ({} bytes) in {} files\n",
+        bytes_text(usage.bytes),
+        grouped(usage.bytes),
+        usage.files
+    ));
+    text.push_str(&format!("segments  {}\n", bytes_text(segment_bytes)));
+    text.push_str(&format!("log       {}\n", bytes_text(usage.log_bytes)));
+    if !models.is_empty() {
+        text.push_str(&format!(
+            "models    {} in {} versions\n",
+            bytes_text(model_bytes),
+            models.len()
+        ));
+    }
+    if usage.reject_bytes > 0 {
+        text.push_str(&format!("rejects   {}\n", bytes_text(usage.reject_bytes)));
+    }
+    Ok(text)
+}
+
+/// Sums over segments.
+struct Totals {
+    rows: u64,
+    bytes: u64,
+    plain_bytes: u64,
+}
+
+impl Totals {
+    fn of(segments: &[SegmentStat]) -> Totals {
+        let columns = segments.iter().flat_map(|segment| &segment.columns);
+        Totals {
+            rows: segments.iter().map(|segment| segment.rows).sum(),
+            bytes: segments.iter().map(|segment| segment.bytes).sum(),
+            plain_bytes: columns.map(|column| column.plain_bytes).sum(),
+        }
+    }
+}
+
+fn range_text(snapshot: &Snapshot) -> (String, String) {
+    let unit = snapshot.schema().time_unit();
+    match snapshot.time_range() {
+        Some((first, last)) => (time_text(first, unit), time_text(last, unit)),
+        None => (String::new(), String::new()),
+    }
+}
+
+fn stream_text(store: &Store, stream: &str, parts: bool) -> Outcome<String> {
+    let snapshot = store.snapshot(stream)?;
+    let schema = snapshot.schema();
+    let segments = store.segments(stream)?;
+    let total = Totals::of(&segments);
+    let (first, last) = range_text(&snapshot);
+    let keys: Vec<&str> = schema.keys().iter().map(|key| key.name.as_str()).collect();
+    let mut text = format!(
+        "stream    {stream}\nrows      {}\n",
+        grouped(snapshot.row_count())
+    );
+    if !first.is_empty() {
+        text.push_str(&format!("from      {first}\nto        {last}\n"));
+    }
+    text.push_str(&format!(
+        "clock     {} in {}\n",
+        schema.time_name(),
+        schema.time_unit().symbol()
+    ));
+    text.push_str(&format!(
+        "keys      {}\n",
+        if keys.is_empty() {
+            "none".to_owned()
+        } else {
+            keys.join(", ")
+        }
+    ));
+    let in_log = snapshot.row_count().saturating_sub(total.rows);
+    text.push_str(&format!(
+        "segments  {}, with {} rows ({} rows in the log)\n\n",
+        segments.len(),
+        grouped(total.rows),
+        grouped(in_log)
+    ));
+
+    let mut table = Table::new([
+        left("column"),
+        left("type"),
+        left("unit"),
+        left("domain"),
+        left("codes"),
+        right("values"),
+        right("bytes"),
+        right("bits/value"),
+        right("ratio"),
+        left(if parts { "parts" } else { "" }),
+    ]);
+    for column in columns_of(schema, &segments) {
+        table.push(column.cells(parts));
+    }
+    let overhead: u64 = total
+        .bytes
+        .saturating_sub(segments.iter().flat_map(|s| &s.columns).map(|c| c.bytes).sum());
+    let blank = String::new;
+    table.push(vec![
+        "(headers)".to_owned(),
+        blank(),
+        blank(),
+        blank(),
+        blank(),
+        blank(),
+        grouped(overhead),
+        blank(),
+        blank(),
+        blank(),
+    ]);
+    let per_row = if total.rows == 0 {
+        blank()
+    } else {
+        format!("{:.2}", total.bytes as f64 * 8.0 / total.rows as f64)
+    };
+    table.push(vec![
+        "total".to_owned(),
+        blank(),
+        blank(),
+        blank(),
+        blank(),
+        grouped(total.rows),
+        grouped(total.bytes),
+        per_row,
+        ratio_text(total.plain_bytes, total.bytes),
+        blank(),
+    ]);
+    text.push_str(&render(&mut table)?);
+    Ok(text)
+}
+
+/// One column over all segments.
+struct ColumnLine {
+    name: String,
+    ty: String,
+    unit: String,
+    domains: Vec<String>,
+    layouts: Vec<String>,
+    values: u64,
+    bytes: u64,
+    plain_bytes: u64,
+    parts: Vec<(String, u64)>,
+}
+
+/// The time, then keys and channels, with what their segments say.
+fn columns_of(schema: &Schema, segments: &[SegmentStat]) -> Vec<ColumnLine> {
+    let time = (
+        schema.time_name(),
+        format!("time({})", schema.time_unit().symbol()),
+        "",
+    );
+    let columns = schema
+        .columns()
+        .iter()
+        .map(|c| (c.name.as_str(), c.ty.to_string(), c.unit.as_str()));
+    let mut lines: Vec<ColumnLine> = std::iter::once(time)
+        .chain(columns)
+        .map(|(name, ty, unit)| ColumnLine {
+            name: name.to_owned(),
+            ty,
+            unit: unit.to_owned(),
+            domains: Vec::new(),
+            layouts: Vec::new(),
+            values: 0,
+            bytes: 0,
+            plain_bytes: 0,
+            parts: Vec::new(),
+        })
+        .collect();
+    for stat in segments.iter().flat_map(|segment| &segment.columns) {
+        if let Some(line) = lines.iter_mut().find(|line| line.name == stat.name) {
+            line.add(stat);
+        }
+    }
+    lines
+}
+
+impl ColumnLine {
+    fn add(&mut self, stat: &ColumnStat) {
+        for (seen, name) in [
+            (&mut self.domains, &stat.domain),
+            (&mut self.layouts, &stat.layout),
+        ] {
+            if !name.is_empty() && !seen.contains(name) {
+                seen.push(name.clone());
+            }
+        }
+        self.values += stat.values;
+        self.bytes += stat.bytes;
+        self.plain_bytes += stat.plain_bytes;
+        for (name, bits) in &stat.parts {
+            match self.parts.iter_mut().find(|(seen, _)| seen == name) {
+                Some((_, sum)) => *sum += bits,
+                None => self.parts.push((name.clone(), *bits)),
+            }
+        }
+    }
+
+    fn cells(self, parts: bool) -> Vec<String> {
+        let per_value = if self.values == 0 {
+            String::new()
+        } else {
+            format!("{:.2}", self.bytes as f64 * 8.0 / self.values as f64)
+        };
+        let part_text = |(name, bits): &(String, u64)| format!("{name} {}", bytes_text(bits.div_ceil(8)));
+        vec![
+            self.name,
+            self.ty,
+            self.unit,
+            self.domains.join(", "),
+            self.layouts.join(", "),
+            grouped(self.values),
+            grouped(self.bytes),
+            per_value,
+            ratio_text(self.plain_bytes, self.bytes),
+            if parts {
+                self.parts.iter().map(part_text).collect::<Vec<_>>().join(", ")
+            } else {
+                String::new()
+            },
+        ]
+    }
+}
+
+/// What a directory takes.
+#[derive(Default)]
+struct Usage {
+    files: u64,
+    bytes: u64,
+    log_bytes: u64,
+    reject_bytes: u64,
+}
+
+impl Usage {
+    fn of(path: &Path) -> Usage {
+        let mut usage = Usage::default();
+        usage.add(path, path);
+        usage
+    }
+
+    /// Files that vanish meanwhile are not counted: a writer may be at work.
+    fn add(&mut self, root: &Path, folder: &Path) {
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                self.add(root, &entry.path());
+                continue;
+            }
+            self.files += 1;
+            self.bytes += metadata.len();
+            let path = entry.path();
+            let name = path
+                .strip_prefix(root)
+                .unwrap_or(&path)
+                .to_string_lossy()
+                .into_owned();
+            if name.starts_with("log") || name.ends_with(".log") {
+                self.log_bytes += metadata.len();
+            } else if name.starts_with("rejects") {
+                self.reject_bytes += metadata.len();
+            }
+        }
+    }
+}
