@@ -1,12 +1,38 @@
 //! A store: a directory with a manifest, and the streams in it. One writer process, any number of readers.
+//!
+//! ```text
+//! manifest                what counts: streams, segments, models, log generations
+//! log-0000000001          rows in no segment yet, in generations
+//! segment-0000000001      sealed rows of one stream
+//! models/<name>.<version> models
+//! lock                    held by the writer, with its name in it
+//! *.new                   being written; removed when the store is next opened for writing
+//! ```
+//!
+//! What survives a power cut is what was reported durable: [`Receipt::durable`], [`Store::wait_durable`]. There is no
+//! hidden thread: an interval sync runs in the next `append` or `maintain`, and [`Store::next_due`] says when.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::schema::{Schema, SharedSchema};
+use crate::log::wal::Wal;
+use crate::schema::{ColumnType, Schema, SharedSchema};
 pub use crate::segment::stat::{ColumnStat, SegmentStat};
 use crate::snapshot::Snapshot;
+use crate::storage::file::FileStorage;
+use crate::storage::{Storage, StorageLock};
+
+mod conform;
+mod models;
+mod open;
+mod read;
+mod state;
+mod write;
+
+use state::State;
 
 /// When appended rows reach the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,129 +88,308 @@ pub struct ModelInfo {
     pub serving: bool,
 }
 
-/// A store open in this process.
+/// A store open in this process. Shared between threads.
 #[derive(Debug)]
 pub struct Store {
-    _private: (),
+    storage: Arc<dyn Storage>,
+    path: PathBuf,
+    options: Options,
+    state: Mutex<State>,
+    /// There only in the one process that may write.
+    writer: Option<Writer>,
+}
+
+/// What only the writing process has.
+#[derive(Debug)]
+struct Writer {
+    wal: Wal,
+    /// Held while rows or files are added, so that the log, the tails and the manifest agree.
+    turn: Mutex<()>,
+    _lock: Box<dyn StorageLock>,
 }
 
 impl Store {
     /// Makes an empty store in a new or empty directory, and opens it for writing.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if something is there already; `Locked`; `Io`.
     pub fn create(path: impl AsRef<Path>, options: Options) -> Result<Store> {
-        let _ = (path.as_ref(), options);
-        Err(Error::invalid("not there yet"))
+        Store::create_in(Arc::new(FileStorage::new(path.as_ref())), options)
     }
 
     /// Opens a store for writing. Recovers everything that was reported durable.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no store; `Locked` if another process writes to it; `Corrupt` if rows that were
+    /// promised can't be read back; `UnsupportedVersion`; `Io`.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Store> {
-        let _ = (path.as_ref(), options);
-        Err(Error::invalid("not there yet"))
+        Store::open_in(Arc::new(FileStorage::new(path.as_ref())), options)
     }
 
-    /// Opens a store for reading. Writes nothing.
+    /// Opens a store for reading. Writes nothing, and never stops the writer.
+    ///
+    /// Each question sees what the writer has sealed and logged by then.
+    ///
+    /// # Errors
+    /// See [`Store::open`].
     pub fn open_read(path: impl AsRef<Path>) -> Result<Store> {
-        let _ = path.as_ref();
-        Err(Error::invalid("not there yet"))
+        Store::open_read_in(Arc::new(FileStorage::new(path.as_ref())))
+    }
+
+    /// [`Store::create`] in any storage.
+    ///
+    /// # Errors
+    /// See [`Store::create`].
+    pub fn create_in(storage: Arc<dyn Storage>, options: Options) -> Result<Store> {
+        open::create(storage, options)
+    }
+
+    /// [`Store::open`] in any storage.
+    ///
+    /// # Errors
+    /// See [`Store::open`].
+    pub fn open_in(storage: Arc<dyn Storage>, options: Options) -> Result<Store> {
+        open::open(storage, options)
+    }
+
+    /// [`Store::open_read`] in any storage.
+    ///
+    /// # Errors
+    /// See [`Store::open`].
+    pub fn open_read_in(storage: Arc<dyn Storage>) -> Result<Store> {
+        open::open_read(storage)
     }
 
     /// The directory.
     pub fn path(&self) -> &Path {
-        todo!()
+        &self.path
     }
 
-    /// Names of the streams, sorted.
+    /// How the store was opened.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Names of the streams, sorted. In a reading process: those it saw last.
     pub fn streams(&self) -> Vec<String> {
-        todo!()
+        // What cannot be read now will be reported by the question that needs it.
+        let _ = self.refresh();
+        let mut names: Vec<String> = self
+            .state()
+            .manifest
+            .streams
+            .iter()
+            .map(|s| s.name.clone())
+            .collect();
+        names.sort_unstable();
+        names
     }
 
     /// Adds an empty stream.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the name is empty or taken; `Poisoned`; `Io`.
     pub fn create_stream(&self, name: &str, schema: Schema) -> Result<SharedSchema> {
-        let _ = (name, schema);
-        todo!()
+        self.add_stream(name, schema)
     }
 
     /// Shape of a stream.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such stream.
     pub fn schema(&self, stream: &str) -> Result<SharedSchema> {
-        let _ = stream;
-        todo!()
+        self.refresh()?;
+        let state = self.state();
+        let index = state.stream(stream)?;
+        Ok(state.manifest.streams[index].schema.clone())
     }
 
     /// Adds channels to a stream; rows already there have null in them.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such stream or a name is taken; `Poisoned`; `Io`.
     pub fn add_channels(
         &self,
         stream: &str,
-        channels: &[(String, crate::schema::ColumnType, String)],
+        channels: &[(String, ColumnType, String)],
     ) -> Result<SharedSchema> {
-        let _ = (stream, channels);
-        todo!()
+        self.widen_stream(stream, channels)
     }
 
-    /// Appends rows to a stream, atomically.
+    /// Appends rows to a stream, atomically: after a restart they are all there or none is.
+    ///
+    /// Columns go by name. Those that the batch lacks are null, and a narrower type is widened where nothing can be
+    /// lost. Rows may come late or out of order.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the rows do not fit the stream; `Io` if the disk is full or broken, and then nothing was
+    /// appended; `Poisoned` after a failed sync, when nobody knows what a power cut would leave of these rows.
     pub fn append(&self, stream: &str, batch: &Batch) -> Result<Receipt> {
-        let _ = (stream, batch);
-        todo!()
+        self.append_rows(stream, batch, None)
+    }
+
+    /// [`Store::append`], and with the rows, atomically, how far a named source has been read.
+    ///
+    /// # Errors
+    /// See [`Store::append`].
+    pub fn append_from(&self, stream: &str, batch: &Batch, source: &str, position: &[u8]) -> Result<Receipt> {
+        self.append_rows(stream, batch, Some((source, position)))
+    }
+
+    /// How far a named source has been read, as last given to [`Store::append_from`].
+    pub fn source_position(&self, source: &str) -> Option<Vec<u8>> {
+        self.state().sources.get(source).cloned()
     }
 
     /// Waits until rows up to `sequence` survive a power cut.
+    ///
+    /// Threads that wait at the same time share one sync.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if `sequence` was never given out; `Io` if the sync fails; `Poisoned` from then on.
     pub fn wait_durable(&self, sequence: u64) -> Result<()> {
-        let _ = sequence;
-        todo!()
+        self.writer()?.wal.commit(sequence)
+    }
+
+    /// Rows up to this sequence number survive a power cut.
+    pub fn durable(&self) -> u64 {
+        self.writer
+            .as_ref()
+            .map_or_else(|| self.state().reader.durable, |writer| writer.wal.durable())
+    }
+
+    /// How long until [`Store::maintain`] has something to sync; `None` when nothing waits for it.
+    pub fn next_due(&self) -> Option<Duration> {
+        let SyncPolicy::Interval(interval_ms) = self.options.sync else {
+            return None;
+        };
+        let since = self.writer.as_ref()?.wal.unsynced_since()?;
+        Some(Duration::from_millis(interval_ms).saturating_sub(since.elapsed()))
     }
 
     /// Turns a stream's tail into a segment.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such stream or text is too long for an index; `Poisoned`; `Io`: the rows stay
+    /// in the tail then.
     pub fn seal(&self, stream: &str) -> Result<()> {
-        let _ = stream;
-        todo!()
+        let writer = self.writer()?;
+        let _turn = locked(&writer.turn);
+        let index = self.state().stream(stream)?;
+        self.seal_tail(writer, index)
     }
 
     /// Does what is due: syncs, seals, merges.
+    ///
+    /// # Errors
+    /// See [`Store::seal`].
     pub fn maintain(&self) -> Result<()> {
-        todo!()
+        self.do_what_is_due()
     }
 
     /// A consistent view of a stream.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such stream; `Corrupt` if a segment of it can't be opened; `Io`.
     pub fn snapshot(&self, stream: &str) -> Result<Snapshot> {
-        let _ = stream;
-        todo!()
+        self.take_snapshot(stream)
     }
 
     /// The segments of a stream, and what they cost.
+    ///
+    /// # Errors
+    /// See [`Store::snapshot`].
     pub fn segments(&self, stream: &str) -> Result<Vec<SegmentStat>> {
-        let _ = stream;
-        todo!()
+        self.describe_segments(stream)
+    }
+
+    /// Rows of a stream that are in no segment yet.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such stream.
+    pub fn tail_rows(&self, stream: &str) -> Result<u64> {
+        self.refresh()?;
+        let state = self.state();
+        let index = state.stream(stream)?;
+        Ok(state.live[index].tail.len() as u64)
     }
 
     /// Reads every byte of every file and lists the damage found.
+    ///
+    /// # Errors
+    /// `Io` if a directory can't be read. Damage is not an error here, but in the list.
     pub fn verify(&self) -> Result<Vec<Error>> {
-        todo!()
+        self.find_damage()
     }
 
     /// Keeps a model under the next version of its name, and makes it the serving one.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the name has other characters than ASCII letters, digits, `-` and `_`; `Io`.
     pub fn put_model(&self, name: &str, bytes: &[u8]) -> Result<u32> {
-        let _ = (name, bytes);
-        todo!()
+        self.add_model(name, bytes)
     }
 
     /// Bytes of a model: a version, or the serving one.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is none; `Corrupt` if its checksum does not fit; `Io`.
     pub fn model(&self, name: &str, version: Option<u32>) -> Result<(u32, Vec<u8>)> {
-        let _ = (name, version);
-        todo!()
+        self.read_model(name, version)
     }
 
-    /// All versions of all models.
+    /// All versions of all models, by name and version.
     pub fn models(&self) -> Vec<ModelInfo> {
-        todo!()
+        let _ = self.refresh();
+        self.list_models()
     }
 
     /// Makes `version` of a model the serving one.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is none; `Io`.
     pub fn serve_model(&self, name: &str, version: u32) -> Result<()> {
-        let _ = (name, version);
-        todo!()
+        self.change_serving(name, version)
     }
 
-    /// Deletes a version of a model.
+    /// Deletes a version of a model. If it was the serving one, the newest that is left serves.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is none; `Io`.
     pub fn remove_model(&self, name: &str, version: u32) -> Result<()> {
-        let _ = (name, version);
-        todo!()
+        self.delete_model(name, version)
     }
+
+    /// Syncs what is in the log and gives the store back. Dropping it does the same, without telling of a failure.
+    ///
+    /// # Errors
+    /// `Io` if the sync fails; `Poisoned`.
+    pub fn close(self) -> Result<()> {
+        self.writer.as_ref().map_or(Ok(()), |writer| writer.wal.close())
+    }
+
+    fn writer(&self) -> Result<&Writer> {
+        let writer = self.writer.as_ref();
+        writer.ok_or_else(|| {
+            Error::invalid("the store is open for reading only; open it for writing to change it")
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        locked(&self.state)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some(writer) = &self.writer {
+            // Whoever wants to know calls `close`.
+            let _ = writer.wal.close();
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while the lock is held would be a bug of this library; the log and the manifest stay right either way.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -41,7 +41,18 @@ impl Storage for FileStorage {
 
     fn create_directory(&self, directory: &str) -> Result<()> {
         let path = self.path(directory);
-        fs::create_dir_all(&path).map_err(|e| Error::io(path, "create directory", e))
+        let failed = |e| Error::io(path.clone(), "create directory", e);
+        let made = match fs::create_dir(&path) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+            Err(e) if e.kind() == ErrorKind::NotFound => fs::create_dir_all(&path),
+            made => made,
+        };
+        made.map_err(failed)?;
+        // The new name is one of the directory around it.
+        let around = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(around.unwrap_or(Path::new(".")))
+            .and_then(|dir| dir.sync_all())
+            .map_err(failed)
     }
 
     fn list(&self, directory: &str) -> Result<Vec<Entry>> {

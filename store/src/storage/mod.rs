@@ -90,21 +90,3 @@ pub fn directory_of(name: &str) -> &str {
 pub fn is_not_found(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
 }
-
-/// Writes a small file so that after a power cut either its old or its new bytes are there, whole.
-///
-/// # Errors
-/// What the storage refused; the old file is untouched then, unless only the last step (the directory) failed.
-pub fn replace(storage: &dyn Storage, name: &str, bytes: &[u8]) -> Result<()> {
-    let beside = format!("{name}.new");
-    let written = storage.create(&beside).and_then(|file| {
-        file.append(bytes)?;
-        file.sync()
-    });
-    if let Err(error) = written.and_then(|()| storage.rename(&beside, name)) {
-        // The half-written file only takes room; opening for writing would remove it too.
-        let _ = storage.remove(&beside);
-        return Err(error);
-    }
-    storage.sync_directory(directory_of(name))
-}

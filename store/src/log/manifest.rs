@@ -1,0 +1,319 @@
+//! The manifest: which segments, models and log generations make up the store. Replaced whole, never changed in place.
+//!
+//! ```text
+//! 0 magic "SILTMANI" | 8 major u16 | 10 minor u16 | 12 body bytes u32 | 16 crc32 u32 (of bytes 0..16 and the body)
+//! 20 body
+//! ```
+//!
+//! The fields of the body are listed in `docs/format.md` in the order in which [`Manifest::write`] writes them. A newer
+//! minor version may add fields at the end, which older readers skip.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::schema::{ColumnId, SharedSchema, read_schema, write_schema};
+use crate::storage::Storage;
+use crate::wire::{Reader, Writer};
+
+/// Name of the file.
+pub(crate) const FILE: &str = "manifest";
+const BESIDE: &str = "manifest.new";
+/// Version of the manifest's format.
+pub(crate) const VERSION: (u16, u16) = (1, 0);
+
+const MAGIC: &[u8; 8] = b"SILTMANI";
+const HEADER_BYTES: usize = 20;
+
+/// All that counts in a store.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Manifest {
+    /// Counts how often the manifest was written.
+    pub edition: u64,
+    /// Rows up to this sequence number were on disk, in segments or log, when the manifest was written.
+    pub durable: u64,
+    /// Oldest log generation with rows that are in no segment.
+    pub oldest_generation: u64,
+    /// Newest log generation that was there; smaller than the oldest when there is none.
+    pub newest_generation: u64,
+    /// Number of the next segment file.
+    pub next_segment: u64,
+    /// Number of the next stream.
+    pub next_stream: u32,
+    /// Bytes handed to the storage for good: log, segments, manifests and models.
+    pub bytes_written: u64,
+    /// Bytes that all rows ever sealed have in plain binary form.
+    pub plain_bytes: u64,
+    /// The streams.
+    pub streams: Vec<StreamEntry>,
+    /// The models.
+    pub models: Vec<ModelEntry>,
+    /// How far sources were read when the log before `oldest_generation` ended.
+    pub sources: Vec<SourceEntry>,
+    /// Named places in the sequence, kept for who reads on from there.
+    pub cursors: Vec<CursorEntry>,
+}
+
+/// A stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StreamEntry {
+    /// Number, never reused.
+    pub id: u32,
+    /// Name.
+    pub name: String,
+    /// Shape.
+    pub schema: SharedSchema,
+    /// Rows of this stream up to this sequence number are in segments.
+    pub sealed: u64,
+    /// Decimal digits that segments of this stream use, by column.
+    pub digits: Vec<(ColumnId, u8)>,
+    /// The segments, in the order of their first sequence number.
+    pub segments: Vec<SegmentEntry>,
+}
+
+/// A segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SegmentEntry {
+    /// Name of its file.
+    pub file: String,
+    /// Rows.
+    pub rows: u64,
+    /// First and last time.
+    pub time_range: (i64, i64),
+    /// First and last sequence number.
+    pub sequences: (u64, u64),
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+/// All versions of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ModelEntry {
+    /// Name.
+    pub name: String,
+    /// Version that the next one gets; never reused.
+    pub next_version: u32,
+    /// Version that is used when none is named; 0 for none.
+    pub serving: u32,
+    /// The versions kept: number, bytes, crc32.
+    pub versions: Vec<(u32, u64, u32)>,
+}
+
+/// How far a source has been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SourceEntry {
+    /// Name of the source.
+    pub name: String,
+    /// Whatever it finds its place again by.
+    pub position: Vec<u8>,
+}
+
+/// A named place in the sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CursorEntry {
+    /// Name.
+    pub name: String,
+    /// Rows up to this one are done with.
+    pub sequence: u64,
+}
+
+impl Manifest {
+    /// The file's bytes.
+    pub fn write(&self) -> Vec<u8> {
+        let mut body = Writer::new();
+        body.u64(self.edition);
+        body.u64(self.durable);
+        body.u64(self.oldest_generation);
+        body.u64(self.newest_generation);
+        body.u64(self.next_segment);
+        body.u32(self.next_stream);
+        body.u64(self.bytes_written);
+        body.u64(self.plain_bytes);
+        list(&mut body, &self.streams, StreamEntry::write);
+        list(&mut body, &self.models, |model, out| {
+            out.bytes(model.name.as_bytes());
+            out.u32(model.next_version);
+            out.u32(model.serving);
+            list(out, &model.versions, |&(version, bytes, crc), out| {
+                out.u32(version);
+                out.u64(bytes);
+                out.u32(crc);
+            });
+        });
+        list(&mut body, &self.sources, |source, out| {
+            out.bytes(source.name.as_bytes());
+            out.bytes(&source.position);
+        });
+        list(&mut body, &self.cursors, |cursor, out| {
+            out.bytes(cursor.name.as_bytes());
+            out.u64(cursor.sequence);
+        });
+        let body = body.into_bytes();
+        let mut out = Writer::new();
+        out.raw(MAGIC);
+        out.u16(VERSION.0);
+        out.u16(VERSION.1);
+        out.u32(u32::try_from(body.len()).unwrap_or(u32::MAX));
+        let mut bytes = out.into_bytes();
+        bytes.extend_from_slice(&checksum(&bytes, &body).to_le_bytes());
+        bytes.extend_from_slice(&body);
+        bytes
+    }
+
+    /// Reads the file's bytes.
+    ///
+    /// # Errors
+    /// `Corrupt` or `UnsupportedVersion`.
+    pub fn read(bytes: &[u8]) -> Result<Manifest> {
+        let mut input = Reader::new(bytes, FILE, "header");
+        if input.raw(8)? != MAGIC {
+            return Err(Error::corrupt(FILE, "header", 0, "this is not a manifest"));
+        }
+        let found = (input.u16()?, input.u16()?);
+        if found.0 != VERSION.0 {
+            return Err(Error::UnsupportedVersion {
+                file: FILE.into(),
+                found,
+                supported: VERSION,
+            });
+        }
+        let (len, crc) = (input.u32()? as usize, input.u32()?);
+        if len != input.left() {
+            return Err(input.corrupt(format!("{len} bytes expected, {} found", input.left())));
+        }
+        let body = input.raw(len)?;
+        if checksum(bytes.get(..HEADER_BYTES - 4).unwrap_or_default(), body) != crc {
+            return Err(input.corrupt("the checksum does not fit"));
+        }
+        let mut body = Reader::new(body, FILE, "body");
+        let manifest = Manifest {
+            edition: body.u64()?,
+            durable: body.u64()?,
+            oldest_generation: body.u64()?,
+            newest_generation: body.u64()?,
+            next_segment: body.u64()?,
+            next_stream: body.u32()?,
+            bytes_written: body.u64()?,
+            plain_bytes: body.u64()?,
+            streams: read_list(&mut body, 41, StreamEntry::read)?,
+            models: read_list(&mut body, 16, read_model)?,
+            sources: read_list(&mut body, 8, |input| {
+                Ok(SourceEntry {
+                    name: input.text()?.to_owned(),
+                    position: input.bytes()?.to_vec(),
+                })
+            })?,
+            cursors: read_list(&mut body, 12, |input| {
+                Ok(CursorEntry {
+                    name: input.text()?.to_owned(),
+                    sequence: input.u64()?,
+                })
+            })?,
+        };
+        if body.left() > 0 && found.1 <= VERSION.1 {
+            return Err(body.corrupt("bytes are left over"));
+        }
+        Ok(manifest)
+    }
+
+    /// Reads the manifest of a store.
+    ///
+    /// # Errors
+    /// `Corrupt` or `UnsupportedVersion`; what the storage refused, also where there is no store.
+    pub fn load(storage: &dyn Storage) -> Result<Manifest> {
+        Manifest::read(&storage.read(FILE, 0..u64::MAX)?)
+    }
+
+    /// Puts this manifest in the place of the one before, as the next edition.
+    ///
+    /// # Errors
+    /// `Poisoned` if nobody knows any more which of the two would be there after a power cut; anything else that the
+    /// storage refused leaves the one before in place.
+    pub fn store(&mut self, storage: &dyn Storage) -> Result<()> {
+        self.edition += 1;
+        let bytes = self.write();
+        let written = storage.create(BESIDE).and_then(|file| {
+            file.append(&bytes)?;
+            file.sync()
+        });
+        if let Err(error) = written.and_then(|()| storage.rename(BESIDE, FILE)) {
+            self.edition -= 1;
+            // Only takes room; opening for writing would remove it too.
+            let _ = storage.remove(BESIDE);
+            return Err(error);
+        }
+        storage.sync_directory("").map_err(|error| Error::Poisoned {
+            what: error.to_string(),
+        })
+    }
+}
+
+impl StreamEntry {
+    fn write(&self, out: &mut Writer) {
+        out.u32(self.id);
+        out.bytes(self.name.as_bytes());
+        write_schema(&self.schema, out);
+        out.u64(self.sealed);
+        list(out, &self.digits, |&(column, digits), out| {
+            out.u32(column.0);
+            out.u8(digits);
+        });
+        list(out, &self.segments, |segment, out| {
+            out.bytes(segment.file.as_bytes());
+            out.u64(segment.rows);
+            out.i64(segment.time_range.0);
+            out.i64(segment.time_range.1);
+            out.u64(segment.sequences.0);
+            out.u64(segment.sequences.1);
+            out.u64(segment.bytes);
+        });
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<StreamEntry> {
+        Ok(StreamEntry {
+            id: input.u32()?,
+            name: input.text()?.to_owned(),
+            schema: Arc::new(read_schema(input)?),
+            sealed: input.u64()?,
+            digits: read_list(input, 5, |input| Ok((ColumnId(input.u32()?), input.u8()?)))?,
+            segments: read_list(input, 52, |input| {
+                Ok(SegmentEntry {
+                    file: input.text()?.to_owned(),
+                    rows: input.u64()?,
+                    time_range: (input.i64()?, input.i64()?),
+                    sequences: (input.u64()?, input.u64()?),
+                    bytes: input.u64()?,
+                })
+            })?,
+        })
+    }
+}
+
+fn read_model(input: &mut Reader<'_>) -> Result<ModelEntry> {
+    Ok(ModelEntry {
+        name: input.text()?.to_owned(),
+        next_version: input.u32()?,
+        serving: input.u32()?,
+        versions: read_list(input, 16, |input| Ok((input.u32()?, input.u64()?, input.u32()?)))?,
+    })
+}
+
+fn list<T>(out: &mut Writer, items: &[T], write: impl Fn(&T, &mut Writer)) {
+    out.u32(u32::try_from(items.len()).unwrap_or(u32::MAX));
+    items.iter().for_each(|item| write(item, out));
+}
+
+fn read_list<T>(
+    input: &mut Reader<'_>,
+    item_bytes: usize,
+    read: impl Fn(&mut Reader<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let count = input.count(item_bytes)?;
+    (0..count).map(|_| read(input)).collect()
+}
+
+fn checksum(header: &[u8], body: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(header);
+    hasher.update(body);
+    hasher.finalize()
+}

@@ -1,0 +1,186 @@
+//! Rows come back after a restart, whatever else happened.
+
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+use std::sync::Arc;
+
+use siltstone_store::batch::Batch;
+use siltstone_store::predicate::Predicate;
+use siltstone_store::schema::{ColumnType, Schema, SharedSchema, TimeUnit};
+use siltstone_store::storage::Storage;
+use siltstone_store::storage::memory::MemoryStorage;
+use siltstone_store::store::{Options, Store, SyncPolicy};
+use siltstone_store::value::Value;
+
+fn schema() -> Schema {
+    Schema::new("time", TimeUnit::Millisecond)
+        .with_key("device", ColumnType::Text)
+        .and_then(|s| s.with_channel("temperature", ColumnType::F64, "degC"))
+        .and_then(|s| s.with_channel("count", ColumnType::I16, ""))
+        .and_then(|s| s.with_channel("note", ColumnType::Text, ""))
+        .unwrap()
+}
+
+/// Rows `range`; row i has time i and tells its number in each column.
+fn rows(schema: &SharedSchema, range: std::ops::Range<i64>) -> Batch {
+    let mut batch = Batch::new(schema.clone());
+    for i in range {
+        let note = if i % 3 == 0 {
+            Value::Null
+        } else {
+            Value::Text(format!("note {i}"))
+        };
+        let device = Value::Text(format!("d{}", i % 2));
+        batch
+            .push_row(i, &[device, Value::F64(i as f64 / 10.0), Value::I64(i), note])
+            .unwrap();
+    }
+    batch
+}
+
+/// The numbers of all rows, sorted.
+fn numbers(store: &Store, stream: &str) -> Vec<i64> {
+    let snapshot = store.snapshot(stream).unwrap();
+    let mut out = Vec::new();
+    for batch in snapshot
+        .scan(&["device", "temperature", "count", "note"], &Predicate::All)
+        .unwrap()
+    {
+        let batch = batch.unwrap();
+        for row in 0..batch.len() {
+            let i = batch.times[row];
+            assert_eq!(
+                batch.columns[0].bytes(row).unwrap(),
+                format!("d{}", i % 2).as_bytes()
+            );
+            assert_eq!(
+                batch.columns[1].value(ColumnType::F64, row),
+                Value::F64(i as f64 / 10.0)
+            );
+            assert_eq!(batch.columns[2].value(ColumnType::I16, row), Value::I64(i));
+            let note = batch.columns[3].bytes(row).map(<[u8]>::to_vec);
+            assert_eq!(note, (i % 3 != 0).then(|| format!("note {i}").into_bytes()));
+            out.push(i);
+        }
+    }
+    out.sort_unstable();
+    out
+}
+
+fn options(sync: SyncPolicy) -> Options {
+    Options {
+        sync,
+        ..Options::default()
+    }
+}
+
+#[test]
+fn rows_survive_a_restart_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let store = Store::create(&path, options(SyncPolicy::Always)).unwrap();
+    let shape = store.create_stream("s", schema()).unwrap();
+    let receipt = store.append("s", &rows(&shape, 0..10)).unwrap();
+    assert_eq!((receipt.sequence, receipt.durable), (10, 10));
+    assert!(matches!(
+        Store::open(&path, Options::default()),
+        Err(siltstone_store::Error::Locked { owner, .. }) if owner.contains(&std::process::id().to_string())
+    ));
+    let reader = Store::open_read(&path).unwrap();
+    assert_eq!(numbers(&reader, "s"), (0..10).collect::<Vec<_>>());
+    store.append("s", &rows(&shape, 10..12)).unwrap();
+    assert_eq!(numbers(&reader, "s"), (0..12).collect::<Vec<_>>());
+    drop(store);
+    for round in 0..3 {
+        let store = Store::open(&path, options(SyncPolicy::Os)).unwrap();
+        assert_eq!(numbers(&store, "s"), (0..12 + round).collect::<Vec<_>>());
+        let receipt = store.append("s", &rows(&shape, 12 + round..13 + round)).unwrap();
+        assert_eq!(receipt.sequence, 13 + round as u64);
+        store.wait_durable(receipt.sequence).unwrap();
+        assert_eq!(store.durable(), receipt.sequence);
+        assert_eq!(numbers(&reader, "s"), (0..13 + round).collect::<Vec<_>>());
+        assert!(store.verify().unwrap().is_empty());
+    }
+    assert!(Store::create(&path, Options::default()).is_err());
+    assert!(reader.append("s", &rows(&shape, 0..1)).is_err());
+}
+
+#[test]
+fn columns_go_by_name_and_may_be_added_later() {
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+    let store = Store::create_in(storage.clone(), Options::default()).unwrap();
+    let shape = store.create_stream("s", schema()).unwrap();
+    store.append("s", &rows(&shape, 0..4)).unwrap();
+    let wider = store
+        .add_channels("s", &[("extra".into(), ColumnType::I64, "V".into())])
+        .unwrap();
+    store.append("s", &rows(&shape, 4..6)).unwrap();
+    let narrow = Schema::new("time", TimeUnit::Millisecond)
+        .with_channel("extra", ColumnType::U8, "")
+        .and_then(|s| s.with_channel("temperature", ColumnType::F32, ""))
+        .unwrap();
+    let mut batch = Batch::new(Arc::new(narrow));
+    batch.push_row(7, &[Value::U64(200), Value::F32(0.5)]).unwrap();
+    store.append("s", &batch).unwrap();
+    drop(store);
+    let store = Store::open_in(storage, Options::default()).unwrap();
+    assert_eq!(store.schema("s").unwrap(), wider);
+    let snapshot = store.snapshot("s").unwrap();
+    assert_eq!(snapshot.row_count(), 7);
+    assert_eq!(snapshot.count_values("extra", &Predicate::All).unwrap(), 1);
+    assert_eq!(
+        snapshot.count(&Predicate::eq("extra", Value::I64(200))).unwrap(),
+        1
+    );
+    assert_eq!(
+        snapshot
+            .count(&Predicate::eq("temperature", Value::F64(0.5)))
+            .unwrap(),
+        2
+    );
+    let mut unknown = Batch::new(Arc::new(Schema::new("time", TimeUnit::Second)));
+    unknown.push_row(1, &[]).unwrap();
+    assert!(store.append("s", &unknown).is_err(), "another clock");
+    assert!(store.append("t", &rows(&shape, 0..1)).is_err(), "no such stream");
+}
+
+#[test]
+fn sources_find_their_place_again() {
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+    let store = Store::create_in(storage.clone(), Options::default()).unwrap();
+    let shape = store.create_stream("s", schema()).unwrap();
+    store
+        .append_from("s", &rows(&shape, 0..4), "file.csv", b"line 4")
+        .unwrap();
+    store
+        .append_from("s", &rows(&shape, 4..5), "file.csv", b"line 5")
+        .unwrap();
+    store
+        .append_from("s", &rows(&shape, 0..0), "other", b"nothing yet")
+        .unwrap();
+    drop(store);
+    let store = Store::open_in(storage, Options::default()).unwrap();
+    assert_eq!(store.source_position("file.csv").unwrap(), b"line 5");
+    assert_eq!(store.source_position("other").unwrap(), b"nothing yet");
+    assert_eq!(store.source_position("none"), None);
+    assert_eq!(numbers(&store, "s").len(), 5);
+}
+
+#[test]
+fn models_have_versions() {
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+    let store = Store::create_in(storage.clone(), Options::default()).unwrap();
+    assert_eq!(store.put_model("bearing", b"one").unwrap(), 1);
+    assert_eq!(store.put_model("bearing", b"two").unwrap(), 2);
+    assert!(store.put_model("../bearing", b"").is_err());
+    store.serve_model("bearing", 1).unwrap();
+    drop(store);
+    let store = Store::open_in(storage, Options::default()).unwrap();
+    assert_eq!(store.model("bearing", None).unwrap(), (1, b"one".to_vec()));
+    assert_eq!(store.model("bearing", Some(2)).unwrap(), (2, b"two".to_vec()));
+    store.remove_model("bearing", 1).unwrap();
+    assert_eq!(store.model("bearing", None).unwrap().0, 2);
+    assert_eq!(store.put_model("bearing", b"three").unwrap(), 3);
+    assert_eq!(store.models().len(), 2);
+    assert!(store.model("bearing", Some(1)).is_err());
+}
