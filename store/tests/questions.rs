@@ -380,3 +380,30 @@ proptest! {
         check(&snapshot, &parts, &predicate);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn segments_and_tail_answer_as_a_loop(
+        parts in prop::collection::vec(prop::collection::vec(row(), 0..40), 1..4),
+        tail: bool,
+        predicate in predicate(),
+    ) {
+        let (snapshot, parts) = snapshot(parts, tail);
+        check(&snapshot, &parts, &predicate);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20))]
+
+    #[test]
+    fn a_long_segment_answers_as_a_loop(
+        rows in prop::collection::vec(row(), 900..1_500),
+        predicate in predicate(),
+    ) {
+        let (snapshot, parts) = snapshot(vec![rows], false);
+        check(&snapshot, &parts, &predicate);
+    }
+}
