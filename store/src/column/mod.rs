@@ -101,6 +101,7 @@ pub struct Column {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one a column")]
 enum Body {
     /// No row has a value.
     Empty,

@@ -374,7 +374,7 @@ impl Numeric {
             weight = weight.wrapping_add(self.weight(range.clone())?);
             count += range.end.saturating_sub(range.start);
         }
-        let weight = weight.cast_signed();
+        let weight = weight as i128;
         match &self.domain {
             Domain::Steps(steps) => {
                 let base = integer_of(self.ty, steps.base).wrapping_mul(i128::from(count));

@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::section::Section;
 
 /// Zero bytes after a stream, so that reads of 16 bytes never leave it.
-pub(crate) const PADDING_BYTES: u64 = 16;
+pub(crate) const PADDING_BYTES: u64 = PADDING as u64;
+const PADDING: usize = 16;
 
 /// Bits needed for `value`.
 #[inline]
@@ -66,7 +67,7 @@ impl BitWriter {
     pub(crate) fn finish(mut self) -> Vec<u8> {
         let bytes = self.pending_bits.div_ceil(8) as usize;
         self.bytes.extend_from_slice(&self.pending.to_le_bytes()[..bytes]);
-        self.bytes.resize(self.bytes.len() + PADDING_BYTES as usize, 0);
+        self.bytes.resize(self.bytes.len() + PADDING, 0);
         self.bytes
     }
 }
@@ -104,6 +105,7 @@ pub(crate) fn pad8(bytes: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use proptest::prelude::*;
 

@@ -17,7 +17,7 @@ pub const MAX_THRESHOLDS: usize = 255;
 /// Buckets of the table from codes to steps.
 const BUCKETS: u64 = 4096;
 /// Rows decoded at a time.
-const CHUNK: u64 = 1 << 16;
+const CHUNK: usize = 1 << 16;
 
 thread_local! {
     /// Codes of a chunk; kept so that windows after the first allocate nothing.
@@ -43,8 +43,7 @@ impl Quantizer {
         let high = codes
             .iter()
             .copied()
-            .filter(|&code| code <= last_code)
-            .next_back()
+            .rfind(|&code| code <= last_code)
             .unwrap_or(low);
         let span = high - low;
         let shift = (64 - span.leading_zeros()).saturating_sub(BUCKETS.trailing_zeros());
@@ -66,8 +65,9 @@ impl Quantizer {
     /// Step of `code`.
     #[inline]
     fn of_code(&self, code: u64) -> i8 {
-        let bucket = (code.saturating_sub(self.low) >> self.shift).min(self.reached.len() as u64 - 1);
-        let mut step = self.reached.get(bucket as usize).copied().unwrap_or(0);
+        let bucket = usize::try_from(code.saturating_sub(self.low) >> self.shift).unwrap_or(usize::MAX);
+        let bucket = bucket.min(self.reached.len() - 1);
+        let mut step = self.reached.get(bucket).copied().unwrap_or(0);
         while self
             .codes
             .get(usize::from(step))
@@ -75,17 +75,14 @@ impl Quantizer {
         {
             step += 1;
         }
-        step.wrapping_add(128).cast_signed()
+        step.wrapping_add(128) as i8
     }
 
     /// Step of `key`: -128 plus the number of thresholds that are not above it.
     #[inline]
     pub fn of_key(&self, key: u64) -> i8 {
         let step = self.keys.partition_point(|&threshold| threshold <= key);
-        u8::try_from(step)
-            .unwrap_or(u8::MAX)
-            .wrapping_add(128)
-            .cast_signed()
+        u8::try_from(step).unwrap_or(u8::MAX).wrapping_add(128) as i8
     }
 }
 
@@ -135,7 +132,7 @@ impl Column {
             )));
         }
         let mut start = rows.start;
-        for part in out.chunks_mut(CHUNK as usize) {
+        for part in out.chunks_mut(CHUNK) {
             let end = start + part.len() as u64;
             self.quantize_chunk(quantizer, start..end, part, null_value)?;
             start = end;
@@ -198,7 +195,7 @@ impl Column {
         if valid == out.len() {
             return Ok(());
         }
-        let mut words = [0u64; CHUNK as usize / 64];
+        let mut words = [0u64; CHUNK / 64];
         let words = words.get_mut(..out.len().div_ceil(64)).unwrap_or_default();
         if let Some(validity) = &self.validity {
             validity.fill(rows.clone(), words)?;
@@ -226,7 +223,7 @@ impl Column {
             Body::Empty => out.fill(null_code),
             Body::Numeric(numeric) => {
                 let mut start = rows.start;
-                for part in out.chunks_mut(CHUNK as usize) {
+                for part in out.chunks_mut(CHUNK) {
                     let chunk = start..start + part.len() as u64;
                     let positions = self.position_range(&chunk)?;
                     let valid = self.in_memory(positions.end - positions.start)?.min(part.len());

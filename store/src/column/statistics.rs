@@ -35,7 +35,8 @@ const TREE: u8 = 2;
 /// Default block: 1,024 positions.
 pub(crate) const STEP_BITS: u8 = 10;
 /// Nodes added into one of the next level.
-const FAN: u64 = 16;
+const FAN: u64 = FAN_OUT as u64;
+const FAN_OUT: usize = 16;
 
 /// A float sum and which non-finite values were among the values.
 #[derive(Debug, Clone, Copy, Default)]
@@ -169,7 +170,7 @@ fn tree(len: usize, step: usize, float: &dyn Fn(usize) -> f64) -> (u8, Vec<u8>) 
         if level.len() <= 1 {
             break;
         }
-        level = level.chunks(16).map(pairwise).collect();
+        level = level.chunks(FAN_OUT).map(pairwise).collect();
     }
     let any = flags.iter().any(|&f| f != 0);
     if any {
@@ -305,7 +306,7 @@ impl Statistics {
 
     /// Pairwise sum of nodes `low..high` of the level whose first node is `first`; at most 31 of them.
     fn nodes(&self, first: u64, low: u64, high: u64) -> Result<FloatSum> {
-        let mut sums = [FloatSum::default(); 2 * FAN as usize];
+        let mut sums = [FloatSum::default(); 2 * FAN_OUT];
         let mut len = 0;
         for (slot, node) in sums.iter_mut().zip(low..high) {
             let node = first.saturating_add(node);

@@ -85,8 +85,7 @@ impl Line {
     #[inline]
     fn of_product(&self, product: u128) -> i64 {
         #[expect(clippy::cast_possible_truncation, reason = "times wrap around at 64 bits")]
-        self.base
-            .wrapping_add(((product >> self.shift) as u64).cast_signed())
+        self.base.wrapping_add((product >> self.shift) as i64)
     }
 }
 
@@ -96,7 +95,7 @@ fn fixed_point(slope: f64) -> (u64, u32) {
         return (0, 0);
     }
     let bits = slope.to_bits();
-    let exponent = (bits >> 52 & 0x7ff).cast_signed() - 1023;
+    let exponent = (bits >> 52 & 0x7ff) as i64 - 1023;
     let mantissa = (bits & ((1 << 52) - 1) | 1 << 52) << 11;
     match u32::try_from(63 - exponent) {
         Ok(shift) if shift <= 127 => (mantissa, shift),
@@ -179,7 +178,7 @@ fn write(times: &[i64], pieces: &[Piece]) -> Vec<u8> {
         out.extend_from_slice(&packed.to_le_bytes());
         if *width > 0 {
             for (index, &time) in times[rows.clone()].iter().enumerate() {
-                residuals.push(time.wrapping_sub(line.at(index as u64)).cast_unsigned(), *width);
+                residuals.push(time.wrapping_sub(line.at(index as u64)) as u64, *width);
             }
         }
     }
@@ -213,7 +212,7 @@ fn settle(times: &[i64], rows: Range<usize>, mut line: Line) -> Piece {
     Piece {
         rows,
         line,
-        width: width_of(high.wrapping_sub(low).cast_unsigned()),
+        width: width_of(high.wrapping_sub(low) as u64),
     }
 }
 
@@ -265,7 +264,7 @@ fn reach(times: &[i64], rows: Range<usize>, width: u32, half: bool) -> (usize, f
     let mut end = rows.start + 1;
     for &time in &times[rows.start + 1..rows.end] {
         let rows_after = (end - rows.start) as f64;
-        let rise = time.wrapping_sub(first).cast_unsigned() as f64 + middle;
+        let rise = (time.wrapping_sub(first) as u64) as f64 + middle;
         let (new_low, new_high) = (
             low.max((rise - most) / rows_after),
             high.min((rise + 1.0) / rows_after),
@@ -391,7 +390,7 @@ impl TimeColumn {
                 .take(usize::try_from(end - row).unwrap_or(usize::MAX))
             {
                 let residual = read(&self.section, self.stream, bit, piece.width)?;
-                *slot = line.of_product(product).wrapping_add(residual.cast_signed());
+                *slot = line.of_product(product).wrapping_add(residual as i64);
                 product = product.wrapping_add(slope);
                 bit = bit.wrapping_add(u64::from(piece.width));
             }
@@ -437,7 +436,7 @@ impl TimeColumn {
         let (mut low, mut high) = (rows.start, rows.end);
         // Where the line is half a residual below the time, give or take.
         let rise = i128::from(time) - i128::from(piece.line.base) - ((1i128 << piece.width) >> 1);
-        let slope = piece.line.slope as f64 / 2f64.powi(piece.line.shift.cast_signed());
+        let slope = piece.line.slope as f64 / 2f64.powi(piece.line.shift as i32);
         if slope > 0.0 {
             #[expect(
                 clippy::cast_possible_truncation,
@@ -494,7 +493,7 @@ impl TimeColumn {
         let index = row.wrapping_sub(piece.first);
         let bit = piece.bit.wrapping_add(index.wrapping_mul(u64::from(piece.width)));
         let residual = read(&self.section, self.stream, bit, piece.width)?;
-        Ok(piece.line.at(index).wrapping_add(residual.cast_signed()))
+        Ok(piece.line.at(index).wrapping_add(residual as i64))
     }
 
     fn check(&self, start: u64, end: u64) -> Result<()> {
@@ -553,7 +552,6 @@ impl TimeColumn {
         } else {
             self.rows
         };
-        #[expect(clippy::cast_possible_truncation, reason = "seven bits each")]
         let (shift, width) = ((packed >> 48 & 127) as u32, (packed >> 55 & 127) as u32);
         if first >= end || end > self.rows || index >= self.pieces || width > 64 || packed >> 63 != 0 {
             return Err(self.section.corrupt(
@@ -566,7 +564,7 @@ impl TimeColumn {
             first,
             end,
             line: Line {
-                base: base.cast_signed(),
+                base: base as i64,
                 slope,
                 shift,
                 half: packed >> 62 & 1 == 1,
@@ -661,7 +659,7 @@ mod tests {
         let runs: Vec<Range<u64>> = (0..10).map(|r| r * 10_000..(r + 1) * 10_000).collect();
         assert!(check(&restarts, &runs) < 1000);
         let constant = vec![i64::MIN; 1000];
-        assert!(check(&constant, std::slice::from_ref(&(0..1000))) < 100);
+        assert!(check(&constant, &[Range { start: 0, end: 1000 }]) < 100);
         check(&[], &[]);
     }
 
@@ -723,7 +721,7 @@ mod tests {
             &[
                 10, 20, 30, 40, 50, 61, 70, 80, 90, 100, 110, 120, 130, 140, 150, 160,
             ],
-            &[0..16],
+            &[Range { start: 0, end: 16 }],
         );
         let mut want = Vec::new();
         for word in [16u64, 1, 0, 10, 10 << 60, 60 << 48 | 1 << 55] {

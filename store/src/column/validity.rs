@@ -35,6 +35,7 @@ pub(crate) const SPARSE: u16 = 3;
 const HEADER_BYTES: u64 = 16;
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one a column")]
 enum Bits {
     Dense(Rank9Sel),
     /// Rows of one kind, and whether that kind is the null one.

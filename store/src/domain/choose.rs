@@ -112,9 +112,7 @@ fn on_grid(mut grid: Grid, keys: &[u64]) -> Option<Coded> {
     };
     let number = |key: u64| {
         let number = number_near(key, grid.digits, grid.wide)?;
-        let off = key
-            .wrapping_sub(key_of_number(number, grid.digits, grid.wide))
-            .cast_signed();
+        let off = key.wrapping_sub(key_of_number(number, grid.digits, grid.wide)) as i64;
         (if half == 0 {
             off == 0
         } else {
@@ -320,7 +318,7 @@ impl Sample {
                 exceptions.push(key);
             }
         }
-        let code = |number: i64| (number + LIMIT).cast_unsigned();
+        let code = |number: i64| (number + LIMIT) as u64;
         let beside = exceptions_cost(&mut exceptions) / total;
         let step = step.max(1);
         report.plain_bits = beside + self.bits(|key| exact(key).map(|number| code(number) / step));
@@ -346,7 +344,7 @@ impl Sample {
         let base = self.bits(|key| {
             number_near(key, digits, wide)
                 .filter(|&n| ulp::in_limit(n))
-                .map(|n| (n + LIMIT).cast_unsigned())
+                .map(|n| (n + LIMIT) as u64)
         });
         report.ulp_cost = f64::INFINITY;
         for bits in 2..=12u8 {

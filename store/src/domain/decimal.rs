@@ -69,7 +69,7 @@ impl Grid {
     /// `Corrupt` if they describe no grid.
     pub(crate) fn open(section: &Section) -> Result<(Grid, u64)> {
         let grid = Grid {
-            origin: section.u64(8)?.cast_signed(),
+            origin: section.u64(8)? as i64,
             step: section.u64(16)?,
             last: section.u64(24)?,
             digits: section.u8(32)?,
@@ -100,8 +100,8 @@ impl Grid {
     /// The bytes of the parameters for `count` codes.
     pub(crate) fn write(&self, count: u64) -> Vec<u8> {
         debug_assert!(self.is_sound(), "a grid is sound when written");
-        let mut bytes = Vec::with_capacity(HEADER_BYTES as usize);
-        for field in [count, self.origin.cast_unsigned(), self.step, self.last] {
+        let mut bytes = Vec::with_capacity(40);
+        for field in [count, self.origin as u64, self.step, self.last] {
             bytes.extend_from_slice(&field.to_le_bytes());
         }
         bytes.extend_from_slice(&[
@@ -127,9 +127,7 @@ impl Grid {
     /// Key of the grid value `unit`.
     #[inline]
     pub fn unit_key(&self, unit: u64) -> u64 {
-        let number = self
-            .origin
-            .wrapping_add(self.step.wrapping_mul(unit).cast_signed());
+        let number = self.origin.wrapping_add(self.step.wrapping_mul(unit) as i64);
         key_of_number(number, self.digits, self.wide)
     }
 
@@ -147,7 +145,7 @@ impl Grid {
     #[inline]
     fn code_of_unit(&self, unit: u64) -> u64 {
         if self.split {
-            (unit / 10) << 4 | unit % 10
+            ((unit / 10) << 4) | (unit % 10)
         } else {
             unit << self.ulp_bits | self.half()
         }
@@ -161,7 +159,7 @@ impl Grid {
     /// Smallest code after `code`, if there is one.
     #[inline]
     pub fn next(&self, code: u64) -> Option<u64> {
-        let next = if self.split && code & 15 >= 9 {
+        let next = if self.split && (code & 15) >= 9 {
             (code | 15) + 1
         } else {
             code + 1
@@ -241,9 +239,7 @@ impl Grid {
         if self.wide && self.ulp_bits == 0 && !self.split {
             let power = POWERS[self.digits as usize];
             for code in codes {
-                let number = self
-                    .origin
-                    .wrapping_add(self.step.wrapping_mul(*code).cast_signed());
+                let number = self.origin.wrapping_add(self.step.wrapping_mul(*code) as i64);
                 *code = key_of_f64(number as f64 / power);
             }
         } else {

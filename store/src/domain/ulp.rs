@@ -15,10 +15,7 @@ pub const MAX_BITS: u8 = 16;
 #[inline]
 pub(crate) fn correction(key: u64, digits: u8, wide: bool) -> Option<i64> {
     let number = number_near(key, digits, wide)?;
-    Some(
-        key.wrapping_sub(key_of_number(number, digits, wide))
-            .cast_signed(),
-    )
+    Some(key.wrapping_sub(key_of_number(number, digits, wide)) as i64)
 }
 
 /// Whether all neighbouring values of `grid` are far enough apart for its corrections.

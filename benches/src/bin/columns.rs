@@ -1,0 +1,311 @@
+//! What one column of a CSV file costs, and how fast it answers.
+//!
+//! ```text
+//! zcat FILE.csv.gz | columns --data - --column NAME [--key COL]... [--type f64|f32|i64] [--rows N] [--time]
+//! ```
+//!
+//! Rows are sorted by the key columns first (stable, so that they stay in time order). `--time` encodes the column as
+//! row times instead. Every decoded value is compared with the input. Times are medians of seven on a warm cache.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader, Read};
+use std::ops::Range;
+use std::time::Instant;
+
+use siltstone_store::batch::{BatchColumn, ColumnData};
+use siltstone_store::codes::Interval;
+use siltstone_store::column::time::{self, TimeColumn};
+use siltstone_store::column::{Column, Condition, Hints, Part};
+use siltstone_store::rows::RowRanges;
+use siltstone_store::schema::ColumnType;
+use siltstone_store::section::Section;
+use siltstone_store::value::{key_of_f32, key_of_f64, key_of_i64};
+
+type Fallible<T> = Result<T, Box<dyn Error>>;
+
+struct Options {
+    data: String,
+    column: String,
+    keys: Vec<String>,
+    ty: ColumnType,
+    rows: usize,
+    time: bool,
+}
+
+fn main() -> Fallible<()> {
+    let options = options()?;
+    let (keys, mut cells) = read(&options)?;
+    let runs = sort_by_keys(&keys, &mut cells);
+    if options.time {
+        return row_times(&options, &cells, &runs);
+    }
+    let column = parse(&options, &cells)?;
+    let ColumnData::Keys(values) = &column.data else {
+        return Err("a fixed-width column is wanted".into());
+    };
+    let started = Instant::now();
+    let parts = Column::encode(options.ty, &column, &Hints::default())?;
+    let encode = started.elapsed().as_secs_f64();
+    let rows = column.len() as u64;
+    let opened = Column::open(
+        options.ty,
+        rows,
+        parts
+            .into_iter()
+            .map(|p| Part {
+                kind: p.kind,
+                codec: p.codec,
+                body: Section::from_vec(p.body),
+            })
+            .collect(),
+    )?;
+    let mut out = BatchColumn::new(options.ty);
+    opened.decode(0..rows, &mut out)?;
+    if out != column {
+        return Err("decoded values are not those encoded".into());
+    }
+    let (domain, layout) = opened.describe();
+    let bits: u64 = opened.parts().iter().map(|p| p.1).sum();
+    println!(
+        "{} rows={rows} nulls={} {domain}/{layout} {:.3} bits a row, encode {:.0} MB/s",
+        options.column,
+        opened.null_count(),
+        bits as f64 / rows as f64,
+        rows as f64 * 8e-6 / encode
+    );
+    for (name, bits) in opened.parts() {
+        println!("    {name:<40} {:>9.4}", bits as f64 / rows as f64);
+    }
+    speed(&opened, values, rows)
+}
+
+fn speed(column: &Column, values: &[u64], rows: u64) -> Fallible<()> {
+    let all = RowRanges::single(0..rows);
+    let tenth = RowRanges::single(rows / 3..rows / 3 + rows / 10);
+    let mut buffer = BatchColumn::new(column.ty());
+    let decode = median(|| {
+        buffer.clear_rows();
+        column.decode(0..rows, &mut buffer)
+    })?;
+    let piece = 65_536.min(rows);
+    let decode_piece = median(|| {
+        buffer.clear_rows();
+        column.decode(rows / 2 - piece / 2..rows / 2 - piece / 2 + piece, &mut buffer)
+    })?;
+    let valid = column.valid_count(&tenth)?;
+    let quantile = median(|| {
+        if valid > 0 {
+            column.quantile(&tenth, valid / 2).map(|_| ())
+        } else {
+            Ok(())
+        }
+    })?;
+    let (low, high) = (values[values.len() / 4], values[values.len() / 2]);
+    let condition = Condition::Keys(Interval {
+        low: low.min(high),
+        high: low.max(high),
+    });
+    let count = median(|| column.count(&tenth, &condition).map(|_| ()))?;
+    let sum = median(|| column.sum(&tenth).map(|_| ()))?;
+    let min_max = median(|| column.min_max(&all).map(|_| ()))?;
+    let (first, last) = column.min_max(&all)?.unwrap_or((0, 255));
+    let thresholds: Vec<u64> = (1..=255).map(|i| first + (last - first) / 256 * i).collect();
+    let quantizer = column.quantizer(&thresholds)?;
+    let mut steps = vec![0i8; usize::try_from(piece)?];
+    let quantize = median(|| column.quantize_with(&quantizer, 0..piece, &mut steps, 0))?;
+    println!(
+        "    decode {:.2} GB/s, of 64K rows {:.2}; median {:.2} us, count {:.2}, sum {:.2}, min/max {:.2}; quantize {:.2} ns a row",
+        rows as f64 * 8e-9 / decode,
+        piece as f64 * 8e-9 / decode_piece,
+        quantile * 1e6,
+        count * 1e6,
+        sum * 1e6,
+        min_max * 1e6,
+        quantize * 1e9 / piece as f64
+    );
+    Ok(())
+}
+
+trait ClearRows {
+    fn clear_rows(&mut self);
+}
+
+impl ClearRows for BatchColumn {
+    fn clear_rows(&mut self) {
+        if let ColumnData::Keys(keys) = &mut self.data {
+            keys.clear();
+        }
+        self.validity = None;
+    }
+}
+
+fn median<E: Error + 'static>(mut run: impl FnMut() -> Result<(), E>) -> Fallible<f64> {
+    run()?;
+    let mut times = Vec::new();
+    for _ in 0..7 {
+        let mut repeats = 1u32;
+        loop {
+            let started = Instant::now();
+            for _ in 0..repeats {
+                run()?;
+            }
+            let spent = started.elapsed().as_secs_f64();
+            if spent > 2e-4 || repeats > 10_000 {
+                times.push(spent / f64::from(repeats));
+                break;
+            }
+            repeats *= 4;
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
+fn row_times(options: &Options, cells: &[String], runs: &[Range<u64>]) -> Fallible<()> {
+    let mut times = cells
+        .iter()
+        .map(|c| c.parse::<i64>())
+        .collect::<Result<Vec<i64>, _>>()?;
+    for run in runs {
+        times[usize::try_from(run.start)?..usize::try_from(run.end)?].sort_unstable();
+    }
+    let rows = times.len() as u64;
+    let started = Instant::now();
+    let bytes = time::encode(&times, runs);
+    let encode = started.elapsed().as_secs_f64();
+    let len = bytes.len();
+    let column = TimeColumn::open(Section::from_vec(bytes), rows)?;
+    let mut out = vec![0; times.len()];
+    column.decode(0..rows, &mut out)?;
+    if out != times {
+        return Err("decoded times are not those encoded".into());
+    }
+    let decode = median(|| column.decode(0..rows, &mut out))?;
+    let run = runs.first().cloned().unwrap_or(0..rows);
+    let mut place = run.start;
+    let find = median(|| {
+        place = run.start + (place + 7919) % (run.end - run.start);
+        column
+            .lower_bound(run.clone(), times[usize::try_from(place).unwrap_or(0)])
+            .map(|_| ())
+    })?;
+    println!(
+        "{} rows={rows} runs={} pieces={} {:.4} bytes a row, encode {:.0} MB/s, decode {:.2} GB/s, find {:.0} ns",
+        options.column,
+        runs.len(),
+        column.piece_count(),
+        len as f64 / rows as f64,
+        rows as f64 * 8e-6 / encode,
+        rows as f64 * 8e-9 / decode,
+        find * 1e9
+    );
+    Ok(())
+}
+
+fn options() -> Fallible<Options> {
+    let mut options = Options {
+        data: String::new(),
+        column: String::new(),
+        keys: Vec::new(),
+        ty: ColumnType::F64,
+        rows: 1 << 20,
+        time: false,
+    };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{argument} wants a value"));
+        match argument.as_str() {
+            "--data" => options.data = value()?,
+            "--column" => options.column = value()?,
+            "--key" => options.keys.push(value()?),
+            "--rows" => options.rows = value()?.parse()?,
+            "--time" => options.time = true,
+            "--type" => {
+                options.ty = match value()?.as_str() {
+                    "f64" => ColumnType::F64,
+                    "f32" => ColumnType::F32,
+                    "i64" => ColumnType::I64,
+                    other => return Err(format!("type {other} is none of f64, f32, i64").into()),
+                }
+            }
+            other => return Err(format!("unknown option {other}").into()),
+        }
+    }
+    Ok(options)
+}
+
+/// Keys and cells of the column, row by row.
+fn read(options: &Options) -> Fallible<(Vec<String>, Vec<String>)> {
+    let input: Box<dyn Read> = if options.data == "-" {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(&options.data)?)
+    };
+    let mut lines = BufReader::new(input).lines();
+    let header = lines.next().ok_or("the file is empty")??;
+    let separator = if header.contains(';') { ';' } else { ',' };
+    let names: Vec<&str> = header
+        .split(separator)
+        .map(|name| name.trim_matches('"'))
+        .collect();
+    let place = |name: &str| {
+        names
+            .iter()
+            .position(|n| *n == name)
+            .ok_or(format!("no column {name} among {names:?}"))
+    };
+    let column = place(&options.column)?;
+    let places = options
+        .keys
+        .iter()
+        .map(|name| place(name))
+        .collect::<Result<Vec<_>, _>>()?;
+    let (mut keys, mut cells) = (Vec::new(), Vec::new());
+    for line in lines.take(options.rows) {
+        let line = line?;
+        let fields: Vec<&str> = line.split(separator).collect();
+        let field = |place: usize| fields.get(place).copied().unwrap_or_default();
+        keys.push(
+            places
+                .iter()
+                .map(|&p| field(p))
+                .collect::<Vec<_>>()
+                .join("\u{1f}"),
+        );
+        cells.push(field(column).trim_matches('"').to_owned());
+    }
+    Ok((keys, cells))
+}
+
+/// Sorts the cells by key and gives the runs of equal keys.
+fn sort_by_keys(keys: &[String], cells: &mut Vec<String>) -> Vec<Range<u64>> {
+    let mut order: Vec<usize> = (0..keys.len()).collect();
+    order.sort_by_key(|&row| &keys[row]);
+    *cells = order.iter().map(|&row| std::mem::take(&mut cells[row])).collect();
+    let mut at = 0;
+    order
+        .chunk_by(|&a, &b| keys[a] == keys[b])
+        .map(|run| {
+            let start = at;
+            at += run.len() as u64;
+            start..at
+        })
+        .collect()
+}
+
+fn parse(options: &Options, cells: &[String]) -> Fallible<BatchColumn> {
+    let mut column = BatchColumn::new(options.ty);
+    for cell in cells {
+        let key = match options.ty {
+            _ if cell.is_empty() || cell == "NA" => None,
+            ColumnType::F32 => Some(key_of_f32(cell.parse()?)),
+            ColumnType::I64 => Some(key_of_i64(cell.parse()?)),
+            _ => Some(key_of_f64(cell.parse()?)),
+        };
+        match key {
+            Some(key) => column.push_key(key),
+            None => column.push_null(),
+        }
+    }
+    Ok(column)
+}
