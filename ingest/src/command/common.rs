@@ -47,3 +47,21 @@ pub fn column_names(schema: &Schema) -> Vec<&str> {
         .map(|column| column.name.as_str())
         .collect()
 }
+
+/// The shape of a scan of these columns.
+///
+/// # Errors
+/// `Usage` for a column that there is not.
+pub fn projected(schema: &Schema, names: &[&str]) -> Outcome<Schema> {
+    let mut out = Schema::new(schema.time_name(), schema.time_unit());
+    for name in names {
+        let Some(column) = schema.column(name) else {
+            let there_are = column_names(schema).join(", ");
+            return Err(Failure::usage(format!(
+                "there is no column {name:?}; there are {there_are}"
+            )));
+        };
+        out = out.with_channel(column.name.clone(), column.ty, column.unit.clone())?;
+    }
+    Ok(out)
+}

@@ -13,6 +13,7 @@ use crate::failure::Outcome;
 
 pub mod common;
 pub mod count;
+pub mod export;
 pub mod ingest;
 pub mod maintain;
 pub mod search;
@@ -52,6 +53,8 @@ pub enum Command {
     Search(search::Args),
     /// Show what is in a store, and what each column costs
     Stat(stat::Args),
+    /// Write the rows of a stream to a file
+    Export(export::Args),
     /// Seal what is in the log, merge what overlaps
     Maintain(maintain::Args),
     /// Read every byte of a store and list the damage found
@@ -69,6 +72,7 @@ impl Command {
             Command::Count(args) => count::run(args),
             Command::Search(args) => search::run(args),
             Command::Stat(args) => stat::run(args),
+            Command::Export(args) => export::run(args),
             Command::Maintain(args) => maintain::run(args),
             Command::Verify(args) => verify::run(args),
         }

@@ -107,7 +107,7 @@ pub fn run(args: &Args) -> Outcome {
     }
     match writer {
         Some(writer) => writer.finish()?,
-        None => RowWriter::new(super::stdout(), args.format, &projected(schema, &shown)?).finish()?,
+        None => RowWriter::new(super::stdout(), args.format, &common::projected(schema, &shown)?).finish()?,
     }
     let more = if left == 0 {
         " (there may be more; --limit stopped here)"
@@ -116,17 +116,6 @@ pub fn run(args: &Args) -> Outcome {
     };
     eprintln!("silt: {printed} rows{more}");
     Ok(Answer::Done)
-}
-
-/// The shape of a scan of these columns.
-fn projected(schema: &Schema, names: &[&str]) -> Outcome<Schema> {
-    let mut out = Schema::new(schema.time_name(), schema.time_unit());
-    for name in names {
-        if let Some(column) = schema.column(name) {
-            out = out.with_channel(column.name.clone(), column.ty, column.unit.clone())?;
-        }
-    }
-    Ok(out)
 }
 
 fn searched_columns(schema: &Schema, asked: &[String]) -> Outcome<Vec<String>> {

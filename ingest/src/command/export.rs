@@ -1,0 +1,122 @@
+//! `silt export`: the rows of a stream as a file.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use siltstone_store::schema::Schema;
+use siltstone_store::snapshot::Snapshot;
+
+use super::common;
+use super::count::Condition;
+use crate::failure::{Answer, Failure, Outcome};
+use crate::filter;
+use crate::output::{RowFormat, RowWriter};
+use crate::progress::grouped;
+
+/// Arguments of `silt export`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  silt export store climate --format csv > climate.csv
+  silt export store climate --columns temp_c,rh_pct --where \"ts >= '2016-07-01'\" --format parquet --output july.parquet")]
+pub struct Args {
+    /// Directory of the store
+    pub store: PathBuf,
+    /// Stream to export
+    pub stream: String,
+    /// Format of the file (parquet and arrow need a build with SQL)
+    #[arg(long, value_enum, default_value = "csv")]
+    pub format: ExportFormat,
+    /// File to write (default: standard output)
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Only these columns, and the time
+    #[arg(long, value_name = "COL,...", value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// Which rows
+    #[command(flatten)]
+    pub condition: Condition,
+}
+
+/// Formats of an exported file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExportFormat {
+    /// Comma-separated values with a header line
+    Csv,
+    /// One JSON object a line
+    Jsonl,
+    /// Apache Parquet
+    Parquet,
+    /// Apache Arrow IPC stream
+    Arrow,
+}
+
+/// Writes the rows, sorted by (keys, time) within each segment.
+///
+/// # Errors
+/// When the store cannot be read or the file not be written.
+pub fn run(args: &Args) -> Outcome {
+    let store = common::open_read(&args.store)?;
+    common::check_stream(&store, &args.stream)?;
+    let snapshot = store.snapshot(&args.stream)?;
+    let schema = snapshot.schema();
+    let names: Vec<&str> = match args.columns.as_slice() {
+        [] => common::column_names(schema),
+        asked => asked
+            .iter()
+            .map(String::as_str)
+            .filter(|name| *name != schema.time_name())
+            .collect(),
+    };
+    let question = Question {
+        snapshot: &snapshot,
+        schema: common::projected(schema, &names)?,
+        names,
+        args,
+    };
+    let rows = match &args.output {
+        None => question.write(super::stdout())?,
+        Some(path) => {
+            let file = File::create(path).map_err(|e| Failure::io("create", path, &e))?;
+            question.write(Box::new(BufWriter::new(file)))?
+        }
+    };
+    eprintln!("silt: {} rows", grouped(rows));
+    Ok(Answer::Done)
+}
+
+struct Question<'a> {
+    snapshot: &'a Snapshot,
+    schema: Schema,
+    names: Vec<&'a str>,
+    args: &'a Args,
+}
+
+impl Question<'_> {
+    fn write(&self, out: Box<dyn Write>) -> Outcome<u64> {
+        let expression = self.args.condition.expression.as_deref();
+        let predicate = filter::parse_optional(expression, self.snapshot.schema())?;
+        let scan = self.snapshot.scan(&self.names, &predicate)?;
+        let format = match self.args.format {
+            ExportFormat::Csv => RowFormat::Csv,
+            ExportFormat::Jsonl => RowFormat::Jsonl,
+            binary => return self.write_binary(binary, out),
+        };
+        let mut writer = RowWriter::new(out, format, &self.schema);
+        let mut rows = 0;
+        for batch in scan {
+            let batch = batch?;
+            writer.write(&batch, usize::MAX)?;
+            rows += batch.len() as u64;
+        }
+        writer.finish()?;
+        Ok(rows)
+    }
+
+    fn write_binary(&self, _format: ExportFormat, _out: Box<dyn Write>) -> Outcome<u64> {
+        Err(Failure::usage(
+            "this build writes csv and jsonl; parquet and arrow need one with SQL (the default features)",
+        ))
+    }
+}

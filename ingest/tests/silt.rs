@@ -1,0 +1,426 @@
+//! The command from end to end: what goes in comes out, refused lines are named, exit codes say what happened.
+#![allow(missing_docs, clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+struct Answer {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    fn silt(&self, args: &[&str]) -> Answer {
+        self.silt_with_input(args, b"")
+    }
+
+    fn silt_with_input(&self, args: &[&str], input: &[u8]) -> Answer {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_silt"))
+            .args(args)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that reads no input may be gone already.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        answer(child.wait_with_output().unwrap())
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        let answer = self.silt(args);
+        assert_eq!(answer.code, 0, "{args:?}: {}", answer.err);
+        answer.out
+    }
+}
+
+fn answer(output: Output) -> Answer {
+    Answer {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn rejects(path: &Path) -> Vec<(u64, String)> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let entry = |line: &str| {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        (
+            value["line"].as_u64().unwrap(),
+            value["reason"].as_str().unwrap().to_owned(),
+        )
+    };
+    text.lines().map(entry).collect()
+}
+
+#[test]
+fn rows_go_in_and_come_out() {
+    let place = Place::new();
+    place.write(
+        "a.csv",
+        "ts,node,temp,ok,note\n\
+         2016-07-01 00:00:02,b,,true,\n\
+         2016-07-01T02:00:01+02:00,a,1,false,\"two, with \"\"quotes\"\"\"\n\
+         2016-07-01 00:00:00.5,a,-2.5,true,late row\n",
+    );
+    let answer = place.silt(&[
+        "ingest", "store", "s", "a.csv", "--key", "node", "--unit", "temp=°C",
+    ]);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    assert!(answer.err.contains("3 rows"), "{}", answer.err);
+    assert_eq!(answer.out, "");
+    let wanted = "ts,node,temp,ok,note\n\
+                  2016-07-01T00:00:00.500Z,a,-2.5,true,late row\n\
+                  2016-07-01T00:00:01Z,a,1.0,false,\"two, with \"\"quotes\"\"\"\n\
+                  2016-07-01T00:00:02Z,b,,true,\n";
+    let export = ["export", "store", "s", "--format", "csv"];
+    assert_eq!(place.ok(&export), wanted);
+    place.ok(&["maintain", "store"]);
+    assert_eq!(place.ok(&export), wanted, "sealed rows are the same rows");
+    assert_eq!(place.ok(&["count", "store", "s"]), "3\n");
+    assert_eq!(
+        place.ok(&["count", "store", "s", "--where", "temp < 0 OR temp IS NULL"]),
+        "2\n"
+    );
+    assert_eq!(
+        place.ok(&["count", "store", "s", "--where", "ts < '2016-07-01T00:00:01Z'"]),
+        "1\n"
+    );
+    assert_eq!(place.ok(&["search", "store", "s", "row", "--count"]), "1\n");
+    let found = place.ok(&[
+        "search", "store", "s", "QUOTES", "-i", "--format", "jsonl", "--column", "note",
+    ]);
+    assert_eq!(
+        found,
+        "{\"ts\":\"2016-07-01T00:00:01Z\",\"node\":\"a\",\"note\":\"two, with \\\"quotes\\\"\"}\n"
+    );
+    assert_eq!(
+        place.ok(&[
+            "search",
+            "store",
+            "s",
+            "nothing of the kind",
+            "--format",
+            "csv",
+            "--column",
+            "note"
+        ]),
+        "ts,node,note\n"
+    );
+    let stat = place.ok(&["stat", "store", "s"]);
+    for word in ["temp", "°C", "f64", "bits/value", "total"] {
+        assert!(stat.contains(word), "{word} in\n{stat}");
+    }
+    assert!(place.ok(&["stat", "store"]).contains("on disk"));
+    assert_eq!(place.silt(&["verify", "store"]).code, 0);
+}
+
+#[test]
+fn what_is_exported_can_be_ingested_again() {
+    let place = Place::new();
+    let mut text = String::from("ts_us,x,n,on,t\n");
+    for i in 0..10_000i64 {
+        text += &format!(
+            "{},{:?},{},{},\"n{}\n\"\n",
+            i * 997 % 10_000,
+            (i as f64).sqrt() - 3.0,
+            -i,
+            i % 3 == 0,
+            i % 17
+        );
+    }
+    text += "10000,,,,\n10001,NaN,9223372036854775807,true,\"\"\n";
+    place.write("a.csv", &text);
+    let answer = place.silt(&["ingest", "store", "s", "a.csv"]);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    for format in ["csv", "jsonl"] {
+        let out = place.path(&format!("out.{format}"));
+        let out = out.to_str().unwrap();
+        place.ok(&["export", "store", "s", "--format", format, "--output", out]);
+        let args = ["ingest", "again", format, out, "--time-unit", "us"];
+        let answer = place.silt(&args);
+        assert_eq!(answer.code, 0, "{}", answer.err);
+        let first = place.ok(&["export", "store", "s", "--format", "csv"]);
+        assert_eq!(
+            place.ok(&["export", "again", format, "--format", "csv"]),
+            first,
+            "{format}"
+        );
+        assert_eq!(first.matches('\n').count(), 20_003);
+    }
+}
+
+#[test]
+fn bad_lines_are_refused_by_number_and_the_rest_is_kept() {
+    let place = Place::new();
+    let mut text = String::from("ts,x,on\n");
+    for i in 0..11_000 {
+        text += &format!(
+            "2020-01-01 {:02}:{:02}:{:02},{i},true\n",
+            i / 3600,
+            i / 60 % 60,
+            i % 60
+        );
+    }
+    // Behind the sample, so these do not change the types.
+    text += "2020-01-02 00:00:00,1.5,true\nnonsense,1,true\n2020-01-02 00:00:01,2,true,4\n,3,true\n\n2020-01-02 00:00:02,4,false\n2020-01-02 00:00:03,5,maybe\n2020-01-02 00:00:04,6,\"false\n";
+    place.write("a.csv", &text);
+    let answer = place.silt(&["ingest", "store", "s", "a.csv"]);
+    assert_eq!(answer.code, 3, "{}", answer.err);
+    assert!(
+        answer.err.contains("6 lines refused") && answer.err.contains("--type"),
+        "{}",
+        answer.err
+    );
+    assert_eq!(place.ok(&["count", "store", "s"]), "11001\n");
+    let rejects = rejects(&place.path("store/rejects/s.jsonl"));
+    let lines: Vec<u64> = rejects.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [11_002, 11_003, 11_004, 11_005, 11_008, 11_009]);
+    for ((_, reason), word) in rejects.iter().zip([
+        "\"1.5\" is not of type i64",
+        "not a time",
+        "4 fields",
+        "no time",
+        "\"maybe\"",
+        "never closed",
+    ]) {
+        assert!(reason.contains(word), "{reason}");
+    }
+}
+
+#[test]
+fn packed_files_standard_input_and_json_lines() {
+    let place = Place::new();
+    let text = b"t;v\n2020-01-01;1,5\n2020-01-02;\n2020-01-03;2,5\n";
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gz.write_all(text).unwrap();
+    place.write("a.csv.gz", gz.finish().unwrap());
+    place.write(
+        "a.csv.zst",
+        ruzstd::encoding::compress_to_vec(&text[..], ruzstd::encoding::CompressionLevel::Fastest),
+    );
+    for (stream, input) in [("gz", "a.csv.gz"), ("zst", "a.csv.zst")] {
+        place.ok(&["ingest", "store", stream, input]);
+        assert_eq!(
+            place.ok(&["count", "store", stream, "--where", "v LIKE '%,5'"]),
+            "2\n"
+        );
+    }
+    let answer = place.silt_with_input(&["ingest", "store", "in"], text);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    assert_eq!(place.ok(&["count", "store", "in"]), "3\n");
+
+    // A field that comes up late becomes a channel; a null first decides nothing.
+    let mut json = String::new();
+    for i in 0..20_000 {
+        json += &format!(
+            "{{\"time\": {i}, \"a\": {{\"b\": null, \"c\": \"x{}\"}}}}\n",
+            i % 5
+        );
+    }
+    json +=
+        "{\"time\": 20000, \"a\": {\"b\": 2}, \"late\": true}\n{\"time\": 20001, \"a\": {\"b\": 2.5}}\n[]\n";
+    let answer = place.silt_with_input(
+        &["ingest", "store", "json", "-", "--time-unit", "ms"],
+        json.as_bytes(),
+    );
+    assert_eq!(answer.code, 3, "{}", answer.err);
+    assert!(answer.err.contains("new channels: a.b, late"), "{}", answer.err);
+    assert_eq!(
+        place.ok(&["count", "store", "json", "--where", "a.b BETWEEN 2 AND 2.5"]),
+        "2\n"
+    );
+    assert_eq!(
+        place.ok(&["count", "store", "json", "--where", "late AND a.c IS NULL"]),
+        "1\n"
+    );
+    assert_eq!(
+        place.ok(&["count", "store", "json", "--where", "a.c = 'x1'"]),
+        "4000\n"
+    );
+    // New columns of a later file are added to a stream that is there.
+    let answer = place.silt_with_input(&["ingest", "store", "in", "-"], b"t,w\n2020-01-04,7\n");
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    assert_eq!(
+        place.ok(&["count", "store", "in", "--where", "w = 7 AND v IS NULL"]),
+        "1\n"
+    );
+}
+
+#[test]
+fn tab_separated_logs_with_comment_headers() {
+    let place = Place::new();
+    let log = "#separator \\x09\n#unset_field\t-\n#fields\tts\tuid\tid.h\trtt\tq\n#types\ttime\tstring\taddr\tinterval\tstring\n\
+               1521911720.865716\tC1\t10.0.0.1\t0.000870\t\"odd\n1521911720.865717\tC2\t10.0.0.2\t-\t-\n#close\t2024\n";
+    place.write("dns.log", log);
+    let by_hand = [
+        "ingest",
+        "store",
+        "hand",
+        "dns.log",
+        "--delimiter",
+        "\\t",
+        "--comment",
+        "#",
+        "--quote",
+        "none",
+        "--null",
+        "-",
+        "--no-header",
+        "--columns",
+        "ts,uid,id.h,rtt,q",
+        "--time-unit",
+        "s",
+    ];
+    place.ok(&by_hand);
+    place.ok(&["ingest", "store", "known", "dns.log"]);
+    let wanted = "ts,uid,id.h,rtt,q\n2018-03-24T17:15:20.865716Z,C1,10.0.0.1,0.00087,\"\"\"odd\"\n2018-03-24T17:15:20.865717Z,C2,10.0.0.2,,\n";
+    for stream in ["hand", "known"] {
+        assert_eq!(place.ok(&["export", "store", stream, "--format", "csv"]), wanted);
+        assert_eq!(
+            place.ok(&[
+                "count",
+                "store",
+                stream,
+                "--where",
+                "id.h = '10.0.0.2' AND rtt IS NULL"
+            ]),
+            "1\n"
+        );
+    }
+}
+
+#[test]
+fn exit_codes_and_remedies() {
+    let place = Place::new();
+    place.write("a.csv", "ts,x\n1521911720,1\n");
+    let cases: [(&[&str], i32, &str); 11] = [
+        (&["count", "nowhere", "s"], 4, "no store at nowhere"),
+        (&["ingest", "store", "s", "nowhere.csv"], 4, "nowhere.csv"),
+        (
+            &["ingest", "store", "s", "a.csv"],
+            2,
+            "with --time-unit s, 1521911720 is 2018-03-24T17:15:20Z",
+        ),
+        (
+            &["ingest", "store", "s", "a.csv", "--time-unit", "h"],
+            2,
+            "s, ms, us and ns",
+        ),
+        (
+            &["ingest", "store", "s", "a.csv", "--time-unit", "s", "--key", "y"],
+            2,
+            "--key names y",
+        ),
+        (
+            &[
+                "ingest",
+                "store",
+                "s",
+                "a.csv",
+                "--time-unit",
+                "s",
+                "--type",
+                "x=int9",
+            ],
+            2,
+            "there is no type int9",
+        ),
+        (
+            &["ingest", "store", "s", "a.csv", "--time-unit", "s"],
+            0,
+            "1 rows",
+        ),
+        (
+            &["ingest", "store", "s", "a.csv", "--key", "x"],
+            2,
+            "cannot change",
+        ),
+        (&["count", "store", "t"], 2, "it has s"),
+        (
+            &["count", "store", "s", "--where", "y = 1"],
+            2,
+            "there is no column \"y\"",
+        ),
+        (&["search", "store", "s", "a"], 2, "no text column"),
+    ];
+    for (args, code, words) in cases {
+        let answer = place.silt(args);
+        assert_eq!(answer.code, code, "{args:?}: {}", answer.err);
+        assert!(answer.err.contains(words), "{args:?}: {}", answer.err);
+    }
+    // A damaged file: verify says no, and names it.
+    place.ok(&["maintain", "store"]);
+    let segment = std::fs::read_dir(place.path("store"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| {
+            path.file_name()
+                .unwrap()
+                .to_string_lossy()
+                .starts_with("segment-")
+        })
+        .unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let answer = place.silt(&["verify", "store"]);
+    assert_eq!(answer.code, 1, "{}{}", answer.out, answer.err);
+    assert!(answer.out.contains("segment-"), "{}", answer.out);
+}
+
+#[test]
+fn follow_hands_on_rows_whenever_the_input_pauses() {
+    let place = Place::new();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_silt"))
+        .args(["ingest", "store", "live", "-", "--follow", "--time-unit", "s"])
+        .current_dir(place.folder.path())
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"ts,x\n1,1\n2,2\n3,").unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let answer = place.silt(&["count", "store", "live"]);
+        if answer.out == "2\n" {
+            break;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{}{}",
+            answer.out,
+            answer.err
+        );
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    input.write_all(b"3\n").unwrap();
+    drop(input);
+    let answer = answer(child.wait_with_output().unwrap());
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    assert_eq!(place.ok(&["count", "store", "live", "--where", "x = 3"]), "1\n");
+}
