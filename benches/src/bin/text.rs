@@ -1,0 +1,229 @@
+//! Text indexes on log files: bytes, microseconds a question, megabytes a second to build.
+//!
+//! `text --data DIR [--block-mb N] [--step N] [--only NAME] [--cut-time]`: each file of DIR (plain or .gz) is one
+//! column of rows, each sub-directory one column of its files joined. `--cut-time` takes a leading timestamp off each
+//! row, as a stream's clock would. With feature `compare`, zstd and a scan of the plain text stand beside.
+
+#![allow(clippy::cast_possible_truncation, clippy::unwrap_used, reason = "a measuring program on given files")]
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use siltstone_store::batch::ByteColumn;
+use siltstone_store::rows::Mask;
+use siltstone_store::section::Section;
+use siltstone_store::text::fm::{Fm, FmOptions, encode_with};
+use siltstone_store::text::{TextIndex, TextPattern};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let value = |name: &str| arguments.iter().position(|a| a == name).and_then(|i| arguments.get(i + 1)).cloned();
+    let Some(data) = value("--data") else {
+        eprintln!("text --data DIR [--block-mb N] [--step N] [--only NAME] [--cut-time]");
+        std::process::exit(2);
+    };
+    let mut options = FmOptions::default();
+    if let Some(megabytes) = value("--block-mb") {
+        options.block_bytes = megabytes.parse::<u64>().unwrap() << 20;
+    }
+    if let Some(step) = value("--step") {
+        options.sample_step = step.parse().unwrap();
+    }
+    options.row_counters = !arguments.iter().any(|a| a == "--no-counters");
+    let only = value("--only").unwrap_or_default();
+    let cut = arguments.iter().any(|a| a == "--cut-time");
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(data).unwrap().map(|e| e.unwrap().path()).collect();
+    entries.sort();
+    for entry in entries {
+        let name = entry.file_name().unwrap().to_string_lossy().into_owned();
+        if !name.contains(&only) {
+            continue;
+        }
+        let mut text = Vec::new();
+        if entry.is_dir() {
+            let mut files: Vec<PathBuf> = std::fs::read_dir(&entry).unwrap().map(|e| e.unwrap().path()).collect();
+            files.sort();
+            files.iter().for_each(|file| read_file(file, &mut text));
+        } else {
+            read_file(&entry, &mut text);
+        }
+        let mut rows = ByteColumn::default();
+        for line in text.split(|&b| b == b'\n').filter(|line| !line.is_empty() && line[0] != b'#') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            rows.push(if cut { message(line) } else { line });
+        }
+        drop(text);
+        measure(&name, &rows, &options);
+    }
+}
+
+fn read_file(path: &Path, text: &mut Vec<u8>) {
+    let file = std::fs::File::open(path).unwrap();
+    if path.extension().is_some_and(|e| e == "gz") {
+        flate2::read::MultiGzDecoder::new(file).read_to_end(text).unwrap();
+    } else {
+        std::io::BufReader::new(file).read_to_end(text).unwrap();
+    }
+    if text.last().is_some_and(|&b| b != b'\n') {
+        text.push(b'\n');
+    }
+}
+
+/// The row without a leading timestamp: tokens of digits and their punctuation, and names of days and months.
+fn message(row: &[u8]) -> &[u8] {
+    const NAMES: &str = "MonTueWedThuFriSatSunJanFebMarAprMayJunJulAugSepOctNovDec";
+    let mut rest = row;
+    loop {
+        let end = rest.iter().position(|b| b" \t]|".contains(b)).unwrap_or(rest.len());
+        let token = rest[..end].strip_prefix(b"[").unwrap_or(&rest[..end]);
+        let time = token.len() >= 2
+            && token.iter().all(|b| b.is_ascii_digit() || b":./,-TZ+".contains(b))
+            && token[0].is_ascii_digit();
+        let name = token.len() == 3 && std::str::from_utf8(token).is_ok_and(|t| NAMES.contains(t));
+        if (!time && !name && !token.is_empty()) || end == rest.len() {
+            return if rest.len() == row.len() { row } else { rest };
+        }
+        rest = &rest[end + 1..];
+        if time && token.iter().filter(|b| b.is_ascii_digit()).count() >= 10 {
+            return rest;
+        }
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end.max(1) as u64) as usize
+    }
+}
+
+/// Peak memory since the last reset, in bytes.
+fn peak_bytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default().to_string();
+    line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0) * 1024.0
+}
+
+fn quantiles(mut micros: Vec<f64>) -> String {
+    micros.sort_by(f64::total_cmp);
+    let at = |q: f64| micros.get(((micros.len() as f64 - 1.0) * q) as usize).copied().unwrap_or(f64::NAN);
+    format!("{:8.2} / {:8.2}", at(0.5), at(0.95))
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let start = Instant::now();
+    let out = work();
+    (out, start.elapsed().as_secs_f64() * 1e6)
+}
+
+fn measure(name: &str, rows: &ByteColumn, options: &FmOptions) {
+    let raw = rows.bytes().len() as f64;
+    println!("\n{name}: {} rows, {raw} bytes, {:.0} a row", rows.len(), raw / rows.len() as f64);
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let before = peak_bytes();
+    let (bytes, micros) = timed(|| encode_with(rows, options).unwrap());
+    let grown = peak_bytes() - before;
+    println!("  built in {:.2} s, {:.1} MB/s; memory {:.1} x the text beside it", micros / 1e6, raw / micros, grown / raw);
+    println!("  bytes / raw {:.4} ({})", bytes.len() as f64 / raw, bytes.len());
+    let index = Fm::open(Section::from_vec(bytes)).unwrap();
+    for (part, bits) in index.parts() {
+        println!("    {part:18} {:.4}", bits as f64 / 8.0 / raw);
+    }
+    #[cfg(feature = "compare")]
+    compare(rows, raw);
+
+    let all: Vec<std::ops::Range<u64>> = std::iter::once(0..index.len()).collect();
+    let mut random = Random(0x5eed_1234_5678_9abc);
+    let mut needles = Vec::new();
+    while needles.len() < 600 {
+        let row = rows.get(random.below(rows.len()));
+        if row.len() >= 12 {
+            let at = random.below(row.len() - 11);
+            needles.push(row[at..at + 12].to_vec());
+        }
+    }
+    let scan = |pattern: &TextPattern| (0..rows.len()).filter(|&r| pattern.matches(rows.get(r))).count() as u64;
+    let questions = |label: &str, patterns: Vec<TextPattern>| {
+        let mut micros = Vec::new();
+        let (mut wrong, mut checked) = (0, 0);
+        for (i, pattern) in patterns.iter().enumerate() {
+            let (count, time) = timed(|| index.count(&all, pattern).unwrap());
+            micros.push(time);
+            if i % (1 + raw as usize / 400_000) == 0 {
+                checked += 1;
+                wrong += u64::from(scan(pattern) != count);
+            }
+        }
+        println!("  {label:34} {} us, {} of {checked} wrong", quantiles(micros), wrong);
+    };
+    questions("warm up", needles.iter().cloned().map(TextPattern::Contains).collect());
+    questions("count, 12 bytes", needles.iter().cloned().map(TextPattern::Contains).collect());
+    let mutated = |needle: &Vec<u8>| {
+        let mut needle = needle.clone();
+        needle[7] = if needle[7] == b'e' { b'x' } else { b'e' };
+        needle.swap(2, 9);
+        TextPattern::Contains(needle)
+    };
+    let absent: Vec<TextPattern> = needles.iter().map(mutated).filter(|p| index.count(&all, p).unwrap() == 0).collect();
+    questions("count, absent", absent);
+    questions("count, ignoring case", needles.iter().cloned().map(TextPattern::ContainsIgnoreAsciiCase).collect());
+    questions("count, starts with", needles.iter().cloned().map(TextPattern::StartsWith).collect());
+    questions("count, 4 bytes", needles.iter().map(|n| TextPattern::Contains(n[..4].to_vec())).collect());
+    let likes = needles.iter().map(|n| {
+        let text = String::from_utf8_lossy(n).replace(['%', '_'], "x");
+        let cut = text.char_indices().nth(6).map_or(0, |(i, _)| i);
+        TextPattern::like(&format!("%{}%{}%", &text[..cut], &text[cut..]), None)
+    });
+    questions("count, like '%6%6%'", likes.take(60).collect());
+
+    let mut micros = Vec::new();
+    let mut frequent = Vec::new();
+    for needle in &needles {
+        let pattern = TextPattern::Contains(needle.clone());
+        let rare = index.count(&all, &pattern).unwrap() <= 100;
+        let mut mask = Mask::repeat(false, rows.len());
+        let ((), time) = timed(|| index.select(0..index.len(), &pattern, &mut mask).unwrap());
+        if rare { &mut micros } else { &mut frequent }.push(time);
+    }
+    println!("  {:34} {} us ({} patterns)", "rows of a pattern, <= 100", quantiles(micros.clone()), micros.len());
+    println!("  {:34} {} us", "rows of a pattern, > 100", quantiles(frequent));
+    let mut micros = Vec::new();
+    let mut per_byte = Vec::new();
+    let mut out = Vec::new();
+    for _ in 0..300 {
+        let row = random.below(rows.len());
+        out.clear();
+        let ((), time) = timed(|| index.extract(row as u64, &mut out).unwrap());
+        assert_eq!(out, rows.get(row));
+        micros.push(time);
+        per_byte.push(time / out.len().max(1) as f64);
+    }
+    println!("  {:34} {} us, {} us a byte", "one row", quantiles(micros), quantiles(per_byte));
+    let (decoded, time) = timed(|| {
+        let mut decoded = ByteColumn::default();
+        index.decode(0..index.len(), &mut decoded).unwrap();
+        decoded
+    });
+    assert!(decoded == *rows, "all rows come back");
+    println!("  all rows read back at {:.1} MB/s", raw / time);
+}
+
+#[cfg(feature = "compare")]
+fn compare(rows: &ByteColumn, raw: f64) {
+    let mut joined = Vec::with_capacity(rows.bytes().len() + rows.len());
+    for row in 0..rows.len() {
+        joined.extend_from_slice(rows.get(row));
+        joined.push(b'\n');
+    }
+    for level in [3, 19] {
+        let (packed, time) = timed(|| zstd::encode_all(joined.as_slice(), level).unwrap());
+        println!("  zstd -{level:<2}  bytes / raw {:.4} ({}), {:.1} MB/s", packed.len() as f64 / raw, packed.len(), raw / time);
+    }
+    let (found, time) = timed(|| memchr::memmem::find_iter(&joined, b"not to be found").count());
+    println!("  memmem over the plain text {time:.0} us ({found})");
+}
