@@ -4,7 +4,11 @@
 //! column of rows, each sub-directory one column of its files joined. `--cut-time` takes a leading timestamp off each
 //! row, as a stream's clock would. With feature `compare`, zstd and a scan of the plain text stand beside.
 
-#![allow(clippy::cast_possible_truncation, clippy::unwrap_used, reason = "a measuring program on given files")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    reason = "a measuring program on given files"
+)]
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -18,7 +22,13 @@ use siltstone_store::text::{TextIndex, TextPattern};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let value = |name: &str| arguments.iter().position(|a| a == name).and_then(|i| arguments.get(i + 1)).cloned();
+    let value = |name: &str| {
+        arguments
+            .iter()
+            .position(|a| a == name)
+            .and_then(|i| arguments.get(i + 1))
+            .cloned()
+    };
     let Some(data) = value("--data") else {
         eprintln!("text --data DIR [--block-mb N] [--step N] [--only NAME] [--cut-time]");
         std::process::exit(2);
@@ -33,7 +43,10 @@ fn main() {
     options.row_counters = !arguments.iter().any(|a| a == "--no-counters");
     let only = value("--only").unwrap_or_default();
     let cut = arguments.iter().any(|a| a == "--cut-time");
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(data).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(data)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     entries.sort();
     for entry in entries {
         let name = entry.file_name().unwrap().to_string_lossy().into_owned();
@@ -42,14 +55,20 @@ fn main() {
         }
         let mut text = Vec::new();
         if entry.is_dir() {
-            let mut files: Vec<PathBuf> = std::fs::read_dir(&entry).unwrap().map(|e| e.unwrap().path()).collect();
+            let mut files: Vec<PathBuf> = std::fs::read_dir(&entry)
+                .unwrap()
+                .map(|e| e.unwrap().path())
+                .collect();
             files.sort();
             files.iter().for_each(|file| read_file(file, &mut text));
         } else {
             read_file(&entry, &mut text);
         }
         let mut rows = ByteColumn::default();
-        for line in text.split(|&b| b == b'\n').filter(|line| !line.is_empty() && line[0] != b'#') {
+        for line in text
+            .split(|&b| b == b'\n')
+            .filter(|line| !line.is_empty() && line[0] != b'#')
+        {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             rows.push(if cut { message(line) } else { line });
         }
@@ -75,10 +94,15 @@ fn message(row: &[u8]) -> &[u8] {
     const NAMES: &str = "MonTueWedThuFriSatSunJanFebMarAprMayJunJulAugSepOctNovDec";
     let mut rest = row;
     loop {
-        let end = rest.iter().position(|b| b" \t]|".contains(b)).unwrap_or(rest.len());
+        let end = rest
+            .iter()
+            .position(|b| b" \t]|".contains(b))
+            .unwrap_or(rest.len());
         let token = rest[..end].strip_prefix(b"[").unwrap_or(&rest[..end]);
         let time = token.len() >= 2
-            && token.iter().all(|b| b.is_ascii_digit() || b":./,-TZ+".contains(b))
+            && token
+                .iter()
+                .all(|b| b.is_ascii_digit() || b":./,-TZ+".contains(b))
             && token[0].is_ascii_digit();
         let name = token.len() == 3 && std::str::from_utf8(token).is_ok_and(|t| NAMES.contains(t));
         if (!time && !name && !token.is_empty()) || end == rest.len() {
@@ -105,13 +129,26 @@ impl Random {
 /// Peak memory since the last reset, in bytes.
 fn peak_bytes() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default().to_string();
-    line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0) * 1024.0
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap_or_default()
+        .to_string();
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse::<f64>().ok())
+        .unwrap_or(0.0)
+        * 1024.0
 }
 
 fn quantiles(mut micros: Vec<f64>) -> String {
     micros.sort_by(f64::total_cmp);
-    let at = |q: f64| micros.get(((micros.len() as f64 - 1.0) * q) as usize).copied().unwrap_or(f64::NAN);
+    let at = |q: f64| {
+        micros
+            .get(((micros.len() as f64 - 1.0) * q) as usize)
+            .copied()
+            .unwrap_or(f64::NAN)
+    };
     format!("{:8.2} / {:8.2}", at(0.5), at(0.95))
 }
 
@@ -123,12 +160,21 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
 
 fn measure(name: &str, rows: &ByteColumn, options: &FmOptions) {
     let raw = rows.bytes().len() as f64;
-    println!("\n{name}: {} rows, {raw} bytes, {:.0} a row", rows.len(), raw / rows.len() as f64);
+    println!(
+        "\n{name}: {} rows, {raw} bytes, {:.0} a row",
+        rows.len(),
+        raw / rows.len() as f64
+    );
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let before = peak_bytes();
     let (bytes, micros) = timed(|| encode_with(rows, options).unwrap());
     let grown = peak_bytes() - before;
-    println!("  built in {:.2} s, {:.1} MB/s; memory {:.1} x the text beside it", micros / 1e6, raw / micros, grown / raw);
+    println!(
+        "  built in {:.2} s, {:.1} MB/s; memory {:.1} x the text beside it",
+        micros / 1e6,
+        raw / micros,
+        grown / raw
+    );
     println!("  bytes / raw {:.4} ({})", bytes.len() as f64 / raw, bytes.len());
     let index = Fm::open(Section::from_vec(bytes)).unwrap();
     for (part, bits) in index.parts() {
@@ -147,7 +193,8 @@ fn measure(name: &str, rows: &ByteColumn, options: &FmOptions) {
             needles.push(row[at..at + 12].to_vec());
         }
     }
-    let scan = |pattern: &TextPattern| (0..rows.len()).filter(|&r| pattern.matches(rows.get(r))).count() as u64;
+    let scan =
+        |pattern: &TextPattern| (0..rows.len()).filter(|&r| pattern.matches(rows.get(r))).count() as u64;
     let questions = |label: &str, patterns: Vec<TextPattern>| {
         let mut micros = Vec::new();
         let (mut wrong, mut checked) = (0, 0);
@@ -159,21 +206,51 @@ fn measure(name: &str, rows: &ByteColumn, options: &FmOptions) {
                 wrong += u64::from(scan(pattern) != count);
             }
         }
-        println!("  {label:34} {} us, {} of {checked} wrong", quantiles(micros), wrong);
+        println!(
+            "  {label:34} {} us, {} of {checked} wrong",
+            quantiles(micros),
+            wrong
+        );
     };
-    questions("warm up", needles.iter().cloned().map(TextPattern::Contains).collect());
-    questions("count, 12 bytes", needles.iter().cloned().map(TextPattern::Contains).collect());
+    questions(
+        "warm up",
+        needles.iter().cloned().map(TextPattern::Contains).collect(),
+    );
+    questions(
+        "count, 12 bytes",
+        needles.iter().cloned().map(TextPattern::Contains).collect(),
+    );
     let mutated = |needle: &Vec<u8>| {
         let mut needle = needle.clone();
         needle[7] = if needle[7] == b'e' { b'x' } else { b'e' };
         needle.swap(2, 9);
         TextPattern::Contains(needle)
     };
-    let absent: Vec<TextPattern> = needles.iter().map(mutated).filter(|p| index.count(&all, p).unwrap() == 0).collect();
+    let absent: Vec<TextPattern> = needles
+        .iter()
+        .map(mutated)
+        .filter(|p| index.count(&all, p).unwrap() == 0)
+        .collect();
     questions("count, absent", absent);
-    questions("count, ignoring case", needles.iter().cloned().map(TextPattern::ContainsIgnoreAsciiCase).collect());
-    questions("count, starts with", needles.iter().cloned().map(TextPattern::StartsWith).collect());
-    questions("count, 4 bytes", needles.iter().map(|n| TextPattern::Contains(n[..4].to_vec())).collect());
+    questions(
+        "count, ignoring case",
+        needles
+            .iter()
+            .cloned()
+            .map(TextPattern::ContainsIgnoreAsciiCase)
+            .collect(),
+    );
+    questions(
+        "count, starts with",
+        needles.iter().cloned().map(TextPattern::StartsWith).collect(),
+    );
+    questions(
+        "count, 4 bytes",
+        needles
+            .iter()
+            .map(|n| TextPattern::Contains(n[..4].to_vec()))
+            .collect(),
+    );
     let likes = needles.iter().map(|n| {
         let text = String::from_utf8_lossy(n).replace(['%', '_'], "x");
         let cut = text.char_indices().nth(6).map_or(0, |(i, _)| i);
@@ -190,7 +267,12 @@ fn measure(name: &str, rows: &ByteColumn, options: &FmOptions) {
         let ((), time) = timed(|| index.select(0..index.len(), &pattern, &mut mask).unwrap());
         if rare { &mut micros } else { &mut frequent }.push(time);
     }
-    println!("  {:34} {} us ({} patterns)", "rows of a pattern, <= 100", quantiles(micros.clone()), micros.len());
+    println!(
+        "  {:34} {} us ({} patterns)",
+        "rows of a pattern, <= 100",
+        quantiles(micros.clone()),
+        micros.len()
+    );
     println!("  {:34} {} us", "rows of a pattern, > 100", quantiles(frequent));
     let mut micros = Vec::new();
     let mut per_byte = Vec::new();
@@ -203,7 +285,12 @@ fn measure(name: &str, rows: &ByteColumn, options: &FmOptions) {
         micros.push(time);
         per_byte.push(time / out.len().max(1) as f64);
     }
-    println!("  {:34} {} us, {} us a byte", "one row", quantiles(micros), quantiles(per_byte));
+    println!(
+        "  {:34} {} us, {} us a byte",
+        "one row",
+        quantiles(micros),
+        quantiles(per_byte)
+    );
     let (decoded, time) = timed(|| {
         let mut decoded = ByteColumn::default();
         index.decode(0..index.len(), &mut decoded).unwrap();
@@ -222,7 +309,12 @@ fn compare(rows: &ByteColumn, raw: f64) {
     }
     for level in [3, 19] {
         let (packed, time) = timed(|| zstd::encode_all(joined.as_slice(), level).unwrap());
-        println!("  zstd -{level:<2}  bytes / raw {:.4} ({}), {:.1} MB/s", packed.len() as f64 / raw, packed.len(), raw / time);
+        println!(
+            "  zstd -{level:<2}  bytes / raw {:.4} ({}), {:.1} MB/s",
+            packed.len() as f64 / raw,
+            packed.len(),
+            raw / time
+        );
     }
     let (found, time) = timed(|| memchr::memmem::find_iter(&joined, b"not to be found").count());
     println!("  memmem over the plain text {time:.0} us ({found})");

@@ -7,9 +7,6 @@ use proptest::prelude::*;
 use super::fm::{Fm, FmOptions, encode_with};
 use super::*;
 
-/// The indexes that can be built.
-const KINDS: [TextKind; 1] = [TextKind::Fm];
-
 fn column(strings: &[Vec<u8>]) -> ByteColumn {
     let mut column = ByteColumn::default();
     strings.iter().for_each(|s| column.push(s));
@@ -140,7 +137,6 @@ proptest! {
     }
 
     #[test]
-    #[ignore = "waits for the code layouts"]
     fn dictionary_answers_as_a_scan(
         rows in strings(), pattern in patterns(),
         low in needles(), high in needles(), kinds in (0u8..3, 0u8..3), cuts in proptest::collection::vec(any::<u64>(), 0..6),
@@ -159,7 +155,6 @@ proptest! {
     }
 
     #[test]
-    #[ignore = "waits for the code layouts"]
     fn damaged_dictionary_gives_an_error_or_an_answer(
         rows in strings(), pattern in patterns(), flips in proptest::collection::vec((any::<u32>(), 0u8..8), 1..4),
     ) {
@@ -198,7 +193,7 @@ fn every_cut_of_a_section_is_refused_or_answered() {
     let rows: Vec<Vec<u8>> = (0..30)
         .map(|i| format!("row {i} of thirty").into_bytes())
         .collect();
-    for kind in KINDS {
+    for kind in TextKind::ALL {
         let bytes = encode(kind, &column(&rows)).unwrap();
         for cut in 0..bytes.len() {
             ask_everything(
@@ -215,7 +210,7 @@ fn every_cut_of_a_section_is_refused_or_answered() {
 fn all_byte_values_in_one_block() {
     let mut rows: Vec<Vec<u8>> = (0..=255u8).map(|b| vec![b, 1, b, 0, b]).collect();
     rows.push((0..=255).collect());
-    for kind in KINDS {
+    for kind in TextKind::ALL {
         let index = open(kind, Section::from_vec(encode(kind, &column(&rows)).unwrap())).unwrap();
         for needle in [
             &[0][..],

@@ -50,7 +50,8 @@ pub fn encode<'a>(rows: impl Iterator<Item = &'a [u8]> + Clone, long: usize, opt
     let mut builder = tree::Builder::new(&shape);
     let (mut permutation, mut samples, mut places) = (BitWriter::default(), BitWriter::default(), Vec::new());
     let mut index = 0u32;
-    joined.walk(&array, |suffix| {
+    let mut before = options.row_counters.then(|| joined.before());
+    joined.walk(&array, before.as_mut(), |suffix| {
         builder.push(suffix.before);
         if let Some(row) = suffix.starts_row {
             permutation.push(u64::from(row), width);
@@ -73,8 +74,8 @@ pub fn encode<'a>(rows: impl Iterator<Item = &'a [u8]> + Clone, long: usize, opt
         parts[4] = sparse::encode(&places, symbols);
         parts[4].extend_from_slice(&samples.into_padded());
     }
-    if options.row_counters {
-        let (places, numbers) = joined.counters(&array);
+    if let Some(before) = before {
+        let (places, numbers) = joined.counters(&array, before);
         parts[5] = sort::encode_counters(&places, &numbers, symbols);
     }
     let mut long_rows = 0u32;
@@ -344,9 +345,8 @@ impl<'a> View<'a> {
         }
         let symbol = usize::from(self.tables.symbols[usize::from(byte)]);
         let first = self.tables.shape.first(symbol)?;
-        let low = first + self.tables.shape.rank(&self.bits, symbol, low)?;
-        let high = first + self.tables.shape.rank(&self.bits, symbol, high)?;
-        Some((low, high))
+        let (low, high) = self.tables.shape.rank_both(&self.bits, symbol, low, high)?;
+        Some((first + low, first + high))
     }
 
     /// All suffixes that start with `byte`.
@@ -470,53 +470,86 @@ impl<'a> View<'a> {
         Some(())
     }
 
-    /// All rows but the long ones (which come empty), in order; memory is seven times the block's text.
+    /// The block laid out for reading many rows; takes four times the memory of its text.
     pub fn unpack(&self) -> Option<Unpacked> {
         let words = self.bits.decode()?;
-        let symbols = self.tables.shape.decode(&words)?;
-        drop(words);
-        let mut next: Vec<u32> = Vec::with_capacity(symbols.len());
-        let mut cursors: Vec<u64> = (0..=self.tables.bytes.len())
-            .map(|s| self.tables.shape.first(s))
-            .collect::<Option<_>>()?;
-        for &symbol in &symbols {
-            let cursor = cursors.get_mut(usize::from(symbol))?;
-            next.push(u32::try_from(*cursor).ok()?);
-            *cursor += 1;
+        let mut cursors: Vec<u32> = Vec::new();
+        for symbol in 0..=self.tables.bytes.len() {
+            cursors.push(u32::try_from(self.tables.shape.first(symbol)?).ok()?);
         }
-        Some(Unpacked {
-            symbols,
-            next,
-            bytes: self.tables.bytes.clone(),
-        })
+        // The bytes of a position's bucket tell the byte before; whole pages mostly lie in one bucket.
+        let mut first_symbols = Vec::new();
+        let mut symbol = 0usize;
+        for page in 0..=self.len() >> PAGE_BITS {
+            while cursors.get(symbol + 1).is_some_and(|&first| u64::from(first) <= page << PAGE_BITS) {
+                symbol += 1;
+            }
+            first_symbols.push(symbol as u16);
+        }
+        let starts = cursors.clone();
+        let mut next: Vec<u32> = Vec::with_capacity(usize::try_from(self.len()).ok()?);
+        self.tables.shape.decode(&words, |symbol| {
+            let cursor = cursors.get_mut(symbol)?;
+            next.push(*cursor);
+            *cursor += 1;
+            Some(())
+        })?;
+        Some(Unpacked { next, first_symbols, starts, bytes: self.tables.bytes.clone() })
     }
 }
 
-/// A block's transform, laid out for reading many rows.
+/// Positions whose first symbol is looked up together, as a power of two.
+const PAGE_BITS: u32 = 10;
+
+/// A block laid out for reading many rows.
 #[derive(Debug)]
 pub struct Unpacked {
-    symbols: Vec<u16>,
+    /// Position of the suffix one byte longer.
     next: Vec<u32>,
+    /// First symbol of the suffix that each page starts with.
+    first_symbols: Vec<u16>,
+    /// First position of each symbol.
+    starts: Vec<u32>,
     bytes: Vec<u8>,
 }
 
 impl Unpacked {
-    /// Appends the bytes of row `row`.
-    pub fn extract(&self, row: u64, out: &mut Vec<u8>) -> Option<()> {
-        let from = out.len();
-        let mut position = usize::try_from(row).ok()?;
-        loop {
-            let symbol = *self.symbols.get(position)?;
-            if symbol == 0 {
-                break;
-            }
-            if out.len() - from > self.symbols.len() {
-                return None;
-            }
-            out.push(*self.bytes.get(usize::from(symbol) - 1)?);
-            position = *self.next.get(position)? as usize;
+    /// Byte that the suffix at `position` starts with; `None` inside for the separator.
+    #[inline]
+    fn first_byte(&self, position: u32) -> Option<Option<u8>> {
+        let mut symbol = usize::from(*self.first_symbols.get((position >> PAGE_BITS) as usize)?);
+        while self.starts.get(symbol + 1).is_some_and(|&first| first <= position) {
+            symbol += 1;
         }
-        out[from..].reverse();
+        if symbol == 0 { Some(None) } else { Some(Some(*self.bytes.get(symbol - 1)?)) }
+    }
+
+    /// Replaces `out` by the bytes of rows `first..`, one a place of `out`, all at the same time so that the memory's
+    /// delays overlap. `left` is the number of bytes that they may have together.
+    pub fn extract(&self, first: u64, out: &mut [Vec<u8>], left: &mut u64) -> Option<()> {
+        let mut active: Vec<(usize, u32)> = Vec::with_capacity(out.len());
+        for (place, bytes) in out.iter_mut().enumerate() {
+            bytes.clear();
+            active.push((place, u32::try_from(first).ok()?.checked_add(place as u32)?));
+        }
+        while !active.is_empty() {
+            *left = left.checked_sub(active.len() as u64)?;
+            let mut index = 0;
+            while let Some((place, position)) = active.get_mut(index) {
+                let next = *self.next.get(*position as usize)?;
+                match self.first_byte(next)? {
+                    Some(byte) => {
+                        out.get_mut(*place)?.push(byte);
+                        *position = next;
+                        index += 1;
+                    }
+                    None => {
+                        active.swap_remove(index);
+                    }
+                }
+            }
+        }
+        out.iter_mut().for_each(|bytes| bytes.reverse());
         Some(())
     }
 }

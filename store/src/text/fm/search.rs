@@ -16,6 +16,9 @@ const MAX_SPELLINGS: usize = 1024;
 /// Cost of one byte read from an unpacked block, in steps of the index, as 1 / this.
 const UNPACK_GAIN: u64 = 6;
 
+/// Rows read from an unpacked block at the same time.
+const TOGETHER: usize = 16;
+
 /// Where the rows of a question are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
@@ -380,21 +383,26 @@ pub fn read(
     mut visit: impl FnMut(u64, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let wrong = || view.block().corrupt("a row cannot be read from the index");
-    let mut bytes = Vec::new();
-    let unpacked = if (window.end - window.start) * block_row_bytes(view) > view.len() / UNPACK_GAIN {
-        Some(view.unpack().ok_or_else(wrong)?)
-    } else {
-        None
-    };
+    // Damaged rows can run into each other; all of them together are no longer than the block.
     let mut left = view.len();
+    if (window.end - window.start) * block_row_bytes(view) > view.len() / UNPACK_GAIN {
+        let unpacked = view.unpack().ok_or_else(wrong)?;
+        let mut batch = vec![Vec::new(); TOGETHER];
+        let mut first = window.start;
+        while first < window.end {
+            let rows = usize::try_from(window.end - first).map_or(TOGETHER, |rows| rows.min(TOGETHER));
+            unpacked.extract(first, &mut batch[..rows], &mut left).ok_or_else(wrong)?;
+            for (row, bytes) in (first..).zip(&batch[..rows]) {
+                visit(row, bytes)?;
+            }
+            first += rows as u64;
+        }
+        return Ok(());
+    }
+    let mut bytes = Vec::new();
     for row in window {
         bytes.clear();
-        match &unpacked {
-            Some(unpacked) => unpacked.extract(row, &mut bytes),
-            None => view.extract(row, &mut bytes),
-        }
-        .ok_or_else(wrong)?;
-        // Damaged rows can run into each other; all of them together are no longer than the block.
+        view.extract(row, &mut bytes).ok_or_else(wrong)?;
         left = left.checked_sub(bytes.len() as u64).ok_or_else(wrong)?;
         visit(row, &bytes)?;
     }

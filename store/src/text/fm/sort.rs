@@ -156,44 +156,47 @@ impl Joined {
         array
     }
 
-    /// Walks the suffixes in order.
-    pub fn walk(&self, array: &[i32], mut visit: impl FnMut(Suffix)) {
-        for &position in array {
+    /// Walks the suffixes in order. With `before`, it is filled with what [`Joined::counters`] needs: at each position
+    /// whose shared prefix does not follow from the position before it, the suffix sorted before (itself if none).
+    pub fn walk(&self, array: &[i32], mut before: Option<&mut Vec<u32>>, mut visit: impl FnMut(Suffix)) {
+        let mut last = (0usize, 0usize);
+        for (index, &position) in array.iter().enumerate() {
             let position = position as usize;
-            let row_start = |row: usize| self.offsets[row] as usize == position;
-            // A row starts behind a separator and its number; everywhere else the place before belongs to a symbol.
-            let row = if position == 0 || !self.starts.get(position - 1) {
-                Some(self.row(position))
-            } else {
-                None
-            };
-            if let Some(row) = row.filter(|&row| row_start(row)) {
-                visit(Suffix {
-                    before: 0,
-                    starts_row: Some(row as u32),
-                    sample: None,
-                });
-                continue;
+            let suffix = self.suffix(position);
+            // Neighbours behind the same byte share one place less than the neighbours one byte before.
+            if let Some(before) = before.as_mut().filter(|_| suffix.before == 0 || suffix.before != last.1) {
+                before[position] = if index == 0 { position } else { last.0 } as u32;
             }
-            let previous = if self.starts.get(position - 1) {
-                position - 1
-            } else {
-                position - 2
-            };
-            let sample = self.sampled.get(position).then(|| self.row(position) as u32);
-            visit(Suffix {
-                before: self.symbol(previous),
-                starts_row: None,
-                sample,
-            });
+            last = (position, suffix.before);
+            visit(suffix);
         }
+    }
+
+    #[inline]
+    fn suffix(&self, position: usize) -> Suffix {
+        // A row starts behind a separator and its number; everywhere else the place before belongs to a symbol.
+        let inside = position > 0 && self.starts.get(position - 1);
+        if !inside {
+            let row = self.row(position);
+            if self.offsets[row] as usize == position {
+                return Suffix { before: 0, starts_row: Some(row as u32), sample: None };
+            }
+        }
+        let previous = if inside { position - 1 } else { position - 2 };
+        let sample = self.sampled.get(position).then(|| self.row(position) as u32);
+        Suffix { before: self.symbol(previous), starts_row: None, sample }
+    }
+
+    /// Room for what [`Joined::walk`] tells [`Joined::counters`].
+    pub fn before(&self) -> Vec<u32> {
+        vec![REDUCIBLE; self.text.len()]
     }
 
     /// Places in the suffix array, and numbers: how often two neighbouring suffixes of one row part there.
     ///
     /// For a pattern of two or more bytes, occurrences less the numbers strictly inside its interval are its rows.
-    pub fn counters(&self, array: &[i32]) -> (Vec<u32>, Vec<u32>) {
-        let common = self.common_prefixes(array);
+    pub fn counters(&self, array: &[i32], before: Vec<u32>) -> (Vec<u32>, Vec<u32>) {
+        let common = self.common_prefixes(before);
         let rows = self.offsets.len() - 1;
         let mut last = vec![0u32; rows];
         let mut stack: Vec<Open> = Vec::new();
@@ -204,28 +207,28 @@ impl Joined {
                 closed.push((open.place, open.count));
             }
         };
-        for (index, &position) in array.iter().enumerate().skip(rows) {
-            let depth = common[position as usize];
-            while stack.last().is_some_and(|open| open.depth > depth) {
-                if let Some(open) = stack.pop() {
-                    close(open, &mut closed);
+        let mut place = rows as u32;
+        let mut gathered: Vec<(u32, u32)> = Vec::with_capacity(GATHER);
+        for positions in array.get(rows..).unwrap_or_default().chunks(GATHER) {
+            // Looked up ahead, so that the memory's delays overlap.
+            gathered.clear();
+            gathered.extend(positions.iter().map(|&p| (common[p as usize], self.row(p as usize) as u32)));
+            for &(depth, row) in &gathered {
+                while stack.last().is_some_and(|open| open.depth > depth) {
+                    if let Some(open) = stack.pop() {
+                        close(open, &mut closed);
+                    }
                 }
-            }
-            let place = index as u32;
-            match stack.last_mut() {
-                Some(open) if open.depth == depth => open.last_place = place,
-                _ => stack.push(Open {
-                    depth,
-                    place,
-                    last_place: place,
-                    count: 0,
-                }),
-            }
-            let row = self.row(position as usize);
-            let before = std::mem::replace(&mut last[row], place);
-            if before > 0 {
-                let open = stack.partition_point(|open| open.last_place <= before);
-                stack[open].count += 1;
+                match stack.last_mut() {
+                    Some(open) if open.depth == depth => open.last_place = place,
+                    _ => stack.push(Open { depth, place, last_place: place, count: 0 }),
+                }
+                let before = std::mem::replace(&mut last[row as usize], place);
+                if before > 0 {
+                    let open = stack.partition_point(|open| open.last_place <= before);
+                    stack[open].count += 1;
+                }
+                place += 1;
             }
         }
         while let Some(open) = stack.pop() {
@@ -236,12 +239,7 @@ impl Joined {
     }
 
     /// For each position, how many places its suffix shares with the suffix before it in the array.
-    fn common_prefixes(&self, array: &[i32]) -> Vec<u32> {
-        const NONE: u32 = u32::MAX;
-        let mut common = vec![NONE; self.text.len()];
-        for pair in array.windows(2) {
-            common[pair[1] as usize] = pair[0] as u32;
-        }
+    fn common_prefixes(&self, mut common: Vec<u32>) -> Vec<u32> {
         for row in self.offsets.windows(2) {
             let mut shared = 0usize;
             let mut previous = row[0] as usize;
@@ -249,19 +247,28 @@ impl Joined {
                 shared = shared.saturating_sub(position - previous);
                 previous = position;
                 let other = common[position];
-                if other == NONE {
+                if other as usize == position {
                     shared = 0;
-                } else {
-                    let (here, there) = (&self.text[position..], &self.text[other as usize..]);
-                    while shared < here.len() && shared < there.len() && here[shared] == there[shared] {
-                        shared += 1;
-                    }
+                } else if other != REDUCIBLE {
+                    shared += agreement(&self.text[position + shared..], &self.text[other as usize + shared..]);
                 }
                 common[position] = shared as u32;
             }
         }
         common
     }
+}
+
+/// Stands for "shares one place less than the position before".
+const REDUCIBLE: u32 = u32::MAX;
+/// Suffixes looked up together.
+const GATHER: usize = 128;
+
+/// Number of equal bytes at the front.
+fn agreement(a: &[u8], b: &[u8]) -> usize {
+    let words = a.chunks_exact(8).zip(b.chunks_exact(8)).take_while(|(x, y)| x == y).count();
+    let at = words * 8;
+    at + a[at..].iter().zip(&b[at..]).take_while(|(x, y)| x == y).count()
 }
 
 /// An inner node of the suffix tree whose interval is still open.

@@ -211,6 +211,38 @@ impl Shape {
         Some(position)
     }
 
+    /// Occurrences of `symbol` before `low` and before `high`; two equal numbers if there are none between.
+    #[inline]
+    pub fn rank_both(
+        &self,
+        bits: &Bits<'_>,
+        symbol: usize,
+        mut low: u64,
+        mut high: u64,
+    ) -> Option<(u64, u64)> {
+        let (code, length) = *self.codes.get(symbol)?;
+        let mut node = 0u16;
+        for step in (0..length).rev() {
+            let here = self.nodes.get(node as usize)?;
+            let (first, last) = bits.rank_both(here.start + low, here.start + high)?;
+            let (first, last) = (
+                first.checked_sub(here.ones_before)?,
+                last.checked_sub(here.ones_before)?,
+            );
+            let bit = (code >> step & 1) as usize;
+            (low, high) = if bit == 1 {
+                (first, last)
+            } else {
+                (low.checked_sub(first)?, high.checked_sub(last)?)
+            };
+            if low >= high {
+                return Some((low, low));
+            }
+            node = here.children[bit];
+        }
+        Some((low, high))
+    }
+
     /// The symbol at `position`, and how often it occurs before.
     #[inline]
     pub fn access(&self, bits: &Bits<'_>, mut position: u64) -> Option<(usize, u64)> {
@@ -230,15 +262,13 @@ impl Shape {
         }
     }
 
-    /// All symbols in order, given all bits as words.
-    pub fn decode(&self, words: &[u64]) -> Option<Vec<u16>> {
-        let len = self.len();
+    /// Visits all symbols in order, given all bits as words.
+    pub fn decode(&self, words: &[u64], mut visit: impl FnMut(usize) -> Option<()>) -> Option<()> {
         if self.nodes.is_empty() {
-            return Some(vec![0; len as usize]);
+            return (0..self.len()).try_for_each(|_| visit(0));
         }
         let mut cursors: Vec<u64> = self.nodes.iter().map(|node| node.start).collect();
-        let mut out = Vec::with_capacity(len as usize);
-        for _ in 0..len {
+        for _ in 0..self.len() {
             let mut node = 0u16;
             while node & LEAF == 0 {
                 let cursor = cursors.get_mut(node as usize)?;
@@ -246,9 +276,9 @@ impl Shape {
                 *cursor += 1;
                 node = self.nodes.get(node as usize)?.children[bit as usize];
             }
-            out.push(node & !LEAF);
+            visit((node & !LEAF) as usize)?;
         }
-        Some(out)
+        Some(())
     }
 }
 
@@ -319,13 +349,21 @@ mod tests {
                 for symbol in 0..counts.len() {
                     let want = sequence[..position].iter().filter(|&&s| s == symbol).count() as u64;
                     prop_assert_eq!(shape.rank(&bits, symbol, position as u64), Some(want));
+                    let first = position / 2;
+                    let before = sequence[..first].iter().filter(|&&s| s == symbol).count() as u64;
+                    let both = shape.rank_both(&bits, symbol, first as u64, position as u64).unwrap();
+                    prop_assert!(both == (before, want) || before == want && both.0 == both.1);
                 }
                 if let Some(&symbol) = sequence.get(position) {
                     let before = sequence[..position].iter().filter(|&&s| s == symbol).count() as u64;
                     prop_assert_eq!(shape.access(&bits, position as u64), Some((symbol, before)));
                 }
             }
-            let decoded: Vec<usize> = shape.decode(&words).unwrap().into_iter().map(usize::from).collect();
+            let mut decoded = Vec::new();
+            shape.decode(&words, |symbol| {
+                decoded.push(symbol);
+                Some(())
+            });
             prop_assert_eq!(decoded, sequence);
         }
     }
