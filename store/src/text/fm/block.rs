@@ -481,7 +481,10 @@ impl<'a> View<'a> {
         let mut first_symbols = Vec::new();
         let mut symbol = 0usize;
         for page in 0..=self.len() >> PAGE_BITS {
-            while cursors.get(symbol + 1).is_some_and(|&first| u64::from(first) <= page << PAGE_BITS) {
+            while cursors
+                .get(symbol + 1)
+                .is_some_and(|&first| u64::from(first) <= page << PAGE_BITS)
+            {
                 symbol += 1;
             }
             first_symbols.push(symbol as u16);
@@ -494,7 +497,12 @@ impl<'a> View<'a> {
             *cursor += 1;
             Some(())
         })?;
-        Some(Unpacked { next, first_symbols, starts, bytes: self.tables.bytes.clone() })
+        Some(Unpacked {
+            next,
+            first_symbols,
+            starts,
+            bytes: self.tables.bytes.clone(),
+        })
     }
 }
 
@@ -518,10 +526,18 @@ impl Unpacked {
     #[inline]
     fn first_byte(&self, position: u32) -> Option<Option<u8>> {
         let mut symbol = usize::from(*self.first_symbols.get((position >> PAGE_BITS) as usize)?);
-        while self.starts.get(symbol + 1).is_some_and(|&first| first <= position) {
+        while self
+            .starts
+            .get(symbol + 1)
+            .is_some_and(|&first| first <= position)
+        {
             symbol += 1;
         }
-        if symbol == 0 { Some(None) } else { Some(Some(*self.bytes.get(symbol - 1)?)) }
+        if symbol == 0 {
+            Some(None)
+        } else {
+            Some(Some(*self.bytes.get(symbol - 1)?))
+        }
     }
 
     /// Replaces `out` by the bytes of rows `first..`, one a place of `out`, all at the same time so that the memory's

@@ -391,7 +391,9 @@ pub fn read(
         let mut first = window.start;
         while first < window.end {
             let rows = usize::try_from(window.end - first).map_or(TOGETHER, |rows| rows.min(TOGETHER));
-            unpacked.extract(first, &mut batch[..rows], &mut left).ok_or_else(wrong)?;
+            unpacked
+                .extract(first, &mut batch[..rows], &mut left)
+                .ok_or_else(wrong)?;
             for (row, bytes) in (first..).zip(&batch[..rows]) {
                 visit(row, bytes)?;
             }

@@ -164,7 +164,10 @@ impl Joined {
             let position = position as usize;
             let suffix = self.suffix(position);
             // Neighbours behind the same byte share one place less than the neighbours one byte before.
-            if let Some(before) = before.as_mut().filter(|_| suffix.before == 0 || suffix.before != last.1) {
+            if let Some(before) = before
+                .as_mut()
+                .filter(|_| suffix.before == 0 || suffix.before != last.1)
+            {
                 before[position] = if index == 0 { position } else { last.0 } as u32;
             }
             last = (position, suffix.before);
@@ -179,12 +182,20 @@ impl Joined {
         if !inside {
             let row = self.row(position);
             if self.offsets[row] as usize == position {
-                return Suffix { before: 0, starts_row: Some(row as u32), sample: None };
+                return Suffix {
+                    before: 0,
+                    starts_row: Some(row as u32),
+                    sample: None,
+                };
             }
         }
         let previous = if inside { position - 1 } else { position - 2 };
         let sample = self.sampled.get(position).then(|| self.row(position) as u32);
-        Suffix { before: self.symbol(previous), starts_row: None, sample }
+        Suffix {
+            before: self.symbol(previous),
+            starts_row: None,
+            sample,
+        }
     }
 
     /// Room for what [`Joined::walk`] tells [`Joined::counters`].
@@ -212,7 +223,11 @@ impl Joined {
         for positions in array.get(rows..).unwrap_or_default().chunks(GATHER) {
             // Looked up ahead, so that the memory's delays overlap.
             gathered.clear();
-            gathered.extend(positions.iter().map(|&p| (common[p as usize], self.row(p as usize) as u32)));
+            gathered.extend(
+                positions
+                    .iter()
+                    .map(|&p| (common[p as usize], self.row(p as usize) as u32)),
+            );
             for &(depth, row) in &gathered {
                 while stack.last().is_some_and(|open| open.depth > depth) {
                     if let Some(open) = stack.pop() {
@@ -221,7 +236,12 @@ impl Joined {
                 }
                 match stack.last_mut() {
                     Some(open) if open.depth == depth => open.last_place = place,
-                    _ => stack.push(Open { depth, place, last_place: place, count: 0 }),
+                    _ => stack.push(Open {
+                        depth,
+                        place,
+                        last_place: place,
+                        count: 0,
+                    }),
                 }
                 let before = std::mem::replace(&mut last[row as usize], place);
                 if before > 0 {
@@ -250,7 +270,10 @@ impl Joined {
                 if other as usize == position {
                     shared = 0;
                 } else if other != REDUCIBLE {
-                    shared += agreement(&self.text[position + shared..], &self.text[other as usize + shared..]);
+                    shared += agreement(
+                        &self.text[position + shared..],
+                        &self.text[other as usize + shared..],
+                    );
                 }
                 common[position] = shared as u32;
             }
@@ -266,7 +289,11 @@ const GATHER: usize = 128;
 
 /// Number of equal bytes at the front.
 fn agreement(a: &[u8], b: &[u8]) -> usize {
-    let words = a.chunks_exact(8).zip(b.chunks_exact(8)).take_while(|(x, y)| x == y).count();
+    let words = a
+        .chunks_exact(8)
+        .zip(b.chunks_exact(8))
+        .take_while(|(x, y)| x == y)
+        .count();
     let at = words * 8;
     at + a[at..].iter().zip(&b[at..]).take_while(|(x, y)| x == y).count()
 }
