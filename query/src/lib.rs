@@ -1,1 +1,102 @@
-//! Siltstone.
+//! SQL over Siltstone stores, through Apache DataFusion.
+//!
+//! [`context`] gives a session in which each stream of a store is a table: the time column first, then key columns
+//! and channels. Times are UTC; a literal without an offset means UTC.
+//!
+//! What happens inside the store, on compressed codes, before DataFusion sees a row: projection, limit, and every
+//! filter that one of the store's predicates says exactly (comparisons and IN on any column, also under casts that
+//! keep order; LIKE and its relatives; IS NULL; AND, OR, NOT). `EXPLAIN` shows it as `SiltScan: ..., predicate=...`.
+//! Aggregates without GROUP BY (`count, sum, min, max, avg, median`) are answered without a scan: `SiltAggregate`.
+//!
+//! `silt.segments`, `silt.columns` and `silt.models` are system tables; INSERT INTO appends to a stream.
+
+#![deny(unsafe_code)]
+
+use std::sync::Arc;
+
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use siltstone_store::snapshot::Snapshot;
+use siltstone_store::store::Store;
+
+mod aggregate;
+mod catalog;
+mod display;
+pub mod error;
+pub mod export;
+mod predicate;
+mod scan;
+mod sink;
+mod system;
+mod table;
+mod threshold;
+mod types;
+
+pub use error::{Error, Result};
+
+/// How queries run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settings {
+    /// Partitions that a query is divided into; 0 means as many as there are cores.
+    pub partitions: usize,
+    /// Bytes of memory for sorts, joins and groups, above which they spill to temporary files; 0 means no bound.
+    pub memory_limit: usize,
+}
+
+/// A session in which each stream of `store` is a table, with the defaults of [`Settings`].
+pub fn context(store: &Arc<Store>) -> SessionContext {
+    // The defaults bound nothing, so that nothing is there to be refused.
+    context_with(store, Settings::default()).unwrap_or_default()
+}
+
+/// A session in which each stream of `store` is a table.
+///
+/// # Errors
+/// `Query` if there is no place for temporary files.
+pub fn context_with(store: &Arc<Store>, settings: Settings) -> Result<SessionContext> {
+    let context = session(settings, catalog::CATALOG, catalog::STREAMS)?;
+    context.register_catalog(catalog::CATALOG, Arc::new(catalog::StoreCatalog::new(store)));
+    Ok(context)
+}
+
+/// A session in which each of some named snapshots is a table that never changes.
+///
+/// # Errors
+/// `Query` if two have the same name, or there is no place for temporary files.
+pub fn context_of(
+    snapshots: impl IntoIterator<Item = (String, Snapshot)>,
+    settings: Settings,
+) -> Result<SessionContext> {
+    let schema = MemorySchemaProvider::new();
+    for (name, snapshot) in snapshots {
+        let table = table::StreamTable::fixed(snapshot, &name);
+        schema.register_table(name, Arc::new(table))?;
+    }
+    let catalog = MemoryCatalogProvider::new();
+    catalog.register_schema(catalog::STREAMS, Arc::new(schema))?;
+    let context = session(settings, catalog::CATALOG, catalog::STREAMS)?;
+    context.register_catalog(catalog::CATALOG, Arc::new(catalog));
+    Ok(context)
+}
+
+fn session(settings: Settings, catalog: &str, schema: &str) -> Result<SessionContext> {
+    let mut config = SessionConfig::new()
+        .with_information_schema(true)
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(catalog, schema);
+    if settings.partitions > 0 {
+        config = config.with_target_partitions(settings.partitions);
+    }
+    let mut runtime = RuntimeEnvBuilder::new();
+    if settings.memory_limit > 0 {
+        runtime = runtime.with_memory_limit(settings.memory_limit, 1.0);
+    }
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime.build_arc()?)
+        .with_default_features()
+        .build();
+    Ok(SessionContext::new_with_state(aggregate::install(state)))
+}

@@ -66,6 +66,11 @@ impl ByteColumn {
         &self.bytes
     }
 
+    /// The offsets and the joined strings, as [`ByteColumn::offsets`] and [`ByteColumn::bytes`] show them.
+    pub fn into_parts(self) -> (Vec<u64>, Vec<u8>) {
+        (self.offsets, self.bytes)
+    }
+
     /// Removes all strings, keeping the memory.
     pub fn clear(&mut self) {
         self.offsets.truncate(1);
