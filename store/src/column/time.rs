@@ -8,32 +8,44 @@
 //!
 //! ```text
 //! offset  width  field
-//!      0      8  n       number of rows
-//!      8      8  k       number of pieces; 0 only if n is 0
-//!     16 32 * k  pieces  in row order
-//!      -      -  residuals: bits, least significant first (see `column/packed.rs`), then 16 zero bytes
+//!      0      8  n           number of rows
+//!      8      8  k           number of pieces; 0 only if n is 0
+//!     16      8  base        signed; the smallest base of a piece
+//!     24      1  first_bits  width of `first`, 0 to 64
+//!     25      1  base_bits   width of `base above`, 0 to 64
+//!     26      1  slope_bits  width of `slope`, 0 to 64
+//!     27      1  start_bits  width of `start`, 0 to 64
+//!     28      1  shift       0 to 64
+//!     29      3  zero
+//!     32      -  pieces in row order, packed (see `column/packed.rs`), then 16 zero bytes
+//!      -      -  residuals, packed, then 16 zero bytes
 //!
-//! a piece
-//!      0      8  first   its first row; 0 for the first piece, ascending
-//!      8      8  base    signed
-//!     16      8  slope
-//!     24      8  bits 0-47: bit of its first residual in the stream; bits 48-54: shift, 0 to 127;
-//!                bits 55-61: width of a residual, 0 to 64; bit 62: half; bit 63: zero
+//! a piece, bits in this order
+//! first_bits  first       its first row; 0 for the first piece, ascending
+//!  base_bits  base above  above the smallest base, wrapping around
+//! slope_bits  slope
+//! start_bits  start       bit of its first residual
+//!          7  width       bits of a residual, 0 to 64
+//!          1  half
 //!
-//! time of row first + i  =  base + ((slope * i + (half ? 2^(shift-1) : 0)) >> shift) + residual i
+//! time of row first + i
+//!     =  base + base above + ((slope * i + (half and shift > 0 ? 2^(shift-1) : 0)) >> shift) + residual i
 //! ```
 //!
 //! The product has 128 bits, sums wrap around at 64: every sequence of times is representable.
 
 use std::ops::Range;
 
-use super::packed::{BitWriter, PADDING_BYTES, read, width_of};
+use super::packed::{BitWriter, PADDING_BYTES, read, stream_bytes, width_of};
 use crate::error::{Error, Result};
 use crate::section::Section;
 
-const HEADER_BYTES: u64 = 16;
-const PIECE_BYTES: u64 = 32;
-const PIECE_BITS: u64 = PIECE_BYTES * 8;
+const HEADER_BYTES: u64 = 32;
+/// Bits of a piece, for the choice of a residual width.
+const PIECE_BITS: u64 = 88;
+const WIDTH_BITS: u32 = 7;
+/// Finest slope.
+const MAX_SHIFT: u32 = 64;
 /// Runs shorter than this share pieces.
 const SHORT_RUN: u64 = 16;
 /// Rows of a run that the choice of a width looks at.
@@ -53,16 +65,6 @@ struct Line {
 }
 
 impl Line {
-    fn through(base: i64, slope: f64, half: bool) -> Line {
-        let (slope, shift) = fixed_point(slope);
-        Line {
-            base,
-            slope,
-            shift,
-            half: half && shift > 0,
-        }
-    }
-
     #[inline]
     fn offset(&self) -> u128 {
         if self.half && self.shift > 0 {
@@ -89,18 +91,50 @@ impl Line {
     }
 }
 
-/// `slope` as `(mantissa, shift)`: `mantissa / 2^shift`.
-fn fixed_point(slope: f64) -> (u64, u32) {
-    if !(slope.is_normal() && slope > 0.0) {
-        return (0, 0);
+/// Some rows, and the slopes that a line over them may have for residuals of the wanted width.
+#[derive(Debug, Clone)]
+struct Fit {
+    rows: Range<usize>,
+    low: f64,
+    high: f64,
+    half: bool,
+}
+
+impl Fit {
+    /// Rows without a slope.
+    fn flat(rows: Range<usize>) -> Fit {
+        Fit {
+            rows,
+            low: 0.0,
+            high: 0.0,
+            half: false,
+        }
     }
-    let bits = slope.to_bits();
-    let exponent = (bits >> 52 & 0x7ff) as i64 - 1023;
-    let mantissa = (bits & ((1 << 52) - 1) | 1 << 52) << 11;
-    match u32::try_from(63 - exponent) {
-        Ok(shift) if shift <= 127 => (mantissa, shift),
-        Ok(_) => (0, 0),
-        Err(_) => (u64::MAX, 0),
+
+    /// A slope in steps of `2^-shift`; the nearest to the middle.
+    fn slope(&self, shift: u32) -> u64 {
+        let scale = 2f64.powi(shift as i32);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "saturates; residuals take what the line misses"
+        )]
+        if self.high.is_finite() {
+            ((self.low + (self.high - self.low) / 2.0) * scale).round() as u64
+        } else {
+            0
+        }
+    }
+
+    /// Fewest bits after the point that leave a slope of this fit.
+    fn shift(&self) -> u32 {
+        if self.high <= self.low || !self.high.is_finite() {
+            return 0;
+        }
+        let fits = |shift: &u32| {
+            let slope = self.slope(*shift) as f64 / 2f64.powi(*shift as i32);
+            self.low <= slope && slope < self.high
+        };
+        (0..=MAX_SHIFT).find(fits).unwrap_or(0)
     }
 }
 
@@ -113,14 +147,9 @@ struct Piece {
 
 /// Encodes the times of a segment's rows. `runs` are the row ranges with equal keys, each sorted by time.
 pub fn encode(times: &[i64], runs: &[Range<u64>]) -> Vec<u8> {
-    let mut pieces = Vec::new();
+    let mut fits = Vec::new();
     let mut row = 0;
     let mut short: Option<Range<usize>> = None;
-    let flush = |short: &mut Option<Range<usize>>, pieces: &mut Vec<Piece>| {
-        if let Some(rows) = short.take() {
-            pieces.push(flat(times, rows));
-        }
-    };
     for run in runs {
         // Rows that no run covers are a run of their own.
         let start = index_of(run.start).clamp(row, times.len());
@@ -130,32 +159,26 @@ pub fn encode(times: &[i64], runs: &[Range<u64>]) -> Vec<u8> {
                 continue;
             }
             if (rows.len() as u64) < SHORT_RUN {
-                let first = short.as_ref().map_or(rows.start, |s| s.start);
-                short = Some(first..rows.end);
+                short = Some(short.map_or(rows.start, |s| s.start)..rows.end);
             } else {
-                flush(&mut short, &mut pieces);
-                fit_run(times, rows, &mut pieces);
+                fits.extend(short.take().map(Fit::flat));
+                fit_run(times, rows, &mut fits);
             }
         }
         row = end;
     }
-    flush(&mut short, &mut pieces);
+    fits.extend(short.map(Fit::flat));
     if row < times.len() {
-        fit_run(times, row..times.len(), &mut pieces);
+        fit_run(times, row..times.len(), &mut fits);
     }
-    let cost = |pieces: &[Piece]| -> u64 {
-        pieces
-            .iter()
-            .map(|p| PIECE_BITS + p.rows.len() as u64 * u64::from(p.width))
-            .sum()
-    };
-    if !times.is_empty() {
-        let one = [flat(times, 0..times.len())];
-        if cost(&one) < cost(&pieces) {
-            pieces = one.into();
+    let mut bytes = write(times, &settle_all(times, &fits));
+    if fits.len() > 1 {
+        let one = write(times, &settle_all(times, &[Fit::flat(0..times.len())]));
+        if one.len() < bytes.len() {
+            bytes = one;
         }
     }
-    write(times, &pieces)
+    bytes
 }
 
 fn index_of(row: u64) -> usize {
@@ -163,41 +186,69 @@ fn index_of(row: u64) -> usize {
 }
 
 fn write(times: &[i64], pieces: &[Piece]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(16 + pieces.len() * 32);
-    out.extend_from_slice(&(times.len() as u64).to_le_bytes());
-    out.extend_from_slice(&(pieces.len() as u64).to_le_bytes());
-    let mut residuals = BitWriter::default();
-    for Piece { rows, line, width } in pieces {
-        out.extend_from_slice(&(rows.start as u64).to_le_bytes());
-        out.extend_from_slice(&line.base.to_le_bytes());
-        out.extend_from_slice(&line.slope.to_le_bytes());
-        let packed = residuals.bit_len()
-            | u64::from(line.shift) << 48
-            | u64::from(*width) << 55
-            | u64::from(line.half) << 62;
-        out.extend_from_slice(&packed.to_le_bytes());
+    let base = pieces.iter().map(|p| p.line.base).min().unwrap_or(0);
+    let above = |piece: &Piece| piece.line.base.wrapping_sub(base) as u64;
+    let widest = |field: &dyn Fn(&Piece) -> u64| pieces.iter().map(|p| width_of(field(p))).max().unwrap_or(0);
+    let first_bits = widest(&|p| p.rows.start as u64);
+    let (base_bits, slope_bits) = (widest(&above), widest(&|p| p.line.slope));
+    let total: u64 = pieces
+        .iter()
+        .map(|p| p.rows.len() as u64 * u64::from(p.width))
+        .sum();
+    let start_bits = width_of(total);
+    let shift = pieces.first().map_or(0, |p| p.line.shift);
+    let mut out = Vec::new();
+    for field in [times.len() as u64, pieces.len() as u64, base as u64] {
+        out.extend_from_slice(&field.to_le_bytes());
+    }
+    for field in [first_bits, base_bits, slope_bits, start_bits, shift, 0, 0, 0] {
+        out.extend_from_slice(&field.to_le_bytes()[..1]);
+    }
+    let (mut table, mut residuals) = (BitWriter::default(), BitWriter::default());
+    for piece in pieces {
+        let Piece { rows, line, width } = piece;
+        table.push(rows.start as u64, first_bits);
+        table.push(above(piece), base_bits);
+        table.push(line.slope, slope_bits);
+        table.push(residuals.bit_len(), start_bits);
+        table.push(u64::from(*width), WIDTH_BITS);
+        table.push(u64::from(line.half), 1);
         if *width > 0 {
             for (index, &time) in times[rows.clone()].iter().enumerate() {
                 residuals.push(time.wrapping_sub(line.at(index as u64)) as u64, *width);
             }
         }
     }
+    out.extend_from_slice(&table.finish());
     out.extend_from_slice(&residuals.finish());
     out
 }
 
-/// A piece without a slope.
-fn flat(times: &[i64], rows: Range<usize>) -> Piece {
-    settle(
-        times,
-        rows,
-        Line {
-            base: 0,
-            slope: 0,
-            shift: 0,
-            half: false,
-        },
-    )
+/// Fixes the slopes of all fits in steps of one size.
+fn settle_all(times: &[i64], fits: &[Fit]) -> Vec<Piece> {
+    let steepest = fits
+        .iter()
+        .map(|fit| if fit.high.is_finite() { fit.high } else { 0.0 })
+        .fold(0.0, f64::max);
+    // A slope has at most 63 bits.
+    let most = (0..=MAX_SHIFT)
+        .rfind(|&shift| steepest * 2f64.powi(shift as i32) < 2f64.powi(63))
+        .unwrap_or(0);
+    let shift = fits.iter().map(Fit::shift).max().unwrap_or(0).min(most);
+    fits.iter()
+        .map(|fit| {
+            settle(
+                times,
+                fit.rows.clone(),
+                Line {
+                    base: 0,
+                    slope: fit.slope(shift),
+                    shift,
+                    half: fit.half,
+                },
+            )
+        })
+        .collect()
 }
 
 /// Moves a line to the smallest residual, and finds the width that the residuals need.
@@ -216,8 +267,8 @@ fn settle(times: &[i64], rows: Range<usize>, mut line: Line) -> Piece {
     }
 }
 
-/// Appends the pieces of a run.
-fn fit_run(times: &[i64], rows: Range<usize>, pieces: &mut Vec<Piece>) {
+/// Appends the fits of a run.
+fn fit_run(times: &[i64], rows: Range<usize>, fits: &mut Vec<Fit>) {
     let sample = rows.start..rows.end.min(rows.start + SAMPLE_ROWS);
     let mut best = (u64::MAX, 0, false);
     for width in WIDTHS {
@@ -228,7 +279,7 @@ fn fit_run(times: &[i64], rows: Range<usize>, pieces: &mut Vec<Piece>) {
             let mut cost = 0;
             let mut start = sample.start;
             while start < sample.end && cost < best.0 {
-                let (end, _) = reach(times, start..sample.end, width, half);
+                let end = reach(times, start..sample.end, width, half).rows.end;
                 cost += PIECE_BITS + (end - start) as u64 * u64::from(width);
                 start = end;
             }
@@ -244,18 +295,14 @@ fn fit_run(times: &[i64], rows: Range<usize>, pieces: &mut Vec<Piece>) {
     let (_, width, half) = best;
     let mut start = rows.start;
     while start < rows.end {
-        let (end, slope) = reach(times, start..rows.end, width, half);
-        pieces.push(settle(
-            times,
-            start..end,
-            Line::through(times[start], slope, half),
-        ));
-        start = end;
+        let fit = reach(times, start..rows.end, width, half);
+        start = fit.rows.end;
+        fits.push(fit);
     }
 }
 
-/// How far a line from the first of `rows` reaches with residuals of `width` bits, and its slope.
-fn reach(times: &[i64], rows: Range<usize>, width: u32, half: bool) -> (usize, f64) {
+/// How far a line from the first of `rows` reaches with residuals of `width` bits.
+fn reach(times: &[i64], rows: Range<usize>, width: u32, half: bool) -> Fit {
     let most = ((1u64 << width) - 1) as f64;
     // The line starts in the middle of the first row's residuals, so that times may lie on both sides.
     let middle = (most / 2.0).floor() - if half { 0.5 } else { 0.0 };
@@ -275,15 +322,12 @@ fn reach(times: &[i64], rows: Range<usize>, width: u32, half: bool) -> (usize, f
         (low, high) = (new_low, new_high);
         end += 1;
     }
-    let whole = low.ceil();
-    let slope = if end == rows.start + 1 {
-        0.0
-    } else if whole < high {
-        whole
-    } else {
-        low + (high - low) / 2.0
-    };
-    (end, slope)
+    Fit {
+        rows: rows.start..end,
+        low,
+        high,
+        half,
+    }
 }
 
 /// The read side of row times.
@@ -292,6 +336,13 @@ pub struct TimeColumn {
     section: Section,
     rows: u64,
     pieces: u64,
+    base: i64,
+    /// Widths of first, base above, slope and start.
+    widths: [u32; 4],
+    /// Bits of a piece.
+    piece_bits: u64,
+    shift: u32,
+    /// First byte of the residuals.
     stream: u64,
 }
 
@@ -313,23 +364,33 @@ impl TimeColumn {
     /// `Corrupt` if the header does not fit the section or the number of rows.
     pub fn open(section: Section, rows: u64) -> Result<TimeColumn> {
         let (found, pieces) = (section.u64(0)?, section.u64(8)?);
-        let stream = pieces
-            .checked_mul(PIECE_BYTES)
-            .and_then(|bytes| bytes.checked_add(HEADER_BYTES));
-        let fits = stream
-            .and_then(|stream| stream.checked_add(PADDING_BYTES))
-            .is_some_and(|end| end <= section.len());
+        let base = section.u64(16)? as i64;
+        let [first, above, slope, start, shift, zeros @ ..] = section.array::<8>(24)?;
+        let widths = [first, above, slope, start].map(u32::from);
+        let piece_bits = widths.iter().sum::<u32>() + WIDTH_BITS + 1;
+        let stream = stream_bytes(pieces, piece_bits).and_then(|bytes| bytes.checked_add(HEADER_BYTES));
+        let end = stream.and_then(|stream| stream.checked_add(PADDING_BYTES));
+        let fits = widths.iter().all(|&width| width <= 64)
+            && u32::from(shift) <= MAX_SHIFT
+            && zeros == [0; 3]
+            && end.is_some_and(|end| end <= section.len());
         if found != rows || !fits || (pieces == 0) != (rows == 0) || pieces > rows {
             return Err(section.corrupt(
                 0,
                 format!("{pieces} pieces for {found} rows, where there are {rows}"),
             ));
         }
+        let (piece_bits, shift) = (u64::from(piece_bits), u32::from(shift));
+        let stream = stream.unwrap_or_default();
         Ok(TimeColumn {
+            section,
             rows,
             pieces,
-            stream: stream.unwrap_or_default(),
-            section,
+            base,
+            widths,
+            piece_bits,
+            shift,
+            stream,
         })
     }
 
@@ -508,7 +569,12 @@ impl TimeColumn {
     }
 
     fn first_row(&self, index: u64) -> Result<u64> {
-        self.section.u64(HEADER_BYTES + index * PIECE_BYTES)
+        read(
+            &self.section,
+            HEADER_BYTES,
+            index.saturating_mul(self.piece_bits),
+            self.widths[0],
+        )
     }
 
     /// The last piece that begins at or before `row`.
@@ -536,41 +602,39 @@ impl TimeColumn {
     }
 
     fn piece(&self, index: u64) -> Result<Opened> {
-        let at = HEADER_BYTES + index.saturating_mul(PIECE_BYTES);
-        let [first, base, slope, packed] = {
-            let bytes = self.section.array::<32>(at)?;
-            let word = |n: usize| {
-                bytes[n * 8..n * 8 + 8]
-                    .try_into()
-                    .map(u64::from_le_bytes)
-                    .unwrap_or_default()
-            };
-            [word(0), word(1), word(2), word(3)]
+        let mut at = index.saturating_mul(self.piece_bits);
+        let mut field = |width: u32| {
+            let value = read(&self.section, HEADER_BYTES, at, width);
+            at = at.saturating_add(u64::from(width));
+            value
         };
+        let [first, above, slope, start] = self.widths;
+        let (first, above, slope, bit) = (field(first)?, field(above)?, field(slope)?, field(start)?);
+        let (width, half) = (field(WIDTH_BITS)? as u32, field(1)? == 1);
         let end = if index + 1 < self.pieces {
             self.first_row(index + 1)?
         } else {
             self.rows
         };
-        let (shift, width) = ((packed >> 48 & 127) as u32, (packed >> 55 & 127) as u32);
-        if first >= end || end > self.rows || index >= self.pieces || width > 64 || packed >> 63 != 0 {
-            return Err(self.section.corrupt(
-                at,
-                format!("piece {index} is not in row order or its line is damaged"),
-            ));
+        if first >= end || end > self.rows || index >= self.pieces || width > 64 {
+            let at = HEADER_BYTES + at / 8;
+            return Err(self
+                .section
+                .corrupt(at, format!("piece {index} is out of order or too wide")));
         }
+        let base = self.base.wrapping_add(above as i64);
         Ok(Opened {
             index,
             first,
             end,
             line: Line {
-                base: base as i64,
+                base,
                 slope,
-                shift,
-                half: packed >> 62 & 1 == 1,
+                shift: self.shift,
+                half,
             },
             width,
-            bit: packed & ((1 << 48) - 1),
+            bit,
         })
     }
 }
@@ -717,16 +781,18 @@ mod tests {
 
     #[test]
     fn golden_bytes() {
-        let bytes = encode(
-            &[
-                10, 20, 30, 40, 50, 61, 70, 80, 90, 100, 110, 120, 130, 140, 150, 160,
-            ],
-            &[Range { start: 0, end: 16 }],
-        );
+        let times = [
+            10, 20, 30, 40, 50, 61, 70, 80, 90, 100, 110, 120, 130, 140, 150, 160,
+        ];
+        let bytes = encode(&times, &[Range { start: 0, end: 16 }]);
         let mut want = Vec::new();
-        for word in [16u64, 1, 0, 10, 10 << 60, 60 << 48 | 1 << 55] {
+        for word in [16u64, 1, 10] {
             want.extend_from_slice(&word.to_le_bytes());
         }
+        want.extend_from_slice(&[0, 0, 4, 5, 0, 0, 0, 0]);
+        // Slope 10 in 4 bits, start 0 in 5, width 1 in 7, half 0.
+        want.extend_from_slice(&(10u32 | 1 << 9).to_le_bytes()[..3]);
+        want.extend_from_slice(&[0; 16]);
         want.extend_from_slice(&[0b10_0000, 0]);
         want.extend_from_slice(&[0; 16]);
         assert_eq!(bytes, want);
