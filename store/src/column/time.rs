@@ -480,7 +480,7 @@ impl TimeColumn {
         let mut high = self.index_of(run.end - 1)? + 1;
         while high - low > 1 {
             let middle = low + (high - low) / 2;
-            let piece = self.piece(middle)?;
+            let piece = self.open_ended(middle)?;
             if self.time(&piece, piece.first.max(run.start))? < time {
                 low = middle
             } else {
@@ -494,47 +494,40 @@ impl TimeColumn {
 
     /// First row of `rows`, all in `piece`, whose time is at least `time`.
     fn search(&self, piece: &Opened, rows: Range<u64>, time: i64) -> Result<u64> {
+        // Rows before `low` are earlier than `time`, rows from `high` on are not.
         let (mut low, mut high) = (rows.start, rows.end);
-        // Where the line is half a residual below the time, give or take.
-        let rise = i128::from(time) - i128::from(piece.line.base) - ((1i128 << piece.width) >> 1);
         let slope = piece.line.slope as f64 / 2f64.powi(piece.line.shift as i32);
-        if slope > 0.0 {
+        if slope > 0.0 && low < high {
+            // Where the line is half a residual below the time; then away from there in growing steps.
+            let spread = 2f64.powi(piece.width as i32);
+            let rise = (i128::from(time) - i128::from(piece.line.base)) as f64 - spread / 2.0;
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "saturates; only a guess"
             )]
-            let guess = piece
-                .first
-                .saturating_add((rise as f64 / slope).max(0.0) as u64)
-                .clamp(low, high);
-            let mut step = 1;
-            // Gallop from the guess until both sides are known.
-            while low < high {
-                let probe = guess.saturating_sub(step).max(low);
-                if probe == low || self.time(piece, probe)? < time {
-                    break;
-                }
-                high = probe;
-                step *= 4;
-            }
-            if high == rows.end {
-                low = low.max(guess.saturating_sub(1));
-                if low > rows.start && self.time(piece, low)? >= time {
-                    (low, high) = (rows.start, low);
-                }
-                step = 1;
-                while low < high {
-                    let probe = guess.saturating_add(step);
-                    if probe >= high {
-                        break;
-                    }
+            let (guess, mut step) = ((rise / slope) as u64, ((spread / slope / 8.0) as u64).max(1));
+            let guess = piece.first.saturating_add(guess).clamp(low, high - 1);
+            if self.time(piece, guess)? < time {
+                low = guess + 1;
+                while let Some(probe) = low.checked_add(step - 1).filter(|&probe| probe < high) {
                     if self.time(piece, probe)? >= time {
                         high = probe;
                         break;
                     }
                     low = probe + 1;
-                    step *= 4;
+                    step = step.saturating_mul(4);
+                }
+            } else {
+                high = guess;
+                while low < high {
+                    let probe = high.saturating_sub(step).max(low);
+                    if self.time(piece, probe)? < time {
+                        low = probe + 1;
+                        break;
+                    }
+                    high = probe;
+                    step = step.saturating_mul(4);
                 }
             }
         }
@@ -602,40 +595,74 @@ impl TimeColumn {
     }
 
     fn piece(&self, index: u64) -> Result<Opened> {
-        let mut at = index.saturating_mul(self.piece_bits);
-        let mut field = |width: u32| {
-            let value = read(&self.section, HEADER_BYTES, at, width);
-            at = at.saturating_add(u64::from(width));
-            value
-        };
-        let [first, above, slope, start] = self.widths;
-        let (first, above, slope, bit) = (field(first)?, field(above)?, field(slope)?, field(start)?);
-        let (width, half) = (field(WIDTH_BITS)? as u32, field(1)? == 1);
         let end = if index + 1 < self.pieces {
             self.first_row(index + 1)?
         } else {
             self.rows
         };
-        if first >= end || end > self.rows || index >= self.pieces || width > 64 {
-            let at = HEADER_BYTES + at / 8;
-            return Err(self
-                .section
-                .corrupt(at, format!("piece {index} is out of order or too wide")));
+        let piece = Opened {
+            end,
+            ..self.open_ended(index)?
+        };
+        if piece.first >= end || end > self.rows {
+            return Err(self.out_of_order(index));
+        }
+        Ok(piece)
+    }
+
+    /// A piece whose end is not looked up.
+    fn open_ended(&self, index: u64) -> Result<Opened> {
+        let at = index.saturating_mul(self.piece_bits);
+        let [first, above, slope, bit, width, half] = if self.piece_bits <= 120 {
+            // All fields lie in one read.
+            let start = HEADER_BYTES.saturating_add(at / 8);
+            let mut word = u128::from_le_bytes(self.section.array(start)?) >> (at % 8);
+            self.fields().map(|bits| {
+                let value = word & ((1 << bits) - 1);
+                word >>= bits;
+                #[expect(clippy::cast_possible_truncation, reason = "a field has at most 64 bits")]
+                let value = value as u64;
+                value
+            })
+        } else {
+            let mut values = [0; 6];
+            let mut at = at;
+            for (value, bits) in values.iter_mut().zip(self.fields()) {
+                *value = read(&self.section, HEADER_BYTES, at, bits)?;
+                at = at.saturating_add(u64::from(bits));
+            }
+            values
+        };
+        if width > 64 || index >= self.pieces || first >= self.rows {
+            return Err(self.out_of_order(index));
         }
         let base = self.base.wrapping_add(above as i64);
+        let line = Line {
+            base,
+            slope,
+            shift: self.shift,
+            half: half == 1,
+        };
         Ok(Opened {
             index,
             first,
-            end,
-            line: Line {
-                base,
-                slope,
-                shift: self.shift,
-                half,
-            },
-            width,
+            end: self.rows,
+            line,
+            width: width as u32,
             bit,
         })
+    }
+
+    fn fields(&self) -> [u32; 6] {
+        let [first, above, slope, start] = self.widths;
+        [first, above, slope, start, WIDTH_BITS, 1]
+    }
+
+    #[cold]
+    fn out_of_order(&self, index: u64) -> Error {
+        let at = HEADER_BYTES + index.saturating_mul(self.piece_bits) / 8;
+        self.section
+            .corrupt(at, format!("piece {index} is out of order or too wide"))
     }
 }
 
