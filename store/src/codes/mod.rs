@@ -13,7 +13,7 @@ use crate::section::Section;
 pub mod constant;
 mod merge;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod wavelet;
 
 /// Codes from `low` to `high`, both included; empty when `low > high`.

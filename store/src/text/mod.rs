@@ -79,6 +79,30 @@ pub trait TextIndex: Send + Sync + Debug {
     /// Sets bit `p - range.start` of `mask` for each string `p` of `range` that matches `pattern`.
     fn select(&self, range: Range<u64>, pattern: &TextPattern, mask: &mut Mask) -> Result<()>;
 
+    /// The first `limit` strings of `range` that match, in order, without looking at all of those behind them.
+    ///
+    /// Windows grow until enough are found, so the cost is that of [`TextIndex::select`] on a few times the rows up
+    /// to the last one given.
+    fn first(&self, range: Range<u64>, pattern: &TextPattern, limit: usize) -> Result<Vec<u64>> {
+        let mut found = Vec::new();
+        let mut window = (limit as u64).saturating_mul(2).max(64);
+        let mut start = range.start;
+        while start < range.end && found.len() < limit {
+            let end = start.saturating_add(window).min(range.end);
+            let places = usize::try_from(end - start).unwrap_or(usize::MAX);
+            let mut mask = Mask::repeat(false, places);
+            self.select(start..end, pattern, &mut mask)?;
+            found.extend(
+                mask.iter_ones()
+                    .take(limit - found.len())
+                    .map(|place| start + place as u64),
+            );
+            window = window.saturating_mul(4);
+            start = end;
+        }
+        Ok(found)
+    }
+
     /// How many strings in `ranges` lie between the bounds, compared byte by byte.
     fn count_between(&self, ranges: &[Range<u64>], low: Bound<&[u8]>, high: Bound<&[u8]>) -> Result<u64>;
 

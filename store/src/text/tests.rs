@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::fm::{Fm, FmOptions, encode_with};
 use super::*;
+use crate::codes::testing::golden;
 
 fn column(strings: &[Vec<u8>]) -> ByteColumn {
     let mut column = ByteColumn::default();
@@ -236,6 +237,59 @@ fn all_byte_values_in_one_block() {
     }
 }
 
+/// One row of most bytes among many: without samples, walking to row starts is given up for reading.
+#[test]
+fn hits_that_gather_in_one_row() {
+    let mut rows: Vec<Vec<u8>> = (0..2_000).map(|i| format!("short {i}").into_bytes()).collect();
+    rows.push(b"ab".repeat(4_000));
+    for (sample_step, row_counters) in [(0, false), (64, true)] {
+        let options = FmOptions {
+            block_bytes: 1 << 20,
+            sample_step,
+            row_counters,
+        };
+        let index = Fm::open(Section::from_vec(encode_with(&column(&rows), &options).unwrap())).unwrap();
+        for pattern in [
+            TextPattern::Contains(b"bab".to_vec()),
+            TextPattern::like("%t 1%9%", None),
+            TextPattern::ContainsIgnoreAsciiCase(b"SHORT".to_vec()),
+        ] {
+            check(
+                &index,
+                &rows,
+                &pattern,
+                Bound::Unbounded,
+                Bound::Excluded(b"b"),
+                &[1, 1_999],
+            );
+        }
+    }
+}
+
+#[test]
+fn spellings_of_one_needle_share_rows() {
+    let rows: Vec<Vec<u8>> = (0..3_000)
+        .map(|i| {
+            let other = if i % 91 == 0 { "Error" } else { "" };
+            let main = if i % 3 == 0 { "error error" } else { "fine" };
+            format!("{main} number {i} {other}").into_bytes()
+        })
+        .collect();
+    let index = Fm::open(Section::from_vec(
+        encode_with(&column(&rows), &FmOptions::default()).unwrap(),
+    ))
+    .unwrap();
+    let pattern = TextPattern::ContainsIgnoreAsciiCase(b"eRRor".to_vec());
+    check(
+        &index,
+        &rows,
+        &pattern,
+        Bound::Unbounded,
+        Bound::Unbounded,
+        &[10, 2_000],
+    );
+}
+
 #[test]
 fn rows_of_any_length_beside_each_other() {
     let long = b"0123456789".repeat(100_000);
@@ -272,5 +326,51 @@ fn rows_of_any_length_beside_each_other() {
             Bound::Excluded(b"n"),
             &[1, 4],
         );
+    }
+}
+
+#[test]
+fn golden_bytes() {
+    let mut rows: Vec<Vec<u8>> = (0..200)
+        .map(|i| {
+            format!(
+                "session {} opened for user u{} from 10.0.{}.7",
+                i * 37 % 101,
+                i % 7,
+                i % 13
+            )
+            .into_bytes()
+        })
+        .collect();
+    rows.push(Vec::new());
+    rows.push(b"x".repeat(3_000));
+    let options = FmOptions {
+        block_bytes: 6_000,
+        ..FmOptions::default()
+    };
+    for (name, kind, bytes) in [
+        (
+            "text_dictionary",
+            TextKind::Dictionary,
+            encode(TextKind::Dictionary, &column(&rows)).unwrap(),
+        ),
+        (
+            "text_fm",
+            TextKind::Fm,
+            encode_with(&column(&rows), &options).unwrap(),
+        ),
+    ] {
+        golden(name, &bytes, |bytes| {
+            let index = open(kind, Section::from_vec(bytes)).unwrap();
+            let pattern = TextPattern::Contains(b"user u3".to_vec());
+            check(
+                &*index,
+                &rows,
+                &pattern,
+                Bound::Included(b"s"),
+                Bound::Unbounded,
+                &[7, 150],
+            );
+        });
     }
 }

@@ -17,6 +17,7 @@
 //! A part that was left out (samples, counters) has no bytes, and slower paths take over.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::FmOptions;
 use super::bits::{self, Bits};
@@ -143,7 +144,13 @@ struct Tables {
     /// The byte of each symbol but the separator.
     bytes: Vec<u8>,
     row_counts: Vec<u32>,
+    /// Intervals of two bytes, by their symbols: 0 until asked for, then `KNOWN | low << 32 | high`. They are the
+    /// widest ones of a search, which share the least work.
+    pairs: OnceLock<Box<[AtomicU64]>>,
 }
+
+/// Marks a pair that was searched.
+const KNOWN: u64 = 1 << 63;
 
 impl Block {
     /// Opens the block in `section`, whose rows start at `first_row` and are `rows` many.
@@ -286,6 +293,7 @@ impl Block {
             used,
             bytes: present,
             row_counts,
+            pairs: OnceLock::new(),
         })
     }
 
@@ -358,6 +366,31 @@ impl<'a> View<'a> {
         self.tables
             .shape
             .bucket(usize::from(self.tables.symbols[usize::from(byte)]))
+    }
+
+    /// All suffixes that start with `first` and `second`.
+    pub fn bucket_of_pair(&self, first: u8, second: u8) -> Option<(u64, u64)> {
+        let tables = self.tables;
+        if !tables.used[usize::from(first)] || !tables.used[usize::from(second)] {
+            return Some((0, 0));
+        }
+        let kinds = tables.bytes.len();
+        let pairs = tables
+            .pairs
+            .get_or_init(|| (0..kinds * kinds).map(|_| AtomicU64::new(0)).collect());
+        let symbol = |byte: u8| usize::from(tables.symbols[usize::from(byte)]) - 1;
+        let pair = pairs.get(symbol(first) * kinds + symbol(second))?;
+        let known = pair.load(Ordering::Relaxed);
+        if known & KNOWN != 0 {
+            return Some((known >> 32 & 0x7fff_ffff, known & 0xffff_ffff));
+        }
+        let (low, high) = self.bucket(second)?;
+        let (low, high) = self.extend(first, low, high)?;
+        pair.store(
+            KNOWN | (low & 0x7fff_ffff) << 32 | (high & 0xffff_ffff),
+            Ordering::Relaxed,
+        );
+        Some((low, high))
     }
 
     /// Number of suffixes below `byte` followed by what has `below` suffixes below it.
@@ -470,7 +503,7 @@ impl<'a> View<'a> {
         Some(())
     }
 
-    /// The block laid out for reading many rows; takes four times the memory of its text.
+    /// The block laid out for reading many rows; takes four times the memory of its text, six while it is made.
     pub fn unpack(&self) -> Option<Unpacked> {
         let words = self.bits.decode()?;
         let mut cursors: Vec<u32> = Vec::new();
@@ -491,12 +524,11 @@ impl<'a> View<'a> {
         }
         let starts = cursors.clone();
         let mut next: Vec<u32> = Vec::with_capacity(usize::try_from(self.len()).ok()?);
-        self.tables.shape.decode(&words, |symbol| {
-            let cursor = cursors.get_mut(symbol)?;
+        for symbol in self.tables.shape.decode(&words)? {
+            let cursor = cursors.get_mut(usize::from(symbol))?;
             next.push(*cursor);
             *cursor += 1;
-            Some(())
-        })?;
+        }
         Some(Unpacked {
             next,
             first_symbols,

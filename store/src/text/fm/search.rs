@@ -29,7 +29,9 @@ enum Found {
     /// Suffixes, each in another row.
     Distinct(Range<u64>),
     /// Suffixes; a row may own several.
-    Hits(Vec<Range<u64>>),
+    Hits(Range<u64>),
+    /// Suffixes of several needles; a row may own several.
+    Spellings(Vec<Spelling>),
 }
 
 /// What the index knows before any row is read.
@@ -57,13 +59,11 @@ impl Question<'_> {
         }
     }
 
-    /// Length of the needle if every hit of the plan is an occurrence of it.
-    fn needle_len(&self) -> usize {
+    /// The needle, if it may occur anywhere.
+    fn needle(&self) -> &[u8] {
         match self {
-            Question::Pattern(
-                TextPattern::Contains(needle) | TextPattern::ContainsIgnoreAsciiCase(needle),
-            ) => needle.len(),
-            _ => 0,
+            Question::Pattern(TextPattern::Contains(needle)) => needle,
+            _ => &[],
         }
     }
 }
@@ -81,10 +81,11 @@ fn backward(view: &View<'_>, needle: &[u8], interval: Range<u64>) -> Option<Rang
 }
 
 fn occurrences(view: &View<'_>, needle: &[u8]) -> Option<Range<u64>> {
-    match needle.split_last() {
-        None => Some(0..view.len()),
-        Some((&last, rest)) => {
-            let (low, high) = view.bucket(last)?;
+    match needle {
+        [] => Some(0..view.len()),
+        [byte] => view.bucket(*byte).map(|(low, high)| low..high),
+        [rest @ .., first, second] => {
+            let (low, high) = view.bucket_of_pair(*first, *second)?;
             backward(view, rest, low..high)
         }
     }
@@ -124,30 +125,90 @@ fn between(view: &View<'_>, low: Bound<&[u8]>, high: Bound<&[u8]>) -> Option<Ran
     Some(start..end.max(start))
 }
 
-/// Intervals of all spellings of `needle`; `None` inside when there are too many to follow.
-fn spellings(view: &View<'_>, needle: &[u8]) -> Option<Option<Vec<Range<u64>>>> {
-    let mut intervals: Vec<Range<u64>> = std::iter::once(0..view.len()).collect();
-    for (index, byte) in needle.iter().rev().enumerate() {
+/// One way of writing a needle: its bytes, last first, and its suffixes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Spelling {
+    reversed: Vec<u8>,
+    hits: Range<u64>,
+}
+
+/// All spellings of `needle` that occur; `None` inside when there are too many to follow.
+fn spellings(view: &View<'_>, needle: &[u8]) -> Option<Option<Vec<Spelling>>> {
+    let mut found = vec![Spelling {
+        reversed: Vec::new(),
+        hits: 0..view.len(),
+    }];
+    for byte in needle.iter().rev() {
         let (lower, upper) = (byte.to_ascii_lowercase(), byte.to_ascii_uppercase());
-        let mut longer = Vec::with_capacity(intervals.len());
-        for interval in &intervals {
-            for spelling in [upper, lower].iter().take(if lower == upper { 1 } else { 2 }) {
-                let (low, high) = if index == 0 {
-                    view.bucket(*spelling)?
-                } else {
-                    view.extend(*spelling, interval.start, interval.end)?
+        let mut longer = Vec::with_capacity(found.len());
+        for spelling in &found {
+            for letter in [upper, lower].into_iter().skip(usize::from(lower == upper)) {
+                let (low, high) = match spelling.reversed.as_slice() {
+                    [] => view.bucket(letter)?,
+                    [last] => view.bucket_of_pair(letter, *last)?,
+                    _ => view.extend(letter, spelling.hits.start, spelling.hits.end)?,
                 };
                 if low < high {
-                    longer.push(low..high);
+                    let mut reversed = spelling.reversed.clone();
+                    reversed.push(letter);
+                    longer.push(Spelling {
+                        reversed,
+                        hits: low..high,
+                    });
                 }
             }
         }
         if longer.len() > MAX_SPELLINGS {
             return Some(None);
         }
-        intervals = longer;
+        found = longer;
     }
-    Some(Some(intervals))
+    Some(Some(found))
+}
+
+/// Counts rows with any of the spellings: those of the most frequent one by counters, and of the others those rows
+/// that do not have it. `None` inside where that is no gain.
+fn count_spellings(view: &View<'_>, spellings: &[Spelling]) -> Result<Option<u64>> {
+    let block = view.block();
+    let wrong = || block.corrupt("a count left the index");
+    let length = |spelling: &Spelling| spelling.hits.end - spelling.hits.start;
+    let Some(main) = spellings.iter().max_by_key(|spelling| length(spelling)) else {
+        return Ok(Some(0));
+    };
+    let others: u64 = spellings.iter().map(length).sum::<u64>() - length(main);
+    let row_bytes = block_row_bytes(view);
+    if !block.has_counters()
+        || main.reversed.len() < 2
+        || others * row_bytes * 2 > length(main) * steps_to_find(view)
+    {
+        return Ok(None);
+    }
+    let repeats = view.repeats(main.hits.start, main.hits.end)?.unwrap_or(0);
+    let mut count = length(main).checked_sub(repeats).ok_or_else(wrong)?;
+    let needle: Vec<u8> = main.reversed.iter().rev().copied().collect();
+    let locator = view.locator()?;
+    let mut steps = view.len();
+    let mut rows = Vec::new();
+    for hit in spellings
+        .iter()
+        .filter(|spelling| *spelling != main)
+        .flat_map(|spelling| spelling.hits.clone())
+    {
+        match view.row_of(&locator, hit, &mut steps) {
+            Some(row) => rows.push(row),
+            None if steps == 0 => return Ok(None),
+            None => return Err(wrong()),
+        }
+    }
+    rows.sort_unstable();
+    rows.dedup();
+    let mut bytes = Vec::new();
+    for row in rows {
+        bytes.clear();
+        view.extract(row, &mut bytes).ok_or_else(wrong)?;
+        count += u64::from(memchr::memmem::find(&bytes, &needle).is_none());
+    }
+    Ok(Some(count))
 }
 
 /// The literal of a LIKE pattern with the fewest hits.
@@ -164,7 +225,7 @@ fn like(view: &View<'_>, pattern: &LikePattern) -> Option<Found> {
         } else if index == last {
             Found::Distinct(ending(view, bytes)?)
         } else {
-            Found::Hits(vec![occurrences(view, bytes)?])
+            Found::Hits(occurrences(view, bytes)?)
         };
         let hits = found.hits(view);
         if hits < fewest {
@@ -182,8 +243,8 @@ impl Found {
         let length = |range: &Range<u64>| range.end - range.start;
         match self {
             Found::All => view.block().rows(),
-            Found::Ranks(range) | Found::Distinct(range) => length(range),
-            Found::Hits(ranges) => ranges.iter().map(length).sum(),
+            Found::Ranks(range) | Found::Distinct(range) | Found::Hits(range) => length(range),
+            Found::Spellings(spellings) => spellings.iter().map(|spelling| length(&spelling.hits)).sum(),
         }
     }
 }
@@ -204,11 +265,11 @@ fn plan(view: &View<'_>, question: &Question<'_>) -> Option<Plan> {
             {
                 Found::All
             }
-            TextPattern::Contains(needle) => Found::Hits(vec![occurrences(view, needle)?]),
+            TextPattern::Contains(needle) => Found::Hits(occurrences(view, needle)?),
             TextPattern::StartsWith(needle) => Found::Ranks(starting(view, needle)?),
             TextPattern::EndsWith(needle) => Found::Distinct(ending(view, needle)?),
             TextPattern::ContainsIgnoreAsciiCase(needle) => match spellings(view, needle)? {
-                Some(intervals) => Found::Hits(intervals),
+                Some(spellings) => Found::Spellings(spellings),
                 None => {
                     verify = true;
                     Found::All
@@ -248,7 +309,6 @@ pub fn count(block: &Block, ranges: &[Range<u64>], question: &Question<'_>) -> R
 /// Counts rows that are not long without naming them, where the index can.
 fn count_whole(view: &View<'_>, found: &Found, question: &Question<'_>) -> Result<Option<u64>> {
     let block = view.block();
-    let wrong = || block.corrupt("a count left the index");
     Ok(match found {
         Found::All => Some(block.rows() - block.long_count()),
         // Long rows stand in the index as empty ones, which come first in byte order.
@@ -256,22 +316,29 @@ fn count_whole(view: &View<'_>, found: &Found, question: &Question<'_>) -> Resul
             Some((ranks.end).saturating_sub(block.long_count()))
         }
         Found::Ranks(range) | Found::Distinct(range) => Some(range.end - range.start),
-        Found::Hits(intervals) => match intervals.as_slice() {
-            [] => Some(0),
-            [hits] if hits.end - hits.start <= 1 => Some(hits.end - hits.start),
-            [_] if question.needle_len() == 1 => match question {
-                Question::Pattern(TextPattern::Contains(needle)) => {
-                    Some(view.rows_with(needle[0]).ok_or_else(wrong)?)
-                }
-                _ => None,
-            },
-            [hits] => match view.repeats(hits.start, hits.end)? {
-                Some(repeats) => Some((hits.end - hits.start).checked_sub(repeats).ok_or_else(wrong)?),
-                None => None,
-            },
-            _ => None,
+        Found::Hits(hits) => count_hits(view, hits, question.needle())?,
+        Found::Spellings(spellings) => match spellings.as_slice() {
+            [only] => {
+                let needle: Vec<u8> = only.reversed.iter().rev().copied().collect();
+                count_hits(view, &only.hits, &needle)?
+            }
+            several => count_spellings(view, several)?,
         },
     })
+}
+
+/// Counts the rows of a needle's occurrences, `None` inside without counters.
+fn count_hits(view: &View<'_>, hits: &Range<u64>, needle: &[u8]) -> Result<Option<u64>> {
+    let wrong = || view.block().corrupt("a count left the index");
+    let found = hits.end - hits.start;
+    match needle {
+        _ if found <= 1 => Ok(Some(found)),
+        [byte] => view.rows_with(*byte).map(Some).ok_or_else(wrong),
+        _ => match view.repeats(hits.start, hits.end)? {
+            Some(repeats) => found.checked_sub(repeats).map(Some).ok_or_else(wrong),
+            None => Ok(None),
+        },
+    }
 }
 
 fn count_long(block: &Block, question: &Question<'_>) -> Result<u64> {
@@ -319,10 +386,7 @@ fn resolve(
     let hits = plan.found.hits(view);
     let to_find = match &plan.found {
         Found::All | Found::Ranks(_) => 0,
-        Found::Distinct(_) | Found::Hits(_) if block.sample_step() > 0 => {
-            row_bytes.min(u64::from(block.sample_step())) / 2 + 1
-        }
-        Found::Distinct(_) | Found::Hits(_) => row_bytes / 2 + 1,
+        Found::Distinct(_) | Found::Hits(_) | Found::Spellings(_) => steps_to_find(view),
     };
     let to_verify = if plan.verify { row_bytes } else { 0 };
     let read_rows = (rows * row_bytes).min(view.len() / UNPACK_GAIN);
@@ -351,14 +415,14 @@ fn resolve(
                 .clone()
                 .try_for_each(|rank| candidate(view.row_of_rank(&locator, rank).ok_or_else(wrong)?));
         }
-        Found::Distinct(hits) => std::slice::from_ref(hits),
-        Found::Hits(intervals) => intervals.as_slice(),
+        Found::Distinct(hits) | Found::Hits(hits) => vec![hits.clone()],
+        Found::Spellings(spellings) => spellings.iter().map(|spelling| spelling.hits.clone()).collect(),
         Found::Ranks(_) => return Err(wrong()),
     };
     // Without samples a few long rows can own most hits; then reading all rows is cheaper. The same bound ends a walk
     // in circles.
     let mut steps = view.len();
-    for hit in hits.iter().flat_map(Clone::clone) {
+    for hit in hits.into_iter().flatten() {
         match view.row_of(&locator, hit, &mut steps) {
             Some(row) => candidate(row)?,
             None if steps == 0 => {
@@ -370,6 +434,14 @@ fn resolve(
         }
     }
     Ok(())
+}
+
+/// Steps from a suffix to its row, on average.
+fn steps_to_find(view: &View<'_>) -> u64 {
+    match u64::from(view.block().sample_step()) {
+        0 => block_row_bytes(view) / 2 + 1,
+        step => block_row_bytes(view).min(step) / 2 + 1,
+    }
 }
 
 fn block_row_bytes(view: &View<'_>) -> u64 {

@@ -262,23 +262,33 @@ impl Shape {
         }
     }
 
-    /// Visits all symbols in order, given all bits as words.
-    pub fn decode(&self, words: &[u64], mut visit: impl FnMut(usize) -> Option<()>) -> Option<()> {
+    /// All symbols in order, given all bits as words: node by node, each merged from its children.
+    pub fn decode(&self, words: &[u64]) -> Option<Vec<u16>> {
         if self.nodes.is_empty() {
-            return (0..self.len()).try_for_each(|_| visit(0));
+            return Some(vec![0; usize::try_from(self.len()).ok()?]);
         }
-        let mut cursors: Vec<u64> = self.nodes.iter().map(|node| node.start).collect();
-        for _ in 0..self.len() {
-            let mut node = 0u16;
-            while node & LEAF == 0 {
-                let cursor = cursors.get_mut(node as usize)?;
-                let bit = words.get((*cursor / 64) as usize)? >> (*cursor % 64) & 1;
-                *cursor += 1;
-                node = self.nodes.get(node as usize)?.children[bit as usize];
-            }
-            visit((node & !LEAF) as usize)?;
+        self.merge(words, 0)
+    }
+
+    fn merge(&self, words: &[u64], node: u16) -> Option<Vec<u16>> {
+        if node & LEAF != 0 {
+            let (first, end) = self.bucket((node & !LEAF) as usize)?;
+            return Some(vec![node & !LEAF; usize::try_from(end - first).ok()?]);
         }
-        Some(())
+        let here = self.nodes.get(node as usize)?;
+        let parts = [
+            self.merge(words, here.children[0])?,
+            self.merge(words, here.children[1])?,
+        ];
+        let length = parts[0].len() + parts[1].len();
+        let mut out = Vec::with_capacity(length);
+        let mut heads = [0usize; 2];
+        for position in here.start..here.start + length as u64 {
+            let bit = (words.get((position / 64) as usize)? >> (position % 64) & 1) as usize;
+            out.push(*parts[bit].get(heads[bit])?);
+            heads[bit] += 1;
+        }
+        Some(out)
     }
 }
 
@@ -359,11 +369,7 @@ mod tests {
                     prop_assert_eq!(shape.access(&bits, position as u64), Some((symbol, before)));
                 }
             }
-            let mut decoded = Vec::new();
-            shape.decode(&words, |symbol| {
-                decoded.push(symbol);
-                Some(())
-            });
+            let decoded: Vec<usize> = shape.decode(&words).unwrap().into_iter().map(usize::from).collect();
             prop_assert_eq!(decoded, sequence);
         }
     }
