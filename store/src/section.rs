@@ -263,10 +263,16 @@ impl Section {
             .as_ref()
             .get(self.start as usize..(self.start + self.len) as usize)
             .unwrap_or_default();
+        let verified = if self.pages.crcs.is_empty() {
+            None
+        } else {
+            Some(self.pages.verified.as_slice())
+        };
         View {
             section: self,
             bytes,
-            checked: !self.pages.crcs.is_empty(),
+            start: self.start,
+            verified,
         }
     }
 
@@ -316,7 +322,9 @@ impl Section {
 pub struct View<'a> {
     section: &'a Section,
     bytes: &'a [u8],
-    checked: bool,
+    start: u64,
+    /// One bit a page that was seen to be sound; `None` where nothing is to be checked.
+    verified: Option<&'a [AtomicU64]>,
 }
 
 impl<'a> View<'a> {
@@ -335,7 +343,7 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// See [`Section::bytes`].
-    #[inline]
+    #[inline(always)]
     pub fn bytes(&self, offset: u64, len: usize) -> Result<&'a [u8]> {
         let found = usize::try_from(offset)
             .ok()
@@ -344,9 +352,20 @@ impl<'a> View<'a> {
         let Some(found) = found else {
             return Err(self.outside(offset, len));
         };
-        if self.checked {
-            let start = self.section.start + offset;
-            self.section.pages.touch(start..start + len as u64)?;
+        if let Some(verified) = self.verified {
+            let start = self.start + offset;
+            let end = start + len as u64;
+            let seen = |page: u64| {
+                let word = verified
+                    .get((page / 64) as usize)
+                    .map_or(0, |word| word.load(Ordering::Relaxed));
+                word >> (page % 64) & 1 == 1
+            };
+            // Short reads touch one page, or two; the rest is for the loop.
+            let (first, last) = (start / PAGE_BYTES, end.saturating_sub(1) / PAGE_BYTES);
+            if last > first + 1 || !seen(first) || !seen(last) {
+                self.section.pages.touch(start..end)?;
+            }
         }
         Ok(found)
     }
@@ -355,7 +374,7 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// See [`Section::bytes`].
-    #[inline]
+    #[inline(always)]
     pub fn array<const N: usize>(&self, offset: u64) -> Result<[u8; N]> {
         let mut out = [0; N];
         out.copy_from_slice(self.bytes(offset, N)?);
@@ -366,7 +385,7 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// See [`Section::bytes`].
-    #[inline]
+    #[inline(always)]
     pub fn u64(&self, offset: u64) -> Result<u64> {
         Ok(u64::from_le_bytes(self.array(offset)?))
     }

@@ -1,21 +1,22 @@
-//! One coded 512-bit block: Elias-Fano over its changes, or over its rarer bit.
+//! One coded unit of 512, 1,024 or 4,096 bits: Elias-Fano over its changes, or over its rarer bit.
 //!
 //! Smooth signals make long runs, so positions where the bit changes are few (`run`); noise around a level makes one
-//! bit rare (`gap`). Either way the block is a sorted set of `m` positions below 512, split into `l` low bits and a
+//! bit rare (`gap`). Either way the unit is a sorted set of `m` positions, each split into `l` low bits and a
 //! bucket. Both forms answer rank without a scan: the bucket is found by a select, the members of it are compared as bit
 //! slices, and for `run` the ones between changes are an alternating sum of positions, which is a handful of popcounts.
 //!
 //! ```text
 //! bit 0       form: 0 run, 1 gap
 //! bits 1..8   m, 1 to 120
-//! then        buckets: for each of the 512 >> l buckets a one per member and a zero, without the last zero
+//! bit 8       gap of zeros: 1 if the positions are those of zeros (not in units of 512 bits, whose number of ones says it)
+//! then        buckets: for each of the 2^(u - l) buckets a one per member and a zero, without the last zero
 //! then        l planes of m bits: lowest bit of each position, next bit, ...
 //! ```
 //!
-//! `l` follows from `m` (the value with the fewest bits): 6 up to m = 8, then 5, 4 (from 17), 3 (from 33), 2 (from 65).
-//! A run block counts changes from an imagined zero before its first bit.
+//! `u` is 9, 10 or 12, and `l` follows from it and `m` (the value with the fewest bits): `u - 3` up to m = 8, then one
+//! less from each of 9, 17, 33 and 65 on. A run unit counts changes from an imagined zero before its first bit.
 //!
-//! Costs: `8 + m (l + 1) + (512 >> l) - 1` bits.
+//! Costs: header, `m (l + 1)` and `2^(u - l) - 1` bits.
 //!
 //! Elias, "Efficient storage and retrieval by content and address of static files" (1974); Fano, "On the number of bits
 //! required to implement an associative memory" (1971).
@@ -25,9 +26,9 @@
     reason = "positions inside blocks are small by construction"
 )]
 
-use super::words::{low_mask, prefix_xor, select};
+use super::words::{WordSelect, low_mask, prefix_xor};
 
-/// Bits of a block.
+/// Bits of a plain block.
 pub const BLOCK_BITS: u64 = 512;
 
 /// A block's words.
@@ -38,26 +39,31 @@ pub const MAX_POSITIONS: u32 = 120;
 
 const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
 
-/// Low bits kept in planes when `m` positions are listed.
+/// Low bits kept in planes when `m` positions of a unit of `2^log` bits are listed.
 #[inline(always)]
-fn low_bits(m: u32) -> u32 {
-    // 6 up to 8, one fewer each time m doubles.
-    let log = 32 - (m.max(8) - 1).leading_zeros();
-    9 - log
+fn low_bits(m: u32, log: u32) -> u32 {
+    // One fewer each time m doubles, from 8 on.
+    log - (32 - (m.max(8) - 1).leading_zeros())
 }
 
-/// Bytes of a coded block that lists `m` positions.
-#[inline]
-pub fn coded_bytes(m: u32) -> u32 {
-    let low = low_bits(m);
-    (8 + m * (low + 1) + (512 >> low) - 1).div_ceil(8)
+/// Bits before the buckets.
+#[inline(always)]
+const fn header_bits(log: u32) -> u32 {
+    if log == 9 { 8 } else { 9 }
 }
 
-/// The bits that differ from the bit before, the bit before the first one being `before`.
+/// Bytes of a coded unit of `2^log` bits that lists `m` positions.
 #[inline]
-pub fn changes(block: &Block, before: u64) -> Block {
-    let mut carry = before;
-    block.map(|word| {
+pub fn coded_bytes(m: u32, log: u32) -> u32 {
+    let low = low_bits(m, log);
+    (header_bits(log) + m * (low + 1) + (1 << (log - low)) - 1).div_ceil(8)
+}
+
+/// The bits that differ from the bit before, the first one being compared with a zero.
+#[inline]
+pub fn changes<const N: usize>(bits: &[u64; N]) -> [u64; N] {
+    let mut carry = 0;
+    bits.map(|word| {
         let changed = word ^ ((word << 1) | carry);
         carry = word >> 63;
         changed
@@ -66,31 +72,45 @@ pub fn changes(block: &Block, before: u64) -> Block {
 
 /// Set bits of a block.
 #[inline]
-pub fn ones(block: &Block) -> u32 {
-    block.iter().map(|word| word.count_ones()).sum()
+pub fn ones(bits: &[u64]) -> u32 {
+    bits.iter().map(|word| word.count_ones()).sum()
 }
 
-/// The coded form of the positions set in `set`, of which there are `m`.
-pub fn encode(set: &Block, m: u32, gap: bool) -> Block {
+/// How a unit lists its positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// Where the bit changes.
+    Changes,
+    /// Where it is one.
+    Ones,
+    /// Where it is zero.
+    Zeros,
+}
+
+/// The coded form of a unit of `2^log` bits that lists the `m` positions set in `set`.
+pub fn encode(set: &[u64], m: u32, list: List, log: u32) -> [u64; 16] {
     debug_assert!(
         (1..=MAX_POSITIONS).contains(&m),
-        "a coded block lists 1 to 120 positions"
+        "a coded unit lists 1 to 120 positions"
     );
-    let low = low_bits(m);
-    let mut out: Block = [0; 8];
-    out[0] = u64::from(gap) | u64::from(m) << 1;
-    let planes = 8 + m + (512 >> low) - 1;
+    let (low, header) = (low_bits(m, log), header_bits(log));
+    let mut out = [0; 16];
+    out[0] = u64::from(list != List::Changes) | u64::from(m) << 1;
+    if log != 9 {
+        out[0] |= u64::from(list == List::Zeros) << 8;
+    }
+    let planes = header + m + (1 << (log - low)) - 1;
     let mut index = 0;
     for (at, &word) in set.iter().enumerate() {
         let mut rest = word;
         while rest != 0 {
             let position = at as u32 * 64 + rest.trailing_zeros();
             rest &= rest - 1;
-            let bit = 8 + (position >> low) + index;
-            out[(bit as usize / 64) & 7] |= 1 << (bit % 64);
+            let bit = header + (position >> low) + index;
+            out[(bit as usize / 64) & 15] |= 1 << (bit % 64);
             for plane in 0..low {
                 let bit = planes + plane * m + index;
-                out[(bit as usize / 64) & 7] |= u64::from(position >> plane & 1) << (bit % 64);
+                out[(bit as usize / 64) & 15] |= u64::from(position >> plane & 1) << (bit % 64);
             }
             index += 1;
         }
@@ -98,81 +118,95 @@ pub fn encode(set: &Block, m: u32, gap: bool) -> Block {
     out
 }
 
-/// `count` (at most 64) bits of the block at bit `at`.
+/// `count` bits (64 if more) of the unit at bit `at`; `W` is a power of two.
 #[inline(always)]
-fn extract(block: &Block, at: u32, count: u32) -> u64 {
+fn extract<const W: usize>(unit: &[u64; W], at: u32, count: u32) -> u64 {
     let (word, shift) = (at as usize / 64, at % 64);
-    let low = block[word & 7] >> shift;
-    let high = block[(word + 1) & 7] << 1 << (63 - shift);
+    let low = unit[word & (W - 1)] >> shift;
+    let high = unit[(word + 1) & (W - 1)] << 1 << (63 - shift);
     (low | high) & low_mask(count)
 }
 
-/// The bit at `position` of a coded block and the ones before it; `ones` is the block's number of ones.
+/// The bit at `position` of a coded unit of `2^LOG` bits and the ones before it; `dense` says that a gap form lists zeros.
 ///
-/// Damaged bytes give some bit and a rank up to 512.
+/// Damaged bytes give some bit and a rank up to `position`.
 #[inline(always)]
-pub fn access(block: &Block, position: u32, ones: u32) -> (bool, u32) {
-    let m = (block[0] as u32 >> 1) & 127;
-    let low = low_bits(m);
-    let bucket = position >> low;
-    let upper_bits = m + (512 >> low);
-    let planes = 7 + upper_bits;
-    // The bucket string behind one more zero: bucket `b` starts after zero number `b`.
-    let mut upper = [0u64; 4];
-    let mut start = u32::MAX;
-    let mut zeros_before = 0;
-    for (i, word) in upper.iter_mut().enumerate() {
-        let at = i as u32 * 64;
-        if at >= upper_bits {
-            break;
-        }
-        let count = (upper_bits - at).min(64);
-        *word = extract(block, 7 + at, count);
-        if i == 0 {
-            *word &= !1;
-        }
-        let zeros = !*word & low_mask(count);
-        let here = zeros.count_ones();
-        if start == u32::MAX && zeros_before + here > bucket {
-            start = at + select(zeros, bucket - zeros_before);
-        }
-        zeros_before += here;
+pub fn access<const LOG: u32, const W: usize, S: WordSelect>(
+    select: S,
+    unit: &[u64; W],
+    position: u32,
+    dense: bool,
+) -> (bool, u32) {
+    let m = (unit[0] as u32 >> 1) & 127;
+    // One to four words hold the bucket string, and one or two a plane.
+    match m {
+        0..=32 => access_in::<1, LOG, W, S>(select, unit, m, low_bits(m, LOG), position, dense),
+        33..=64 => access_in::<2, LOG, W, S>(select, unit, m, LOG - 6, position, dense),
+        _ => access_in::<4, LOG, W, S>(select, unit, m, LOG - 7, position, dense),
     }
-    let start = start.min(upper_bits - 1);
+}
+
+#[inline(always)]
+fn access_in<const WORDS: usize, const LOG: u32, const W: usize, S: WordSelect>(
+    select: S,
+    unit: &[u64; W],
+    m: u32,
+    low: u32,
+    position: u32,
+    dense: bool,
+) -> (bool, u32) {
+    let bucket = position >> low;
+    let upper_bits = m + (1 << (LOG - low));
+    let planes = header_bits(LOG) - 1 + upper_bits;
+    // The bucket string behind one more zero: bucket `b` starts after zero number `b`. One word more, for windows.
+    let mut upper = [0u64; 5];
+    let mut zeros = [0u32; 4];
+    for i in 0..WORDS {
+        let at = i as u32 * 64;
+        upper[i] = extract(unit, header_bits(LOG) - 1 + at, upper_bits.saturating_sub(at));
+        if i == 0 {
+            upper[i] &= !1;
+        }
+        zeros[i] = upper[i].count_zeros();
+    }
+    let (mut word, mut rest) = (0, bucket);
+    let mut sum = 0;
+    for &here in zeros.iter().take(WORDS - 1) {
+        sum += here;
+        let behind = bucket >= sum;
+        word += usize::from(behind);
+        rest = if behind { bucket - sum } else { rest };
+    }
+    // A damaged unit may have no such zero.
+    let shift = select.select(!upper[word & 3], rest).min(63);
+    let start = word as u32 * 64 + shift;
     let first = start.saturating_sub(bucket);
-    let (word, shift) = (start as usize / 64, start % 64);
-    let next = if word < 3 { upper[word + 1] } else { 0 };
-    let behind = upper[word & 3] >> shift >> 1 | next << (63 - shift);
-    let members = behind.trailing_ones();
+    let behind = upper[word & 3] >> shift >> 1 | upper[(word & 3) + 1] << (63 - shift);
+    let mask = low_mask(behind.trailing_ones());
     // Compare the members' low bits with the position's, a plane at a time.
     let (mut less, mut equal) = (0u64, u64::MAX);
     for plane in (0..low).rev() {
-        let bits = extract(block, planes + plane * m + first, 64);
+        let bits = extract(unit, planes + plane * m + first, 64);
         let wanted = 0u64.wrapping_sub(u64::from(position >> plane & 1));
         less |= equal & wanted & !bits;
         equal &= !(bits ^ wanted);
     }
-    let mask = low_mask(members);
     let up_to = first + ((less | equal) & mask).count_ones();
-    if block[0] & 1 == 1 {
+    if unit[0] & 1 == 1 {
         let member = equal & mask != 0;
-        let before = (up_to - u32::from(member)).min(position);
-        return if ones <= 256 {
-            (member, before)
-        } else {
+        let before = up_to.saturating_sub(u32::from(member)).min(position);
+        return if dense {
             (!member, position - before)
+        } else {
+            (member, before)
         };
     }
     // Alternating sums: of buckets by a prefix exclusive or, of low bits by popcounts under even and odd masks.
     let end = start + 1 + up_to - first;
     let mut inside = 0;
     let mut flip = 0u64;
-    for (i, &word) in upper.iter().enumerate() {
-        let at = i as u32 * 64;
-        if at >= end {
-            break;
-        }
-        let mask = low_mask(end - at);
+    for (i, &word) in upper.iter().enumerate().take(WORDS) {
+        let mask = low_mask(end.saturating_sub(i as u32 * 64));
         let mixed = prefix_xor(word & mask) ^ flip;
         inside += (mixed & mask).count_ones();
         flip = 0u64.wrapping_sub(mixed >> 63);
@@ -181,11 +215,9 @@ pub fn access(block: &Block, position: u32, ones: u32) -> (bool, u32) {
     let mut sum = (inside as i32 - (up_to >> 1) as i32 - (odd * (bucket + 1)) as i32) << low;
     for plane in 0..low {
         let at = planes + plane * m;
-        let here = extract(block, at, up_to.min(64));
-        let mut signed = 2 * (here & ODD).count_ones() as i32 - here.count_ones() as i32;
-        if up_to > 64 {
-            let here = extract(block, at + 64, up_to - 64);
-            signed += 2 * (here & ODD).count_ones() as i32 - here.count_ones() as i32;
+        let mut signed = alternating(extract(unit, at, up_to));
+        if WORDS == 4 {
+            signed += alternating(extract(unit, at + 64, up_to.saturating_sub(64)));
         }
         sum += signed << plane;
     }
@@ -193,21 +225,26 @@ pub fn access(block: &Block, position: u32, ones: u32) -> (bool, u32) {
     (odd == 1, sum.clamp(0, position as i32) as u32)
 }
 
-/// The plain bits of a coded block; `ones` is the block's number of ones.
-pub fn expand(block: &Block, ones: u32) -> Block {
-    let m = (block[0] as u32 >> 1) & 127;
-    let low = low_bits(m);
-    let upper_bits = m + (512 >> low) - 1;
-    let planes = 8 + upper_bits;
-    let mut set: Block = [0; 8];
-    let mut index = 0;
-    let mut at = 0;
-    let mut lows = [0u64; 6];
+/// Set bits at odd positions less those at even ones.
+#[inline(always)]
+fn alternating(bits: u64) -> i32 {
+    2 * (bits & ODD).count_ones() as i32 - bits.count_ones() as i32
+}
+
+/// The plain bits of a coded unit of `2^LOG` bits, `N` words; `dense` says that a gap form lists zeros.
+pub fn expand<const LOG: u32, const W: usize, const N: usize>(unit: &[u64; W], dense: bool) -> [u64; N] {
+    let m = (unit[0] as u32 >> 1) & 127;
+    let low = low_bits(m, LOG);
+    let upper_bits = m + (1 << (LOG - low)) - 1;
+    let planes = header_bits(LOG) + upper_bits;
+    let mut set = [0; N];
+    let (mut index, mut at) = (0, 0);
+    let mut lows = [0u64; 9];
     while at < upper_bits && index < m {
-        let mut word = extract(block, 8 + at, (upper_bits - at).min(64));
+        let mut word = extract(unit, header_bits(LOG) + at, upper_bits - at);
         // Planes for the members from `index` on; at most 64 of them start in this word.
         for (plane, bits) in lows.iter_mut().enumerate().take(low as usize) {
-            *bits = extract(block, planes + plane as u32 * m + index, 64);
+            *bits = extract(unit, planes + plane as u32 * m + index, 64);
         }
         let mut member = 0;
         while word != 0 {
@@ -217,14 +254,14 @@ pub fn expand(block: &Block, ones: u32) -> Block {
             for (plane, bits) in lows.iter().enumerate().take(low as usize) {
                 position |= ((bits >> member & 1) as u32) << plane;
             }
-            set[(position as usize / 64) & 7] |= 1 << (position % 64);
+            set[(position as usize / 64) & (N - 1)] |= 1 << (position % 64);
             index += 1;
             member += 1;
         }
         at += 64;
     }
-    if block[0] & 1 == 1 {
-        return if ones <= 256 { set } else { set.map(|word| !word) };
+    if unit[0] & 1 == 1 {
+        return if dense { set.map(|word| !word) } else { set };
     }
     let mut flip = 0u64;
     set.map(|word| {
@@ -236,10 +273,10 @@ pub fn expand(block: &Block, ones: u32) -> Block {
 
 /// The bit at `position` of plain words and the ones before it.
 #[inline(always)]
-pub fn access_plain(block: &Block, position: u32) -> (bool, u32) {
-    let word = block[(position as usize / 64) & 7];
+pub fn access_plain<const N: usize>(bits: &[u64; N], position: u32) -> (bool, u32) {
+    let word = bits[(position as usize / 64) & (N - 1)];
     let mut before = (word & low_mask(position % 64)).count_ones();
-    for (i, word) in block.iter().enumerate() {
+    for (i, word) in bits.iter().enumerate() {
         before += if (i as u32) < position / 64 {
             word.count_ones()
         } else {
@@ -252,65 +289,102 @@ pub fn access_plain(block: &Block, position: u32) -> (bool, u32) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::words::Portable;
     use super::*;
     use proptest::prelude::*;
 
-    fn check(plain: Block) -> Result<(), TestCaseError> {
+    fn check_unit<const LOG: u32, const W: usize, const N: usize>(
+        plain: [u64; N],
+    ) -> Result<(), TestCaseError> {
         let total = ones(&plain);
-        let changed = changes(&plain, 0);
-        let rare = if total <= 256 { plain } else { plain.map(|w| !w) };
-        for (set, gap) in [(changed, false), (rare, true)] {
+        let changed = changes(&plain);
+        for (set, list) in [
+            (changed, List::Changes),
+            (plain, List::Ones),
+            (plain.map(|word| !word), List::Zeros),
+        ] {
             let m = ones(&set);
-            if !(1..=MAX_POSITIONS).contains(&m) {
+            let dense = list == List::Zeros;
+            if !(1..=MAX_POSITIONS).contains(&m)
+                || (list != List::Changes && dense != (total > 64 * N as u32 / 2))
+            {
                 continue;
             }
-            prop_assert!(coded_bytes(m) <= 62);
-            let coded = encode(&set, m, gap);
-            prop_assert_eq!(expand(&coded, total), plain);
-            for p in 0..512 {
-                prop_assert_eq!(access(&coded, p, total), access_plain(&plain, p));
+            prop_assert!(coded_bytes(m, LOG) as usize <= W * 8);
+            let coded = encode(&set, m, list, LOG);
+            let mut unit = [0; W];
+            unit.copy_from_slice(&coded[..W]);
+            prop_assert!(expand::<LOG, W, N>(&unit, dense) == plain);
+            for p in 0..64 * N as u32 {
+                prop_assert_eq!(
+                    access::<LOG, W, _>(Portable, &unit, p, dense),
+                    access_plain(&plain, p)
+                );
             }
         }
         Ok(())
     }
 
+    fn check(bits: &[u64; 64]) -> Result<(), TestCaseError> {
+        check_unit::<12, 16, 64>(*bits)?;
+        check_unit::<10, 16, 16>(std::array::from_fn(|i| bits[i]))?;
+        check_unit::<9, 8, 8>(std::array::from_fn(|i| bits[i]))
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn runs_and_sparse_bits_come_back(lengths in proptest::collection::vec(1usize..60, 1..130), first: bool, sparse in proptest::collection::vec(0usize..512, 0..120), dense: bool) {
-            let mut runs: Block = [0; 8];
+        fn runs_and_sparse_bits_come_back(
+            lengths in (1usize..130).prop_flat_map(|longest| proptest::collection::vec(1..=longest, 1..500)),
+            first: bool,
+            sparse in proptest::collection::vec(0usize..4096, 0..120),
+            dense: bool,
+        ) {
+            let mut runs = [0; 64];
             let (mut at, mut bit) = (0, first);
             for length in lengths {
-                for p in at..(at + length).min(512) {
+                for p in at..(at + length).min(4096) {
                     runs[p / 64] |= u64::from(bit) << (p % 64);
                 }
                 at += length;
                 bit = !bit;
             }
-            check(runs)?;
-            let mut gaps: Block = [0; 8];
+            check(&runs)?;
+            let mut gaps = [0; 64];
             for p in sparse {
                 gaps[p / 64] |= 1 << (p % 64);
             }
-            check(if dense { gaps.map(|w| !w) } else { gaps })?;
+            check(&if dense { gaps.map(|word| !word) } else { gaps })?;
         }
 
         #[test]
-        fn any_bytes_give_some_answer(block: [u64; 8], position in 0u32..512, ones in 0u32..=1023) {
-            let (_, rank) = access(&block, position, ones);
-            prop_assert!(rank <= 512);
-            expand(&block, ones);
+        fn any_bytes_give_some_answer(unit: [u64; 16], position in 0u32..4096, dense: bool) {
+            let half: [u64; 8] = std::array::from_fn(|i| unit[i]);
+            prop_assert!(access::<12, 16, _>(Portable, &unit, position, dense).1 <= position);
+            prop_assert!(access::<10, 16, _>(Portable, &unit, position % 1024, dense).1 <= position);
+            prop_assert!(access::<9, 8, _>(Portable, &half, position % 512, dense).1 <= position);
+            expand::<12, 16, 64>(&unit, dense);
+            expand::<10, 16, 16>(&unit, dense);
+            expand::<9, 8, 8>(&half, dense);
         }
     }
 
     #[test]
     fn every_count_fits() {
-        for step in 1..512 {
-            let mut set: Block = [0; 8];
-            for p in (0..512).step_by(step) {
+        for step in (1..140).chain((140..4096).step_by(173)) {
+            let mut set = [0; 64];
+            for p in (0..4096).step_by(step) {
                 set[p / 64] |= 1 << (p % 64);
             }
-            check(set).unwrap();
+            check(&set).unwrap();
+        }
+        // All changes in one bucket.
+        for count in (1..=120).step_by(7) {
+            let mut set = [0; 64];
+            for p in 0..count {
+                set[p / 64] |= u64::from(p % 2 == 0) << (p % 64);
+            }
+            check(&set).unwrap();
         }
     }
 }

@@ -14,14 +14,15 @@ pub mod vector;
 pub mod words;
 
 use vector::BitVector;
+use words::Portable;
 
-/// Zero bytes behind the last bit vector of a section, so that a block is read with one 64-byte load.
-pub const TAIL_BYTES: usize = 64;
+/// Zero bytes behind the last bit vector of a section, so that a unit is read with one load.
+pub const TAIL_BYTES: usize = 128;
 
 /// One rank-able bit vector in a section of its own.
 ///
 /// ```text
-/// u64 length in bits | bit vector (see `vector`) | 64 zero bytes
+/// u64 length in bits | bit vector (see `vector`) | 128 zero bytes
 /// ```
 #[derive(Debug)]
 pub struct RankBits {
@@ -75,7 +76,7 @@ impl RankBits {
                 end: self.len(),
             });
         }
-        self.vector.access(&self.section.view(), position)
+        self.vector.access(Portable, &self.section.view(), position)
     }
 
     /// Ones before `position`, which may be the end.
@@ -90,7 +91,7 @@ impl RankBits {
                 end: self.len(),
             });
         }
-        self.vector.rank1(&self.section.view(), position)
+        self.vector.rank1(Portable, &self.section.view(), position)
     }
 
     /// Position of the one with `index` ones before it.
@@ -112,7 +113,7 @@ impl RankBits {
         let (mut low, mut high) = (0, self.len());
         while low + 1 < high {
             let middle = low.midpoint(high);
-            if self.vector.rank1(&view, middle)? <= index {
+            if self.vector.rank1(Portable, &view, middle)? <= index {
                 low = middle;
             } else {
                 high = middle;

@@ -11,17 +11,21 @@
 //!            the bits, in whole 64-byte blocks
 //! adaptive:
 //!        8   u64 per started superblock of 4,096 bits: ones before (32 bits), where its data are, in units of 2 bytes
-//!            behind this table (28 bits), form (4 bits): 0 all zero, 1 all one, 2 list, 3 blocks
+//!            behind this table (28 bits), form (4 bits): 0 all zero, 1 all one, 2 coded,
+//!            3 quarters, 4 eighths
 //!            superblock data, each padded with zeros to 2 bytes
-//! list:      u16 m (1 to 12), m positions of 16 bits where the bit differs from the one before (a zero, at first)
-//! blocks:    8 x u16: ones in the block (10 bits), bytes of the block (6 bits; 63 stands for 64); then the blocks
-//!            0 bytes: constant; 64 bytes: plain; else coded (see `block`)
+//! coded:     one unit of 4,096 bits (see `block`)
+//! quarters:  u64: ones before the second, third and fourth quarter (12 bits each), where these lie behind this word
+//!            (9 bits each, in bytes), zero; then the quarters, units of 1,024 bits. A unit with m = 0 is constant, ones
+//!            if its bit 8 is set; one with m = 127 has its plain bits from its third byte on
+//! eighths:   8 x u16: ones in the block (10 bits), bytes of the block (6 bits; 63 stands for 64); then the blocks of
+//!            512 bits. 0 bytes: constant; 64 bytes: plain; else coded
 //! constant:  nothing more; all ones if the number of ones is not zero
 //! ```
 //!
 //! Bits past the end count as zero and are written so, except in a superblock of ones.
 //!
-//! Costs: a rank touches the directory word, then 16 bytes of descriptors and the block next to them.
+//! Costs: a rank touches the directory word, then up to 16 bytes of descriptors and the unit next to them.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -31,23 +35,29 @@
 use std::ops::Range;
 
 use super::block::{self, BLOCK_BITS, Block};
-use super::words::BitString;
+use super::words::{BitString, WordSelect};
 use crate::error::Result;
 use crate::section::View;
+
+mod encode;
+#[cfg(test)]
+mod tests;
+
+pub use encode::{encode, estimate};
 
 /// Bits of a superblock.
 const SUPER_BITS: u64 = 4096;
 /// Bits that one directory word of a raw vector covers.
 const RAW_STEP: u64 = 2048;
-/// Most changes that a superblock keeps as a plain list.
-const LIST_MAX: u32 = 12;
-/// A coded block that would take more bytes is stored plain.
-const CODED_MAX_BYTES: u32 = 60;
 
 const FORM_ZERO: u64 = 0;
 const FORM_ONE: u64 = 1;
-const FORM_LIST: u64 = 2;
-const FORM_BLOCKS: u64 = 3;
+const FORM_CODED: u64 = 2;
+const FORM_QUARTERS: u64 = 3;
+const FORM_EIGHTHS: u64 = 4;
+
+/// What stands for the number of positions in a quarter that is plain.
+const PLAIN_MARK: u32 = 127;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -138,14 +148,14 @@ impl BitVector {
     /// # Errors
     /// `Corrupt` if a page fails its checksum or an offset leaves the section.
     #[inline(always)]
-    pub fn rank1(&self, view: &View<'_>, position: u64) -> Result<u64> {
+    pub fn rank1<S: WordSelect>(&self, select: S, view: &View<'_>, position: u64) -> Result<u64> {
         if position == 0 {
             return Ok(0);
         }
         if position >= self.len {
             return Ok(self.ones);
         }
-        Ok(self.access(view, position)?.1)
+        Ok(self.access(select, view, position)?.1)
     }
 
     /// The bit at `position`, which is not the end, and the ones before it.
@@ -153,12 +163,12 @@ impl BitVector {
     /// # Errors
     /// See [`BitVector::rank1`].
     #[inline(always)]
-    pub fn access(&self, view: &View<'_>, position: u64) -> Result<(bool, u64)> {
+    pub fn access<S: WordSelect>(&self, select: S, view: &View<'_>, position: u64) -> Result<(bool, u64)> {
         debug_assert!(position < self.len, "a bit that exists");
         let (bit, rank) = match self.form {
             Form::Constant => (self.ones != 0, if self.ones != 0 { position } else { 0 }),
             Form::Raw => self.access_raw(view, position)?,
-            Form::Adaptive => self.access_adaptive(view, position)?,
+            Form::Adaptive => self.access_adaptive(select, view, position)?,
         };
         Ok((bit, rank.min(position).min(self.ones)))
     }
@@ -167,7 +177,7 @@ impl BitVector {
     fn access_raw(&self, view: &View<'_>, position: u64) -> Result<(bool, u64)> {
         let entry = view.u64(self.directory + position / RAW_STEP * 8)?;
         let before = [0, entry >> 32 & 0x3ff, entry >> 42 & 0x7ff, entry >> 53];
-        let words = load_block(view, self.data + position / BLOCK_BITS * 64)?;
+        let words: Block = load(view, self.data + position / BLOCK_BITS * 64)?;
         let (bit, rank) = block::access_plain(&words, (position % BLOCK_BITS) as u32);
         Ok((
             bit,
@@ -176,31 +186,23 @@ impl BitVector {
     }
 
     #[inline(always)]
-    fn access_adaptive(&self, view: &View<'_>, position: u64) -> Result<(bool, u64)> {
+    fn access_adaptive<S: WordSelect>(
+        &self,
+        select: S,
+        view: &View<'_>,
+        position: u64,
+    ) -> Result<(bool, u64)> {
         let header = view.u64(self.directory + position / SUPER_BITS * 8)?;
         let inside = (position % SUPER_BITS) as u32;
         let before = header & 0xffff_ffff;
         let data = self.data + (header >> 32 & 0xfff_ffff) * 2;
         let (bit, rank) = match header >> 60 {
-            FORM_BLOCKS => {
-                let descriptors = u128::from_le_bytes(view.array(data)?);
-                let index = inside / 512;
-                let (ones, skip) = sums_before(descriptors, index);
-                let descriptor = (descriptors >> (16 * index)) as u32;
-                let (count, size) = (descriptor & 0x3ff, descriptor >> 10 & 63);
-                let (bit, rank) = if size == 0 {
-                    (count != 0, if count != 0 { inside % 512 } else { 0 })
-                } else {
-                    let words = load_block(view, data + 16 + u64::from(skip))?;
-                    if size == 63 {
-                        block::access_plain(&words, inside % 512)
-                    } else {
-                        block::access(&words, inside % 512, count)
-                    }
-                };
-                (bit, ones + rank)
+            FORM_CODED => {
+                let unit: [u64; 16] = load(view, data)?;
+                block::access::<12, 16, S>(select, &unit, inside, is_dense(&unit))
             }
-            FORM_LIST => access_list(view, data, inside)?,
+            FORM_QUARTERS => access_quarters(select, view, data, inside)?,
+            FORM_EIGHTHS => access_eighths(select, view, data, inside)?,
             FORM_ONE => (true, inside),
             _ => (false, 0),
         };
@@ -225,7 +227,8 @@ impl BitVector {
                 let mut at = range.start;
                 while at < range.end {
                     let (from, to) = within(&range, at, BLOCK_BITS);
-                    out.push_block(&load_block(view, self.data + at / BLOCK_BITS * 64)?, from, to);
+                    let words: Block = load(view, self.data + at / BLOCK_BITS * 64)?;
+                    out.push_bits(&words, from, to);
                     at += u64::from(to - from);
                 }
                 Ok(())
@@ -253,7 +256,22 @@ impl BitVector {
         let header = view.u64(self.directory + index * 8)?;
         let data = self.data + (header >> 32 & 0xfff_ffff) * 2;
         match header >> 60 {
-            FORM_BLOCKS => {
+            FORM_CODED => {
+                let unit: [u64; 16] = load(view, data)?;
+                out.push_bits(&block::expand::<12, 16, 64>(&unit, is_dense(&unit)), from, to);
+            }
+            FORM_QUARTERS => {
+                let directory = view.u64(data)?;
+                let mut position = from;
+                while position < to {
+                    let base = position / 1024 * 1024;
+                    let end = to.min(base + 1024);
+                    let bits = expand_quarter(view, data + 8 + quarter_offset(directory, position / 1024))?;
+                    out.push_bits(&bits, position - base, end - base);
+                    position = end;
+                }
+            }
+            FORM_EIGHTHS => {
                 let descriptors = u128::from_le_bytes(view.array(data)?);
                 let mut at = data + 16 + u64::from(sums_before(descriptors, from / 512).1);
                 let mut position = from;
@@ -264,29 +282,16 @@ impl BitVector {
                     if size == 0 {
                         out.push_run(count != 0, u64::from(end - position));
                     } else {
-                        let mut words = load_block(view, at)?;
+                        let mut words: Block = load(view, at)?;
                         if size != 63 {
-                            words = block::expand(&words, count);
+                            words = block::expand::<9, 8, 8>(&words, count > 256);
                         }
                         let base = position / 512 * 512;
-                        out.push_block(&words, position - base, end - base);
+                        out.push_bits(&words, position - base, end - base);
                     }
                     at += u64::from(bytes_of(size));
                     position = end;
                 }
-            }
-            FORM_LIST => {
-                let (count, positions) = load_list(view, data)?;
-                let (mut bit, mut at) = (false, 0);
-                for &change in positions.iter().take(count) {
-                    let change = u32::from(change);
-                    if change >= at {
-                        push_clipped(out, bit, at..change, from..to);
-                        at = change;
-                        bit = !bit;
-                    }
-                }
-                push_clipped(out, bit, at..SUPER_BITS as u32, from..to);
             }
             form => out.push_run(form == FORM_ONE, u64::from(to - from)),
         }
@@ -315,24 +320,92 @@ fn within(range: &Range<u64>, at: u64, size: u64) -> (u32, u32) {
     ((at - base) as u32, ((range.end - base).min(size)) as u32)
 }
 
-fn push_clipped(out: &mut BitString, bit: bool, run: Range<u32>, clip: Range<u32>) {
-    let (start, end) = (run.start.max(clip.start), run.end.min(clip.end));
-    if start < end {
-        out.push_run(bit, u64::from(end - start));
-    }
-}
-
-/// 64 bytes as words.
+/// `8 * N` bytes as words.
 #[inline(always)]
-fn load_block(view: &View<'_>, offset: u64) -> Result<Block> {
-    let bytes = view.bytes(offset, 64)?;
-    let mut words = [0; 8];
-    for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+fn load<const N: usize>(view: &View<'_>, offset: u64) -> Result<[u64; N]> {
+    let bytes = view.bytes(offset, N * 8)?;
+    let mut words = [0; N];
+    for (i, word) in words.iter_mut().enumerate() {
         let mut eight = [0; 8];
-        eight.copy_from_slice(chunk);
+        eight.copy_from_slice(&bytes[i * 8..i * 8 + 8]);
         *word = u64::from_le_bytes(eight);
     }
     Ok(words)
+}
+
+/// Whether a unit of 1,024 bits or more lists zeros.
+#[inline(always)]
+fn is_dense(unit: &[u64; 16]) -> bool {
+    unit[0] >> 8 & 1 == 1
+}
+
+#[inline(always)]
+fn access_eighths<S: WordSelect>(
+    select: S,
+    view: &View<'_>,
+    data: u64,
+    position: u32,
+) -> Result<(bool, u32)> {
+    let descriptors = u128::from_le_bytes(view.array(data)?);
+    let (index, inside) = (position / 512, position % 512);
+    let (ones, skip) = sums_before(descriptors, index);
+    let descriptor = (descriptors >> (16 * index)) as u32;
+    let (count, size) = (descriptor & 0x3ff, descriptor >> 10 & 63);
+    let (bit, rank) = if size == 0 {
+        (count != 0, if count != 0 { inside } else { 0 })
+    } else {
+        let words: Block = load(view, data + 16 + u64::from(skip))?;
+        if size == 63 {
+            block::access_plain(&words, inside)
+        } else {
+            block::access::<9, 8, S>(select, &words, inside, count > 256)
+        }
+    };
+    Ok((bit, ones + rank))
+}
+
+/// Bytes from the first quarter to quarter `index`.
+#[inline(always)]
+fn quarter_offset(directory: u64, index: u32) -> u64 {
+    // The first lies at 0: the field before the others, with its bits masked off.
+    if index == 0 {
+        0
+    } else {
+        directory >> (27 + 9 * index) & 0x1ff
+    }
+}
+
+#[inline(always)]
+fn access_quarters<S: WordSelect>(
+    select: S,
+    view: &View<'_>,
+    data: u64,
+    position: u32,
+) -> Result<(bool, u32)> {
+    let directory = view.u64(data)?;
+    let (index, inside) = (position / 1024, position % 1024);
+    let ones = if index == 0 {
+        0
+    } else {
+        (directory >> (12 * index - 12)) as u32 & 0xfff
+    };
+    let at = data + 8 + quarter_offset(directory, index);
+    let unit: [u64; 16] = load(view, at)?;
+    let (bit, rank) = match (unit[0] as u32 >> 1) & 127 {
+        0 => (is_dense(&unit), if is_dense(&unit) { inside } else { 0 }),
+        PLAIN_MARK => block::access_plain(&load::<16>(view, at + 2)?, inside),
+        _ => block::access::<10, 16, S>(select, &unit, inside, is_dense(&unit)),
+    };
+    Ok((bit, ones + rank))
+}
+
+fn expand_quarter(view: &View<'_>, at: u64) -> Result<[u64; 16]> {
+    let unit: [u64; 16] = load(view, at)?;
+    match (unit[0] as u32 >> 1) & 127 {
+        0 => Ok([if is_dense(&unit) { u64::MAX } else { 0 }; 16]),
+        PLAIN_MARK => load(view, at + 2),
+        _ => Ok(block::expand::<10, 16, 16>(&unit, is_dense(&unit))),
+    }
 }
 
 #[inline(always)]
@@ -357,345 +430,4 @@ fn sums_before(descriptors: u128, index: u32) -> (u32, u32) {
         (ones.wrapping_mul(LANES) >> 48) as u32,
         (bytes.wrapping_mul(LANES) >> 48) as u32,
     )
-}
-
-fn load_list(view: &View<'_>, data: u64) -> Result<(usize, [u16; 16])> {
-    let bytes: [u8; 32] = view.array(data)?;
-    let mut positions = [0u16; 16];
-    for (position, pair) in positions.iter_mut().zip(bytes[2..].chunks_exact(2)) {
-        *position = u16::from_le_bytes([pair[0], pair[1]]);
-    }
-    Ok(((bytes[0] & 15).min(LIST_MAX as u8) as usize, positions))
-}
-
-#[inline(always)]
-fn access_list(view: &View<'_>, data: u64, position: u32) -> Result<(bool, u32)> {
-    let (count, positions) = load_list(view, data)?;
-    let (mut bit, mut ones) = (0, 0i32);
-    for (i, &change) in positions.iter().enumerate().take(LIST_MAX as usize) {
-        let passed = u32::from(i < count && u32::from(change) <= position);
-        // Each change passed turns the bit; its position counts down on the way up, and up on the way down.
-        ones += passed as i32 * (1 - 2 * (bit ^ 1)) * i32::from(change);
-        bit ^= passed as i32;
-    }
-    ones += bit * position as i32;
-    Ok((bit == 1, ones.clamp(0, position as i32) as u32))
-}
-
-/// Bytes that [`encode`] would write for each form, and which one it takes.
-fn plan(blocks: &[Plan], len: u64) -> Form {
-    let ones: u64 = blocks.iter().map(|b| u64::from(b.ones)).sum();
-    if ones == 0 || ones == len {
-        return Form::Constant;
-    }
-    let raw = len.div_ceil(RAW_STEP) * 8 + 32 + len.div_ceil(BLOCK_BITS) * 64;
-    let adaptive = len.div_ceil(SUPER_BITS) * 8
-        + blocks
-            .chunks(8)
-            .map(|group| u64::from(super_bytes(group, SUPER_BITS as u32)))
-            .sum::<u64>();
-    // A plain vector answers twice as fast: it is taken up to 3 % more.
-    if adaptive * 100 < raw * 97 {
-        Form::Adaptive
-    } else {
-        Form::Raw
-    }
-}
-
-/// What the encoder knows of a block before it writes it.
-#[derive(Debug, Clone, Copy)]
-struct Plan {
-    ones: u32,
-    /// Bit changes, the first bit compared with a zero.
-    changes: u32,
-    /// First and last bit.
-    ends: (u64, u64),
-}
-
-impl Plan {
-    fn of(words: &Block) -> Plan {
-        let changed = block::changes(words, 0);
-        Plan {
-            ones: block::ones(words),
-            changes: block::ones(&changed),
-            ends: (words[0] & 1, words[7] >> 63),
-        }
-    }
-
-    /// Bytes of the block, and whether it lists its rarer bit.
-    fn cost(&self) -> (u32, bool) {
-        let rare = self.ones.min(512 - self.ones);
-        if rare == 0 {
-            return (0, false);
-        }
-        let gap = rare <= self.changes;
-        let m = rare.min(self.changes);
-        if m > block::MAX_POSITIONS || block::coded_bytes(m) > CODED_MAX_BYTES {
-            return (64, false);
-        }
-        (block::coded_bytes(m), gap)
-    }
-}
-
-/// Changes of a superblock, its first bit compared with a zero.
-fn super_changes(group: &[Plan]) -> u32 {
-    let mut before = 0;
-    let mut count = 0;
-    for plan in group {
-        // A block counts its own first bit as a change if it is one.
-        count += plan.changes - plan.ends.0 as u32 + (plan.ends.0 ^ before) as u32;
-        before = plan.ends.1;
-    }
-    count
-}
-
-fn super_bytes(group: &[Plan], bits: u32) -> u32 {
-    let ones: u32 = group.iter().map(|plan| plan.ones).sum();
-    if ones == 0 || ones == bits {
-        return 0;
-    }
-    let changes = super_changes(group);
-    if changes <= LIST_MAX {
-        return 2 + 2 * changes;
-    }
-    (16 + group.iter().map(|plan| plan.cost().0).sum::<u32>()).next_multiple_of(2)
-}
-
-/// The block of `bits` at `index`, zeros past `len` bits.
-#[inline]
-fn block_at(bits: &[u64], len: u64, index: usize) -> Block {
-    let mut words = [0; 8];
-    let have = bits.get(index * 8..).unwrap_or_default();
-    let count = have.len().min(8);
-    words[..count].copy_from_slice(&have[..count]);
-    let end = len.saturating_sub(index as u64 * BLOCK_BITS);
-    if end < BLOCK_BITS {
-        for (i, word) in words.iter_mut().enumerate() {
-            *word &= super::words::low_mask(end.saturating_sub(i as u64 * 64).min(64) as u32);
-        }
-    }
-    words
-}
-
-/// Bytes (about) that the first `len` of `bits` take as a vector, and whether they are stored plain.
-pub fn estimate(bits: &[u64], len: u64) -> (u64, bool) {
-    let plans = plans(bits, len);
-    match plan(&plans, len) {
-        Form::Constant => (8, false),
-        Form::Raw => (
-            8 + len.div_ceil(RAW_STEP) * 8 + len.div_ceil(BLOCK_BITS) * 64,
-            true,
-        ),
-        Form::Adaptive => {
-            let data: u64 = plans
-                .chunks(8)
-                .map(|group| u64::from(super_bytes(group, SUPER_BITS as u32)))
-                .sum();
-            (8 + len.div_ceil(SUPER_BITS) * 8 + data, false)
-        }
-    }
-}
-
-fn plans(bits: &[u64], len: u64) -> Vec<Plan> {
-    (0..len.div_ceil(BLOCK_BITS) as usize)
-        .map(|index| Plan::of(&block_at(bits, len, index)))
-        .collect()
-}
-
-/// Appends the first `len` of `bits` to `out`, the section that the vector will be part of.
-///
-/// The section must end in at least [`super::TAIL_BYTES`] more bytes.
-pub fn encode(bits: &[u64], len: u64, out: &mut Vec<u8>) {
-    debug_assert!(len >> 31 == 0, "a bit vector has fewer than 2^31 bits");
-    let plans = plans(bits, len);
-    let ones: u64 = plans.iter().map(|plan| u64::from(plan.ones)).sum();
-    let form = plan(&plans, len);
-    out.extend_from_slice(&(ones | (form as u64) << 32).to_le_bytes());
-    match form {
-        Form::Constant => {}
-        Form::Raw => encode_raw(bits, len, &plans, out),
-        Form::Adaptive => encode_adaptive(bits, len, &plans, out),
-    }
-}
-
-fn encode_raw(bits: &[u64], len: u64, plans: &[Plan], out: &mut Vec<u8>) {
-    let mut before = 0u64;
-    for group in plans.chunks(4) {
-        let count = |index: usize| group.get(index).map_or(0, |plan| u64::from(plan.ones));
-        let (first, second, third) = (count(0), count(0) + count(1), count(0) + count(1) + count(2));
-        out.extend_from_slice(&(before | first << 32 | second << 42 | third << 53).to_le_bytes());
-        before += third + count(3);
-    }
-    out.resize(out.len().next_multiple_of(64), 0);
-    for index in 0..plans.len() {
-        for word in block_at(bits, len, index) {
-            out.extend_from_slice(&word.to_le_bytes());
-        }
-    }
-}
-
-fn encode_adaptive(bits: &[u64], len: u64, plans: &[Plan], out: &mut Vec<u8>) {
-    let directory = out.len();
-    out.resize(directory + plans.len().div_ceil(8) * 8, 0);
-    let data = out.len();
-    let mut before = 0u64;
-    for (index, group) in plans.chunks(8).enumerate() {
-        let ones: u64 = group.iter().map(|plan| u64::from(plan.ones)).sum();
-        let size = SUPER_BITS.min(len - index as u64 * SUPER_BITS);
-        let offset = ((out.len() - data) / 2) as u64;
-        debug_assert!(offset >> 28 == 0, "a level is smaller than 512 MiB");
-        let form = if ones == 0 {
-            FORM_ZERO
-        } else if ones == size {
-            FORM_ONE
-        } else if super_changes(group) <= LIST_MAX {
-            encode_list(bits, len, index, out);
-            FORM_LIST
-        } else {
-            encode_blocks(bits, len, index, group, out);
-            FORM_BLOCKS
-        };
-        let header = before | offset << 32 | form << 60;
-        out[directory + index * 8..directory + index * 8 + 8].copy_from_slice(&header.to_le_bytes());
-        before += ones;
-    }
-}
-
-fn encode_list(bits: &[u64], len: u64, index: usize, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(&[0, 0]);
-    let mut before = 0;
-    for at in 0..8 {
-        let words = block_at(bits, len, index * 8 + at);
-        for (i, mut rest) in block::changes(&words, before).into_iter().enumerate() {
-            while rest != 0 {
-                let position = (at * 512 + i * 64) as u16 + rest.trailing_zeros() as u16;
-                out.extend_from_slice(&position.to_le_bytes());
-                rest &= rest - 1;
-            }
-        }
-        before = words[7] >> 63;
-    }
-    out[start] = ((out.len() - start) / 2 - 1) as u8;
-}
-
-fn encode_blocks(bits: &[u64], len: u64, index: usize, group: &[Plan], out: &mut Vec<u8>) {
-    let start = out.len();
-    out.resize(start + 16, 0);
-    for (at, plan) in group.iter().enumerate() {
-        let (size, gap) = plan.cost();
-        let descriptor = plan.ones as u16 | (size.min(63) as u16) << 10;
-        out[start + at * 2..start + at * 2 + 2].copy_from_slice(&descriptor.to_le_bytes());
-        if size == 0 {
-            continue;
-        }
-        let mut words = block_at(bits, len, index * 8 + at);
-        if size < 64 {
-            words = if !gap {
-                block::encode(&block::changes(&words, 0), plan.changes, false)
-            } else if plan.ones <= 256 {
-                block::encode(&words, plan.ones, true)
-            } else {
-                block::encode(&words.map(|word| !word), 512 - plan.ones, true)
-            };
-        }
-        let mut bytes = [0; 64];
-        for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
-            chunk.copy_from_slice(&word.to_le_bytes());
-        }
-        out.extend_from_slice(&bytes[..size as usize]);
-    }
-    if (out.len() - start) % 2 == 1 {
-        out.push(0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
-    use super::super::RankBits;
-    use crate::section::Section;
-    use proptest::prelude::*;
-
-    fn words(bits: &[bool]) -> Vec<u64> {
-        let mut out = vec![0; bits.len().div_ceil(64)];
-        for (i, &bit) in bits.iter().enumerate() {
-            out[i / 64] |= u64::from(bit) << (i % 64);
-        }
-        out
-    }
-
-    /// Stretches of differently behaved bits: `(length, chance of a change, chance of a one)` in 1/256.
-    fn bits() -> impl Strategy<Value = Vec<bool>> {
-        let stretch = (
-            1usize..6000,
-            prop_oneof![Just(0u8), Just(1), 0u8..20, any::<u8>()],
-            any::<bool>(),
-            any::<u64>(),
-        );
-        proptest::collection::vec(stretch, 0..4).prop_map(|stretches| {
-            let mut out = Vec::new();
-            for (length, chance, by_change, seed) in stretches {
-                let mut state = seed | 1;
-                let mut bit = seed >> 63 == 1;
-                for _ in 0..length {
-                    state ^= state << 13;
-                    state ^= state >> 7;
-                    state ^= state << 17;
-                    let hit = (state >> 24) as u8 <= chance && chance > 0;
-                    if by_change {
-                        bit ^= hit;
-                        out.push(bit);
-                    } else {
-                        out.push(hit ^ (seed >> 62 & 1 == 1));
-                    }
-                }
-            }
-            out
-        })
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
-        #[test]
-        fn rank_select_and_expand_equal_bools(bits in bits(), cuts in any::<[prop::sample::Index; 4]>()) {
-            let vector = RankBits::open(Section::from_vec(RankBits::encode(&words(&bits), bits.len() as u64))).unwrap();
-            let mut rank = 0;
-            for (i, &bit) in bits.iter().enumerate() {
-                prop_assert_eq!(vector.get(i as u64).unwrap(), (bit, rank), "bit {}", i);
-                prop_assert_eq!(vector.rank1(i as u64).unwrap(), rank);
-                if bit && i % 7 == 0 {
-                    prop_assert_eq!(vector.select1(rank).unwrap(), i as u64);
-                }
-                rank += u64::from(bit);
-            }
-            prop_assert_eq!(vector.ones(), rank);
-            prop_assert_eq!(vector.rank1(bits.len() as u64).unwrap(), rank);
-            for pair in cuts.chunks(2) {
-                let (a, b) = (pair[0].index(bits.len() + 1), pair[1].index(bits.len() + 1));
-                let range = a.min(b)..a.max(b);
-                prop_assert_eq!(vector.expand(range.start as u64..range.end as u64).unwrap(), words(&bits[range]));
-            }
-        }
-
-        #[test]
-        fn flipped_bytes_never_panic(bits in bits(), flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8), cut in any::<prop::sample::Index>()) {
-            let mut bytes = RankBits::encode(&words(&bits), bits.len() as u64);
-            for (at, value) in flips {
-                let at = at.index(bytes.len());
-                bytes[at] ^= value;
-            }
-            if cut.index(4) == 0 {
-                bytes.truncate(cut.index(bytes.len()));
-            }
-            if let Ok(vector) = RankBits::open(Section::from_vec(bytes)) {
-                let len = vector.len();
-                for at in (0..len.min(20_000)).step_by(97) {
-                    let _ = vector.get(at);
-                    let _ = vector.select1(at);
-                }
-                let _ = vector.expand(0..len.min(100_000));
-            }
-        }
-    }
 }

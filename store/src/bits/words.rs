@@ -22,6 +22,23 @@ pub fn prefix_xor(mut word: u64) -> u64 {
     word ^ word << 32
 }
 
+/// The select that the processor does best.
+pub trait WordSelect: Copy {
+    /// Position of the set bit of `word` that has `index` set bits below it; 64 if there is none.
+    fn select(self, word: u64, index: u32) -> u32;
+}
+
+/// Plain Rust.
+#[derive(Debug, Clone, Copy)]
+pub struct Portable;
+
+impl WordSelect for Portable {
+    #[inline(always)]
+    fn select(self, word: u64, index: u32) -> u32 {
+        select(word, index)
+    }
+}
+
 /// Position of the set bit of `word` that has `index` set bits below it; 64 if there is none.
 #[inline(always)]
 pub fn select(word: u64, index: u32) -> u32 {
@@ -98,18 +115,18 @@ impl BitString {
         self.len += count as usize;
     }
 
-    /// Appends bits `from..to` of a 512-bit block.
+    /// Appends bits `from..to` of some words.
     #[inline]
-    pub fn push_block(&mut self, block: &[u64; 8], from: u32, to: u32) {
-        if from == 0 && to == 512 && self.len % 64 == 0 {
-            self.words.extend_from_slice(block);
-            self.len += 512;
+    pub fn push_bits<const N: usize>(&mut self, bits: &[u64; N], from: u32, to: u32) {
+        if from == 0 && to as usize == N * 64 && self.len % 64 == 0 {
+            self.words.extend_from_slice(bits);
+            self.len += N * 64;
             return;
         }
         let mut at = from;
         while at < to {
             let count = (64 - at % 64).min(to - at);
-            self.push(block[(at as usize / 64) & 7] >> (at % 64), count);
+            self.push(bits[(at as usize / 64) & (N - 1)] >> (at % 64), count);
             at += count;
         }
     }

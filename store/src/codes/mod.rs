@@ -12,6 +12,7 @@ use crate::section::Section;
 
 pub mod constant;
 mod merge;
+mod simd;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod wavelet;
@@ -129,6 +130,103 @@ pub trait Codes: Send + Sync + Debug {
         )))
     }
 
+    /// The codes at `positions` (sorted, repeats allowed), into `out`, which has as many places.
+    fn get_sorted(&self, positions: &[u64], out: &mut [u64]) -> Result<()> {
+        check_places(positions, out)?;
+        for (place, &position) in out.iter_mut().zip(positions) {
+            *place = self.get(position)?;
+        }
+        Ok(())
+    }
+
+    /// For each range the `k`-th smallest code in it, `k` being the place in `ks`: many time buckets in one question.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is not one `k` a range; `OutOfRange` if a range holds its `k` codes or fewer.
+    fn quantile_each(&self, ranges: &[Range<u64>], ks: &[u64]) -> Result<Vec<u64>> {
+        check_each(self.len(), ranges, ks)?;
+        ranges
+            .iter()
+            .zip(ks)
+            .map(|(range, &k)| Ok(self.quantile(std::slice::from_ref(range), k)?.0))
+            .collect()
+    }
+
+    /// The smallest code in `ranges` that is at least `code`.
+    fn next_value(&self, ranges: &[Range<u64>], code: u64) -> Result<Option<u64>> {
+        let smaller = match code.checked_sub(1) {
+            Some(high) => self.count(ranges, Interval { low: 0, high })?,
+            None => 0,
+        };
+        check_ranges(self.len(), ranges)?;
+        if smaller >= count_rows(ranges) {
+            return Ok(None);
+        }
+        Ok(Some(self.quantile(ranges, smaller)?.0))
+    }
+
+    /// The largest code in `ranges` that is at most `code`.
+    fn previous_value(&self, ranges: &[Range<u64>], code: u64) -> Result<Option<u64>> {
+        match self
+            .count(ranges, Interval { low: 0, high: code })?
+            .checked_sub(1)
+        {
+            Some(k) => Ok(Some(self.quantile(ranges, k)?.0)),
+            None => Ok(None),
+        }
+    }
+
+    /// The `rows` largest codes in `ranges` as `(code, how often)`, from the largest down.
+    ///
+    /// The counts sum to `rows`, or to all rows if there are fewer.
+    fn top(&self, ranges: &[Range<u64>], rows: u64) -> Result<Vec<(u64, u64)>> {
+        check_ranges(self.len(), ranges)?;
+        let mut left = count_rows(ranges);
+        let mut wanted = rows.min(left);
+        let mut out = Vec::new();
+        while wanted > 0 {
+            let (code, less) = self.quantile(ranges, left - 1)?;
+            // A damaged file may count more smaller codes than there are.
+            let found = left.saturating_sub(less).clamp(1, wanted);
+            out.push((code, found));
+            wanted -= found;
+            left = less.min(left - 1);
+            if left == 0 {
+                break;
+            }
+        }
+        Ok(out)
+    }
+
+    /// The distinct codes of `ranges` that lie in `interval`, as `(code, how often)` from the smallest up; at most `limit`.
+    fn distinct(&self, ranges: &[Range<u64>], interval: Interval, limit: usize) -> Result<Vec<(u64, u64)>> {
+        let mut out = Vec::new();
+        let mut low = interval.low;
+        while out.len() < limit {
+            let Some(code) = self.next_value(ranges, low)? else {
+                break;
+            };
+            if code > interval.high || code < low {
+                break;
+            }
+            out.push((
+                code,
+                self.count(
+                    ranges,
+                    Interval {
+                        low: code,
+                        high: code,
+                    },
+                )?,
+            ));
+            match code.checked_add(1) {
+                Some(next) => low = next,
+                None => break,
+            }
+        }
+        Ok(out)
+    }
+
     /// Bits that each part of the layout takes, as `(name, bits)`, for `silt stat --explain`.
     fn parts(&self) -> Vec<(String, u64)>;
 }
@@ -203,6 +301,41 @@ fn check_ranges(len: u64, ranges: &[Range<u64>]) -> Result<()> {
             });
         }
         last = range.end;
+    }
+    Ok(())
+}
+
+/// That there are as many places as positions.
+fn check_places(positions: &[u64], out: &[u64]) -> Result<()> {
+    if positions.len() != out.len() {
+        return Err(Error::invalid(format!(
+            "{} positions do not fit {} places",
+            positions.len(),
+            out.len()
+        )));
+    }
+    Ok(())
+}
+
+/// That each of `ranges` lies in `0..len` and holds the `k` asked of it.
+fn check_each(len: u64, ranges: &[Range<u64>], ks: &[u64]) -> Result<()> {
+    if ranges.len() != ks.len() {
+        return Err(Error::invalid(format!(
+            "{} ranges for {} places in order",
+            ranges.len(),
+            ks.len()
+        )));
+    }
+    for (range, &k) in ranges.iter().zip(ks) {
+        check_ranges(len, std::slice::from_ref(range))?;
+        let rows = range.end - range.start;
+        if k >= rows {
+            return Err(Error::OutOfRange {
+                what: "smallest code",
+                position: k,
+                end: rows,
+            });
+        }
     }
     Ok(())
 }

@@ -177,7 +177,67 @@ pub(crate) fn check(layout: &dyn Codes, codes: &[u64], seed: u64) -> Result<(), 
             );
         }
     }
+    check_lists(layout, codes, &mut random)?;
     prop_assert!(!layout.parts().is_empty());
+    Ok(())
+}
+
+/// Compares the questions that give lists with the naive answers.
+fn check_lists(layout: &dyn Codes, codes: &[u64], random: &mut Random) -> Result<(), TestCaseError> {
+    let len = codes.len() as u64;
+    let mut positions: Vec<u64> = (0..random.below(300))
+        .map(|_| random.below(len))
+        .filter(|_| len > 0)
+        .collect();
+    positions.sort_unstable();
+    let mut found = vec![0; positions.len()];
+    layout.get_sorted(&positions, &mut found).unwrap();
+    let want: Vec<u64> = positions.iter().map(|&at| codes[at as usize]).collect();
+    prop_assert!(found == want, "get_sorted");
+    for _ in 0..6 {
+        let ranges = some_ranges(len, random);
+        let rows = |r: &Range<u64>| codes[r.start as usize..r.end as usize].to_vec();
+        let mut inside: Vec<u64> = ranges.iter().flat_map(rows).collect();
+        inside.sort_unstable();
+        let code = some_code(codes, random);
+        prop_assert_eq!(
+            layout.next_value(&ranges, code).unwrap(),
+            inside.iter().copied().find(|&c| c >= code)
+        );
+        prop_assert_eq!(
+            layout.previous_value(&ranges, code).unwrap(),
+            inside.iter().copied().rfind(|&c| c <= code)
+        );
+        let filled: Vec<Range<u64>> = ranges.iter().filter(|r| r.start < r.end).cloned().collect();
+        let ks: Vec<u64> = filled.iter().map(|r| random.below(r.end - r.start)).collect();
+        let mut want = Vec::new();
+        for (range, &k) in filled.iter().zip(&ks) {
+            let mut part = rows(range);
+            part.sort_unstable();
+            want.push(part[k as usize]);
+        }
+        prop_assert_eq!(layout.quantile_each(&filled, &ks).unwrap(), want);
+        let interval = Interval {
+            low: some_code(codes, random),
+            high: some_code(codes, random),
+        };
+        let limit = random.below(40) as usize;
+        let counted = |codes: &mut dyn Iterator<Item = u64>| {
+            let mut out: Vec<(u64, u64)> = Vec::new();
+            for code in codes {
+                match out.last_mut() {
+                    Some(last) if last.0 == code => last.1 += 1,
+                    _ => out.push((code, 1)),
+                }
+            }
+            out
+        };
+        let mut want = counted(&mut inside.iter().copied().filter(|&c| interval.contains(c)));
+        want.truncate(limit);
+        prop_assert_eq!(layout.distinct(&ranges, interval, limit).unwrap(), want);
+        let want = counted(&mut inside.iter().rev().copied().take(limit));
+        prop_assert_eq!(layout.top(&ranges, limit as u64).unwrap(), want);
+    }
     Ok(())
 }
 
@@ -218,6 +278,12 @@ pub(crate) fn damage(bytes: &[u8], seed: u64, open: impl Fn(Section) -> Result<B
             let _ = layout.count(&ranges, interval);
             let _ = layout.quantile(&ranges, random.below(rows));
             let _ = layout.min_max(&ranges);
+            let _ = layout.next_value(&ranges, interval.low);
+            let _ = layout.previous_value(&ranges, interval.high);
+            let _ = layout.top(&ranges, 9);
+            let _ = layout.distinct(&ranges, interval, 9);
+            let _ = layout.quantile_each(&ranges, &vec![0; ranges.len()]);
+            let _ = layout.get_sorted(&[len / 3, len / 2], &mut [0, 0]);
             let start = random.below(len);
             let range = start..len.min(start + 20_000);
             let places = (range.end - range.start) as usize;

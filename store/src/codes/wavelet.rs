@@ -19,7 +19,7 @@
 //!                 then the same for each plane that is one, from the highest bit down
 //!            bit vectors, each from a multiple of 8
 //!            raw planes: for each started 64 rows in leaf order one u64 per raw plane, from the highest bit down
-//!            64 zero bytes
+//!            128 zero bytes
 //! ```
 //!
 //! A level holds one bit of each code in the order that the levels above give: first the rows whose bit above was zero,
@@ -37,6 +37,7 @@
 
 use std::ops::Range;
 
+use super::simd::{Path, fast};
 use super::{Codes, CodesKind, Interval, check_position, check_range, check_ranges, count_rows};
 use crate::bits::vector::BitVector;
 use crate::error::{Error, Result};
@@ -205,19 +206,20 @@ impl Codes for Wavelet {
 
     fn get(&self, position: u64) -> Result<u64> {
         check_position(self.len, position)?;
-        Ok(self.code(self.access(&self.view(), position)?))
+        let view = self.view();
+        Ok(self.code(fast!(select => self.access(select, &view, position))?))
     }
 
     fn decode(&self, range: Range<u64>, out: &mut [u64]) -> Result<()> {
         check_range(self.len, &range, out.len())?;
-        self.decode_range(range, out)
+        self.decode_range(Path::best(), range, out)
     }
 
     fn count(&self, ranges: &[Range<u64>], interval: Interval) -> Result<u64> {
         check_ranges(self.len, ranges)?;
         match self.local(interval) {
             None => Ok(0),
-            Some((low, high)) => self.count_local(ranges, low, high),
+            Some((low, high)) => fast!(select => self.count_local(select, ranges, low, high)),
         }
     }
 
@@ -243,7 +245,7 @@ impl Codes for Wavelet {
                 end: rows,
             });
         }
-        let (local, less) = self.quantile_local(ranges, k)?;
+        let (local, less) = fast!(select => self.quantile_local(select, ranges, k))?;
         Ok((self.code(local), less))
     }
 

@@ -11,9 +11,10 @@
 use std::ops::Range;
 
 use super::Wavelet;
-use crate::bits::words::BitString;
+use crate::bits::words::{BitString, Portable};
 use crate::codes::Interval;
 use crate::codes::merge::{self, Merger};
+use crate::codes::simd::Path;
 use crate::error::Result;
 use crate::rows::Mask;
 use crate::section::View;
@@ -25,9 +26,9 @@ const SELECT_ROWS: u64 = 64 * 1024;
 const DECODE_ROWS: u64 = 1 << 20;
 
 impl Wavelet {
-    pub(super) fn decode_range(&self, range: Range<u64>, out: &mut [u64]) -> Result<()> {
+    pub(super) fn decode_range(&self, path: Path, range: Range<u64>, out: &mut [u64]) -> Result<()> {
         let view = self.view();
-        let mut merger = Merger::default();
+        let mut merger = Merger::new(path);
         let mut start = range.start;
         let mut rest = out;
         while start < range.end {
@@ -47,7 +48,7 @@ impl Wavelet {
         while start < range.end {
             let end = range.end.min(start + SELECT_ROWS);
             let here = &mut codes[..(end - start) as usize];
-            self.decode_range(start..end, here)?;
+            self.decode_range(Path::best(), start..end, here)?;
             let words = &mut mask.as_raw_mut_slice()[((start - range.start) / 64) as usize..];
             for (word, group) in words.iter_mut().zip(here.chunks(64)) {
                 let mut bits = 0;
@@ -72,7 +73,7 @@ impl Wavelet {
             let mut zeros: Vec<Range<u64>> = Vec::with_capacity(pieces.len());
             ones.clear();
             for piece in &pieces {
-                let before = level.rank1(view, piece.start)?;
+                let before = level.rank1(Portable, view, piece.start)?;
                 let first = bits.len();
                 level.expand(view, piece.clone(), &mut bits)?;
                 // Counted from the bits, so that lengths agree even if a damaged directory says otherwise.
@@ -91,16 +92,7 @@ impl Wavelet {
             pieces = zeros;
             levels.push(bits);
         }
-        merger.start(count);
-        let mut bits = BitString::with_capacity(count);
-        for plane in 0..self.planes.count() {
-            bits.clear();
-            for piece in &pieces {
-                self.planes
-                    .expand(view, plane as usize, piece.clone(), &mut bits)?;
-            }
-            merger.plane(plane, bits.words());
-        }
+        self.planes.fill(view, &pieces, count, merger)?;
         for (index, bits) in levels.iter().rev().enumerate() {
             merger.level(self.planes.count() + index as u32, bits.words());
         }

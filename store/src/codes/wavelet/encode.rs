@@ -7,6 +7,7 @@
 
 use super::HEADER_BYTES;
 use crate::bits::{TAIL_BYTES, vector};
+use crate::codes::merge::transpose;
 
 /// Rows that the choice of levels looks at.
 const SAMPLE_ROWS: usize = 32 * 1024;
@@ -183,17 +184,6 @@ fn pack_planes<T: Element>(order: &[T], shape: Shape, out: &mut Vec<u8>) {
             out.extend_from_slice(&words[plane as usize].to_le_bytes());
         }
     }
-}
-
-/// Transposes a square of 8 by 8 bits.
-#[inline]
-fn transpose(mut square: u64) -> u64 {
-    let swap = (square ^ square >> 7) & 0x00aa_00aa_00aa_00aa;
-    square ^= swap ^ swap << 7;
-    let swap = (square ^ square >> 14) & 0x0000_cccc_0000_cccc;
-    square ^= swap ^ swap << 14;
-    let swap = (square ^ square >> 28) & 0x0000_0000_f0f0_f0f0;
-    square ^ swap ^ swap << 28
 }
 
 /// The number of planes with the lowest price in bits and nanoseconds, among those that keep leaves small.

@@ -8,7 +8,10 @@
 use std::ops::Range;
 
 use crate::bits::vector::BitVector;
-use crate::bits::words::{BitString, low_mask};
+use crate::bits::words::{BitString, WordSelect, low_mask};
+use crate::codes::merge::{Merger, PADDING, unpack};
+#[allow(unused_imports, reason = "matched on processors with paths of their own")]
+use crate::codes::simd::Path;
 use crate::error::Result;
 use crate::section::View;
 
@@ -85,7 +88,7 @@ impl Planes {
 
     /// The low bits of the row at `position` in leaf order.
     #[inline(always)]
-    pub(super) fn value(&self, view: &View<'_>, position: u64) -> Result<u64> {
+    pub(super) fn value<S: WordSelect>(&self, select: S, view: &View<'_>, position: u64) -> Result<u64> {
         let width = self.raw_count as usize * 8;
         let raw = view.bytes(self.start + position / 64 * width as u64, width)?;
         let shift = position % 64;
@@ -100,21 +103,115 @@ impl Planes {
         for (bit, plane) in self.planes.iter().enumerate() {
             let found = match plane {
                 Plane::Raw(index) => word_of(&raw[*index as usize * 8..]) >> shift & 1,
-                Plane::Vector(vector) => u64::from(vector.access(view, position)?.0),
+                Plane::Vector(vector) => u64::from(vector.access(select, view, position)?.0),
             };
             value |= found << bit;
         }
         Ok(value)
     }
 
-    /// Appends the bits of `plane` for `rows` (in leaf order).
-    pub(super) fn expand(
+    /// Starts `merger` with the low bits of the `count` rows of `pieces` (in leaf order).
+    pub(super) fn fill(
         &self,
         view: &View<'_>,
-        plane: usize,
-        rows: Range<u64>,
-        out: &mut BitString,
+        pieces: &[Range<u64>],
+        count: usize,
+        merger: &mut Merger,
     ) -> Result<()> {
+        let path = merger.path();
+        let bytes = merger.start(count, self.count());
+        if self.raw_count as usize != self.planes.len() {
+            self.fill_mixed(view, pieces, count, bytes)?;
+        } else if self.raw_count > 0 {
+            match path {
+                #[cfg(all(target_arch = "x86_64", avx512))]
+                Path::Avx512(avx512) => avx512.run(
+                    #[inline(always)]
+                    || {
+                        self.fill_raw(view, pieces, count, bytes, |planes, count, out| {
+                            avx512.unpack(planes, count, out)
+                        })
+                    },
+                )?,
+                _ => self.fill_raw(view, pieces, count, bytes, unpack)?,
+            }
+        }
+        merger.planes_done();
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn fill_raw(
+        &self,
+        view: &View<'_>,
+        pieces: &[Range<u64>],
+        count: usize,
+        out: &mut [u8],
+        unpack: impl Fn(&[u64; 8], usize, &mut [u8; 64]),
+    ) -> Result<()> {
+        let (planes, stride) = (self.raw_count as usize, self.raw_count as usize * 8);
+        let mut at = 0;
+        for piece in pieces {
+            let (first, last) = (piece.start / 64, piece.end.div_ceil(64));
+            let raw = view.bytes(
+                self.start + first * stride as u64,
+                stride * (last - first) as usize,
+            )?;
+            for (group, words) in (first..last).zip(raw.chunks_exact(stride)) {
+                let from = piece.start.saturating_sub(group * 64) as usize;
+                let to = (piece.end - group * 64).min(64) as usize;
+                for (index, out) in out.chunks_exact_mut(count + PADDING).enumerate() {
+                    let here = (planes - index * 8).min(8);
+                    let mut eight = [0; 8];
+                    // The lowest plane is the last word.
+                    let low = words[..stride - index * 64].rchunks_exact(8);
+                    for (plane, word) in eight.iter_mut().take(here).zip(low) {
+                        *plane = word_of(word);
+                    }
+                    // Writes 64 bytes, of which the next group overwrites what is not its own; at the end the padding.
+                    if from == 0 {
+                        if let Some(out) = out[at..].first_chunk_mut() {
+                            unpack(&eight, here, out);
+                        }
+                    } else {
+                        let mut whole = [0; 64];
+                        unpack(&eight, here, &mut whole);
+                        out[at..at + to - from].copy_from_slice(&whole[from..to]);
+                    }
+                }
+                at += to - from;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same with planes that are bit vectors: plane by plane.
+    fn fill_mixed(&self, view: &View<'_>, pieces: &[Range<u64>], count: usize, out: &mut [u8]) -> Result<()> {
+        let mut strings = Vec::with_capacity(8);
+        for (index, out) in out.chunks_exact_mut(count + PADDING).enumerate() {
+            strings.clear();
+            for plane in index * 8..self.planes.len().min(index * 8 + 8) {
+                let mut string = BitString::with_capacity(count);
+                for piece in pieces {
+                    self.expand(view, plane, piece.clone(), &mut string)?;
+                }
+                strings.push(string);
+            }
+            for (group, out) in out[..count].chunks_mut(64).enumerate() {
+                let mut eight = [0; 8];
+                for (plane, string) in eight.iter_mut().zip(&strings) {
+                    *plane = string.words().get(group).copied().unwrap_or(0);
+                }
+                let mut whole = [0; 64];
+                unpack(&eight, strings.len(), &mut whole);
+                out.copy_from_slice(&whole[..out.len()]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the bits of `plane` for `rows` (in leaf order).
+    fn expand(&self, view: &View<'_>, plane: usize, rows: Range<u64>, out: &mut BitString) -> Result<()> {
         match self.planes[plane] {
             Plane::Vector(vector) => vector.expand(view, rows, out),
             Plane::Raw(index) => {
@@ -132,6 +229,7 @@ impl Planes {
     }
 
     /// Words of `plane` for the groups of 64 rows from `first` on.
+    #[inline(always)]
     fn load(&self, view: &View<'_>, plane: usize, first: u64, out: &mut [u64]) -> Result<()> {
         match self.planes[plane] {
             Plane::Raw(index) => {
@@ -155,6 +253,7 @@ impl Planes {
     }
 
     /// How many of `rows` (in leaf order) have low bits from `low` to `high`, both included.
+    #[inline(always)]
     pub(super) fn count_between(
         &self,
         view: &View<'_>,
@@ -205,6 +304,7 @@ impl Planes {
     }
 
     /// The `k`-th smallest low bits among the rows of `pieces` (in leaf order), and how many are smaller.
+    #[inline(always)]
     pub(super) fn quantile(&self, view: &View<'_>, pieces: &[(u64, u64)], mut k: u64) -> Result<(u64, u64)> {
         let pieces = || pieces.iter().filter(|(start, end)| start < end);
         let groups: usize = pieces()
@@ -251,7 +351,7 @@ fn word_of(bytes: &[u8]) -> u64 {
 }
 
 /// The rows of `rows` in a group of 64, as bits.
-#[inline]
+#[inline(always)]
 fn window(rows: &Range<u64>, group: u64) -> u64 {
     let base = group * 64;
     let end = low_mask(rows.end.saturating_sub(base).min(64) as u32);

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::Wavelet;
 use crate::bits::vector::BitVector;
+use crate::bits::words::WordSelect;
 use crate::error::Result;
 use crate::section::View;
 
@@ -16,19 +17,26 @@ use crate::section::View;
 type Piece = (u64, u64);
 
 /// Rows of all pieces.
+#[inline(always)]
 fn rows(pieces: &[Piece]) -> u64 {
     pieces.iter().map(|&(start, end)| end.saturating_sub(start)).sum()
 }
 
 /// The one-child of each piece into `out`; the pieces themselves become the zero-children.
 #[inline(always)]
-fn split(level: &BitVector, view: &View<'_>, pieces: &mut [Piece], out: &mut [Piece]) -> Result<()> {
+fn split<S: WordSelect>(
+    level: &BitVector,
+    select: S,
+    view: &View<'_>,
+    pieces: &mut [Piece],
+    out: &mut [Piece],
+) -> Result<()> {
     let zeros = level.len() - level.ones();
     for (piece, ones) in pieces.iter_mut().zip(out) {
         let (start, end) = *piece;
-        let first = level.rank1(view, start)?;
+        let first = level.rank1(select, view, start)?;
         let last = if end > start {
-            level.rank1(view, end)?.max(first)
+            level.rank1(select, view, end)?.max(first)
         } else {
             first
         };
@@ -41,10 +49,10 @@ fn split(level: &BitVector, view: &View<'_>, pieces: &mut [Piece], out: &mut [Pi
 impl Wavelet {
     /// The code at `position`, minus the smallest.
     #[inline(always)]
-    pub(super) fn access(&self, view: &View<'_>, position: u64) -> Result<u64> {
+    pub(super) fn access<S: WordSelect>(&self, select: S, view: &View<'_>, position: u64) -> Result<u64> {
         let (mut at, mut value) = (position, 0u64);
         for level in &self.levels {
-            let (bit, ones) = level.access(view, at)?;
+            let (bit, ones) = level.access(select, view, at)?;
             at = if bit {
                 level.len() - level.ones() + ones
             } else {
@@ -59,15 +67,17 @@ impl Wavelet {
             return Ok(value);
         }
         // Shifted in two steps: there may be 64 planes.
-        Ok(value << (planes - 1) << 1 | self.planes.value(view, at)?)
+        Ok(value << (planes - 1) << 1 | self.planes.value(select, view, at)?)
     }
 
+    #[inline(always)]
     fn bit(&self, code: u64, level: usize) -> bool {
         let shift = self.planes.count() as usize + self.levels.len() - 1 - level;
         code >> shift & 1 == 1
     }
 
     /// The bits of `code` that the planes hold.
+    #[inline(always)]
     fn low_bits(&self, code: u64) -> u64 {
         match self.planes.count() {
             64 => code,
@@ -76,29 +86,44 @@ impl Wavelet {
     }
 
     /// Codes from `low` to `high` (both included, at most the largest here) in `ranges`.
-    pub(super) fn count_local(&self, ranges: &[Range<u64>], low: u64, high: u64) -> Result<u64> {
+    #[inline(always)]
+    pub(super) fn count_local<S: WordSelect>(
+        &self,
+        select: S,
+        ranges: &[Range<u64>],
+        low: u64,
+        high: u64,
+    ) -> Result<u64> {
         if let [range] = ranges {
             let (mut pieces, mut ones) = ([(range.start, range.end)], [(0, 0)]);
-            return self.count_pieces(&mut pieces, &mut ones, low, high);
+            return self.count_pieces(select, &mut pieces, &mut ones, low, high);
         }
         let mut pieces: Vec<Piece> = ranges.iter().map(|range| (range.start, range.end)).collect();
         let mut ones = vec![(0, 0); pieces.len()];
-        self.count_pieces(&mut pieces, &mut ones, low, high)
+        self.count_pieces(select, &mut pieces, &mut ones, low, high)
     }
 
-    fn count_pieces(&self, pieces: &mut [Piece], ones: &mut [Piece], low: u64, high: u64) -> Result<u64> {
+    #[inline(always)]
+    fn count_pieces<S: WordSelect>(
+        &self,
+        select: S,
+        pieces: &mut [Piece],
+        ones: &mut [Piece],
+        low: u64,
+        high: u64,
+    ) -> Result<u64> {
         if low == 0 && high >= self.span {
             return Ok(rows(pieces));
         }
         let view = self.view();
         for (index, level) in self.levels.iter().enumerate() {
             let (low_bit, high_bit) = (self.bit(low, index), self.bit(high, index));
-            split(level, &view, pieces, ones)?;
+            split(level, select, &view, pieces, ones)?;
             if low_bit != high_bit {
                 // From here on the zero-children hold codes below `high`, the one-children codes above `low`.
                 let mut spare = ones.to_vec();
-                let above = self.count_side(&view, pieces, &mut spare, index + 1, low, true)?;
-                return Ok(above + self.count_side(&view, ones, &mut spare, index + 1, high, false)?);
+                let above = self.count_side(select, &view, pieces, &mut spare, index + 1, low, true)?;
+                return Ok(above + self.count_side(select, &view, ones, &mut spare, index + 1, high, false)?);
             }
             if high_bit {
                 pieces.copy_from_slice(ones);
@@ -111,8 +136,11 @@ impl Wavelet {
     }
 
     /// Codes at or above (`above`) or at or below `bound` in pieces of level `from`, whose nodes hold the bound.
-    fn count_side(
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "one step of a descent, inlined")]
+    fn count_side<S: WordSelect>(
         &self,
+        select: S,
         view: &View<'_>,
         pieces: &mut [Piece],
         ones: &mut [Piece],
@@ -125,7 +153,7 @@ impl Wavelet {
             if rows(pieces) == 0 {
                 return Ok(total);
             }
-            split(level, view, pieces, ones)?;
+            split(level, select, view, pieces, ones)?;
             match (self.bit(bound, index), above) {
                 (true, true) => pieces.copy_from_slice(ones),
                 (false, true) => total += rows(ones),
@@ -141,6 +169,7 @@ impl Wavelet {
         Ok(total + self.count_leaf(view, pieces, low, high)?)
     }
 
+    #[inline(always)]
     fn count_leaf(&self, view: &View<'_>, pieces: &[Piece], low: u64, high: u64) -> Result<u64> {
         let mut total = 0;
         for &(start, end) in pieces {
@@ -150,21 +179,34 @@ impl Wavelet {
     }
 
     /// The `k`-th smallest code of `ranges` minus the smallest of all, and how many are smaller than it.
-    pub(super) fn quantile_local(&self, ranges: &[Range<u64>], k: u64) -> Result<(u64, u64)> {
+    #[inline(always)]
+    pub(super) fn quantile_local<S: WordSelect>(
+        &self,
+        select: S,
+        ranges: &[Range<u64>],
+        k: u64,
+    ) -> Result<(u64, u64)> {
         if let [range] = ranges {
             let (mut pieces, mut ones) = ([(range.start, range.end)], [(0, 0)]);
-            return self.quantile_pieces(&mut pieces, &mut ones, k);
+            return self.quantile_pieces(select, &mut pieces, &mut ones, k);
         }
         let mut pieces: Vec<Piece> = ranges.iter().map(|range| (range.start, range.end)).collect();
         let mut ones = vec![(0, 0); pieces.len()];
-        self.quantile_pieces(&mut pieces, &mut ones, k)
+        self.quantile_pieces(select, &mut pieces, &mut ones, k)
     }
 
-    fn quantile_pieces(&self, pieces: &mut [Piece], ones: &mut [Piece], mut k: u64) -> Result<(u64, u64)> {
+    #[inline(always)]
+    fn quantile_pieces<S: WordSelect>(
+        &self,
+        select: S,
+        pieces: &mut [Piece],
+        ones: &mut [Piece],
+        mut k: u64,
+    ) -> Result<(u64, u64)> {
         let view = self.view();
         let (mut value, mut less) = (0u64, 0);
         for level in &self.levels {
-            split(level, &view, pieces, ones)?;
+            split(level, select, &view, pieces, ones)?;
             let zeros = rows(pieces);
             let bit = k >= zeros;
             if bit {

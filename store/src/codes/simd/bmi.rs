@@ -1,0 +1,62 @@
+//! Descents compiled for POPCNT, BMI1, BMI2 and LZCNT: a rank is a popcount, a select a deposit.
+
+#![allow(unsafe_code, reason = "target features")]
+#![allow(unused_unsafe, reason = "some intrinsics are safe on newer compilers")]
+
+use std::arch::x86_64::_pdep_u64;
+
+use crate::bits::words::WordSelect;
+
+/// Proof that the processor has the instructions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bmi(());
+
+impl Bmi {
+    /// The proof, if there is one.
+    #[inline(always)]
+    pub(crate) fn detect() -> Option<Bmi> {
+        let found = is_x86_feature_detected!("popcnt")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("avx2");
+        found.then_some(Bmi(()))
+    }
+
+    /// Calls `question`, compiled for these instructions where it is inlined.
+    #[inline(always)]
+    pub(crate) fn run<R>(self, question: impl FnOnce() -> R) -> R {
+        // SAFETY: a `Bmi` exists only if `detect` found the features.
+        unsafe { run(question) }
+    }
+}
+
+#[target_feature(enable = "popcnt,bmi1,bmi2,lzcnt,avx2")]
+unsafe fn run<R>(question: impl FnOnce() -> R) -> R {
+    question()
+}
+
+impl WordSelect for Bmi {
+    #[inline(always)]
+    fn select(self, word: u64, index: u32) -> u32 {
+        let bit = 1u64.checked_shl(index).unwrap_or(0);
+        // SAFETY: a `Bmi` exists only if `detect` found the features.
+        unsafe { _pdep_u64(bit, word) }.trailing_zeros()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bits::words;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn select_is_the_portable_one(word: u64, index in 0u32..70) {
+            if let Some(bmi) = Bmi::detect() {
+                prop_assert_eq!(bmi.select(word, index), words::select(word, index));
+            }
+        }
+    }
+}

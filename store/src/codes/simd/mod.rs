@@ -1,0 +1,72 @@
+//! What the processor at hand does better, found out once at run time; every path gives the same bits.
+//!
+//! | path | what it needs | what it does |
+//! |---|---|---|
+//! | portable | nothing | everything |
+//! | `bmi` | x86-64 with POPCNT, BMI1, BMI2, LZCNT | ranks and selects of descents |
+//! | `shuffle` | x86-64 with SSSE3 and POPCNT, or NEON | merges of 8, 16 and 32-bit elements, by a table of shuffles |
+//! | `avx512` | AVX-512 F, BW, VL, VBMI2 | merges of all widths by expansion, planes by masked adds |
+
+use std::sync::OnceLock;
+
+#[cfg(all(target_arch = "x86_64", avx512))]
+pub(crate) mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod bmi;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod shuffle;
+
+/// Calls the expression with the best select there is, compiled for the processor that has it.
+///
+/// What the expression calls is compiled with it only where it is marked `#[inline(always)]`.
+macro_rules! fast {
+    ($select:ident => $call:expr) => {{
+        #[cfg(target_arch = "x86_64")]
+        let found = match $crate::codes::simd::bmi::Bmi::detect() {
+            Some($select) => $select.run(
+                #[inline(always)]
+                || $call,
+            ),
+            None => {
+                let $select = $crate::bits::words::Portable;
+                $call
+            }
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let found = {
+            let $select = $crate::bits::words::Portable;
+            $call
+        };
+        found
+    }};
+}
+pub(crate) use fast;
+
+/// How levels are merged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Path {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Shuffle(shuffle::Shuffle),
+    #[cfg(all(target_arch = "x86_64", avx512))]
+    Avx512(avx512::Avx512),
+}
+
+impl Path {
+    /// The paths that this processor can take, slowest first.
+    pub(crate) fn all() -> Vec<Path> {
+        #[allow(unused_mut, reason = "nothing to add on other processors")]
+        let mut paths = vec![Path::Portable];
+        #[cfg(target_arch = "x86_64")]
+        paths.extend(shuffle::Shuffle::detect().map(Path::Shuffle));
+        #[cfg(all(target_arch = "x86_64", avx512))]
+        paths.extend(avx512::Avx512::detect().map(Path::Avx512));
+        paths
+    }
+
+    /// The best of them.
+    pub(crate) fn best() -> Path {
+        static BEST: OnceLock<Path> = OnceLock::new();
+        *BEST.get_or_init(|| Path::all().pop().unwrap_or(Path::Portable))
+    }
+}
