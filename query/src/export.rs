@@ -6,6 +6,7 @@
 use std::io::Write;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::thread;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::csv::WriterBuilder;
@@ -34,6 +35,9 @@ pub const ROW_GROUP_BYTES: usize = 32 << 20;
 
 /// Rows that a table for people shows at most.
 pub const TABLE_ROWS: usize = 1_000;
+
+/// Stack of the thread that plans and runs a query; only what is used of it takes memory.
+const STACK_BYTES: usize = 64 << 20;
 
 /// Form of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,19 +94,33 @@ pub fn export(
     writer.finish()
 }
 
-/// Runs one or more SQL statements separated by semicolons, and writes the answer of the last; gives its rows.
+/// Runs a SQL statement on a thread of its own, and writes its answer; gives the number of rows.
 ///
-/// Blocks the calling thread, which must not be one of an async runtime's.
+/// Blocks the calling thread.
 ///
 /// # Errors
 /// `Query` if the statement is wrong or fails, `Store` if the store does, `Io` if `output` does.
 pub fn run(context: &SessionContext, sql: &str, format: Format, output: impl Write + Send) -> Result<u64> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()?;
-    runtime.block_on(async {
-        let frame = context.sql(sql).await?;
-        write_frame(frame, format, output).await
+    // DataFusion walks expressions and plans by recursion, so a deep query needs a deep stack.
+    let worker = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        runtime.block_on(async {
+            let frame = context.sql(sql).await?;
+            write_frame(frame, format, output).await
+        })
+    };
+    thread::scope(|scope| {
+        let worker = thread::Builder::new()
+            .name("sql".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, worker)?;
+        worker.join().unwrap_or_else(|_| {
+            Err(Error::Query {
+                what: "the query engine stopped at an error of its own".to_owned(),
+            })
+        })
     })
 }
 

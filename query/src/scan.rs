@@ -1,31 +1,15 @@
 //! Rows of a snapshot as an execution plan: filters, projection and limit already applied.
-//!
-//! # Partitions and order
-//!
-//! Each part of a snapshot (a segment, or the tail) is sorted by (keys, time). Partitions are groups of parts:
-//!
-//! - Where keys are left over, a partition of one part is sorted by (keys, time); of several parts it is not. So with
-//!   no more parts than DataFusion wants partitions, each part is one and the order is declared. With more, parts are
-//!   grouped and no order is declared, unless a sort above asks for it ([`ExecutionPlan::try_pushdown_sort`]).
-//! - Where no key is left over (a stream without keys, or an equality filter on each), parts that follow each other in
-//!   time form a chain that is sorted by time, and a partition is a stretch of a chain.
-//!
-//! Null keys sort first. When there are none, the order is declared with nulls last, which is what ORDER BY asks for.
 
 use std::fmt::{self, Formatter};
 use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{ColumnStatistics, Result, Statistics, internal_err};
+use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{
-    AcrossPartitions, ConstExpr, EquivalenceProperties, PhysicalExpr, PhysicalSortExpr,
-};
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::coop::cooperative;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
@@ -36,12 +20,13 @@ use datafusion::physical_plan::{
 };
 use futures::stream;
 use siltstone_store::predicate::Predicate;
-use siltstone_store::schema::Schema;
 use siltstone_store::snapshot::{Scan, Snapshot};
 
 use crate::display::Shown;
 use crate::error::external;
-use crate::types::{column_type, record_batch, scalar};
+use crate::layout;
+use crate::statistics::statistics;
+use crate::types::record_batch;
 
 /// Most parts that a sort is pushed into: each is a stream of its own under the merge.
 const MAX_MERGED_PARTS: usize = 256;
@@ -89,7 +74,7 @@ impl SiltScan {
             stream,
             predicate,
         });
-        let (partitions, sorted) = divide(&question, wanted.max(1));
+        let (partitions, sorted) = layout::divide(&question, wanted.max(1));
         Self::with_partitions(question, schema, limit, partitions, sorted)
     }
 
@@ -100,26 +85,7 @@ impl SiltScan {
         partitions: Vec<Vec<usize>>,
         sorted: bool,
     ) -> Result<Self> {
-        let orders = if sorted {
-            orderings(&question, &schema)?
-        } else {
-            Vec::new()
-        };
-        let mut equivalence = EquivalenceProperties::new_with_orderings(Arc::clone(&schema), orders);
-        let pinned = question
-            .snapshot
-            .schema()
-            .keys()
-            .iter()
-            .filter(|key| is_pinned(&question.predicate, &key.name));
-        let pinned = pinned.filter_map(|key| Some((&key.name, schema.index_of(&key.name).ok()?)));
-        let constant = |(name, index)| {
-            ConstExpr::new(
-                Arc::new(Column::new(name, index)),
-                AcrossPartitions::Uniform(None),
-            )
-        };
-        equivalence.add_constants(pinned.map(|(name, index)| constant((name.as_str(), index))))?;
+        let equivalence = layout::equivalence(&question, &schema, sorted)?;
         let properties = PlanProperties::new(
             equivalence,
             Partitioning::UnknownPartitioning(partitions.len()),
@@ -321,195 +287,6 @@ impl SiltScan {
         };
         statistics
     }
-}
-
-/// What is known of the answer without reading it.
-///
-/// Without a filter: rows, nulls, and the ends of each fixed-width column, exactly. With one: rows only, and exactly
-/// only where times and keys decide; counting any other condition could cost as much as the query itself.
-fn statistics(
-    question: &Question,
-    schema: &SchemaRef,
-    limit: Option<usize>,
-) -> siltstone_store::Result<Statistics> {
-    let snapshot = &question.snapshot;
-    let mut statistics = Statistics::new_unknown(schema);
-    let decided = decided_by_runs(&question.predicate, snapshot.schema());
-    let rows = if decided {
-        snapshot.count(&question.predicate)?
-    } else {
-        snapshot.row_count()
-    };
-    let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-    statistics.num_rows = match limit {
-        Some(limit) if limit < rows => Precision::Inexact(limit),
-        _ if decided => Precision::Exact(rows),
-        _ => Precision::Inexact(rows),
-    };
-    if question.predicate != Predicate::All || limit.is_some() {
-        return Ok(statistics);
-    }
-    for (field, column) in schema.fields().iter().zip(&mut statistics.column_statistics) {
-        let Some(ty) = column_type(snapshot.schema(), field.name()) else {
-            continue;
-        };
-        let values = snapshot.count_values(field.name(), &Predicate::All)?;
-        let nulls = rows.saturating_sub(usize::try_from(values).unwrap_or(usize::MAX));
-        *column = ColumnStatistics {
-            null_count: Precision::Exact(nulls),
-            ..ColumnStatistics::new_unknown()
-        };
-        if ty.is_binary() {
-            continue;
-        }
-        if let Some((low, high)) = snapshot.min_max(field.name(), &Predicate::All)? {
-            let exact = |value| scalar(ty, &value).map_or(Precision::Absent, Precision::Exact);
-            (column.min_value, column.max_value) = (exact(low), exact(high));
-        }
-    }
-    Ok(statistics)
-}
-
-/// Whether only times and keys decide, so that counting costs a search per run.
-fn decided_by_runs(predicate: &Predicate, schema: &Schema) -> bool {
-    match predicate {
-        Predicate::All | Predicate::Nothing | Predicate::Unknown => true,
-        Predicate::Interval { column, .. }
-        | Predicate::In { column, .. }
-        | Predicate::Text { column, .. }
-        | Predicate::IsNull { column } => {
-            column == schema.time_name() || schema.keys().iter().any(|key| key.name == *column)
-        }
-        Predicate::And(parts) | Predicate::Or(parts) => {
-            parts.iter().all(|part| decided_by_runs(part, schema))
-        }
-        Predicate::Not(inner) => decided_by_runs(inner, schema),
-    }
-}
-
-/// Whether every row that meets the predicate has the same value in `column`.
-fn is_pinned(predicate: &Predicate, column: &str) -> bool {
-    use std::ops::Bound::Included;
-    match predicate {
-        Predicate::Interval {
-            column: of,
-            low: Included(low),
-            high: Included(high),
-        } => of == column && low == high,
-        Predicate::In { column: of, values } => of == column && values.len() == 1,
-        Predicate::IsNull { column: of } => of == column,
-        Predicate::And(parts) => parts.iter().any(|part| is_pinned(part, column)),
-        _ => false,
-    }
-}
-
-/// Key columns that still vary among the rows that meet the predicate.
-fn open_keys(question: &Question) -> Vec<String> {
-    let keys = question
-        .snapshot
-        .schema()
-        .keys()
-        .iter()
-        .map(|key| key.name.clone());
-    keys.filter(|key| !is_pinned(&question.predicate, key)).collect()
-}
-
-/// The order that each partition has, in the columns that are given back.
-fn orderings(question: &Question, schema: &SchemaRef) -> Result<Vec<Vec<PhysicalSortExpr>>> {
-    let keys = open_keys(question);
-    let mut nulls = 0;
-    for key in &keys {
-        let null = Predicate::is_null(key.as_str());
-        nulls += question.snapshot.count(&null).map_err(external)?;
-    }
-    // One order only: DataFusion looks at one when it compares null places, whichever others are declared.
-    let options = SortOptions {
-        descending: false,
-        nulls_first: nulls > 0,
-    };
-    let time = question.snapshot.schema().time_name().to_owned();
-    let columns = keys.into_iter().chain([time]);
-    let known = columns.map_while(|name| {
-        let index = schema.index_of(&name).ok()?;
-        Some(PhysicalSortExpr::new(
-            Arc::new(Column::new(&name, index)),
-            options,
-        ))
-    });
-    let order: Vec<PhysicalSortExpr> = known.collect();
-    Ok(if order.is_empty() { Vec::new() } else { vec![order] })
-}
-
-/// Divides the parts into partitions, and says whether each comes sorted.
-fn divide(question: &Question, wanted: usize) -> (Vec<Vec<usize>>, bool) {
-    let snapshot = &question.snapshot;
-    let parts = snapshot.part_count();
-    if parts == 0 {
-        return (vec![Vec::new()], true);
-    }
-    if open_keys(question).is_empty() {
-        let chains = chains(snapshot);
-        if chains.len() <= wanted {
-            let pieces = wanted / chains.len();
-            return (
-                chains
-                    .iter()
-                    .flat_map(|chain| stretches(snapshot, chain, pieces))
-                    .collect(),
-                true,
-            );
-        }
-    } else if parts <= wanted {
-        return ((0..parts).map(|part| vec![part]).collect(), true);
-    }
-    (
-        stretches(snapshot, &(0..parts).collect::<Vec<_>>(), wanted),
-        false,
-    )
-}
-
-/// Parts that follow each other in time, strung together greedily.
-fn chains(snapshot: &Snapshot) -> Vec<Vec<usize>> {
-    let ranges = snapshot.parts().iter().enumerate();
-    let mut ranges: Vec<(i64, i64, usize)> = ranges
-        .filter_map(|(part, data)| data.data.time_range().map(|(first, last)| (first, last, part)))
-        .collect();
-    ranges.sort_unstable();
-    let mut chains: Vec<(i64, Vec<usize>)> = Vec::new();
-    for (first, last, part) in ranges {
-        match chains.iter_mut().find(|(end, _)| *end <= first) {
-            Some((end, chain)) => {
-                *end = last;
-                chain.push(part);
-            }
-            None => chains.push((last, vec![part])),
-        }
-    }
-    let mut chains: Vec<Vec<usize>> = chains.into_iter().map(|(_, chain)| chain).collect();
-    if chains.is_empty() {
-        chains.push(Vec::new());
-    }
-    chains
-}
-
-/// Cuts a list of parts into at most `pieces` stretches of about as many rows.
-fn stretches(snapshot: &Snapshot, parts: &[usize], pieces: usize) -> Vec<Vec<usize>> {
-    let total: u64 = parts.iter().map(|&part| snapshot.part_row_count(part)).sum();
-    let target = total.div_ceil(pieces.max(1) as u64).max(1);
-    let mut out: Vec<Vec<usize>> = vec![Vec::new()];
-    let mut rows = 0;
-    for &part in parts {
-        // A part goes where its middle row belongs.
-        let middle = rows + snapshot.part_row_count(part) / 2;
-        if middle / target >= out.len() as u64 && out.last().is_some_and(|last| !last.is_empty()) {
-            out.push(Vec::new());
-        }
-        if let Some(last) = out.last_mut() {
-            last.push(part);
-        }
-        rows += snapshot.part_row_count(part);
-    }
-    out
 }
 
 /// Rows of one partition, batch by batch.

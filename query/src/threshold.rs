@@ -258,3 +258,79 @@ fn point_of_f32(value: f32, zeros: Zeros) -> i128 {
         value
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use siltstone_store::schema::TimeUnit;
+    use siltstone_store::value::key_of_i64;
+
+    fn signed(operand: &Operand, side: Side, literal: &ScalarValue) -> Option<(i64, i64)> {
+        let keys = operand.keys(side, literal).unwrap();
+        keys.map(|(low, high)| (i64_of(low), i64_of(high)))
+    }
+
+    #[test]
+    fn integers_round_where_the_cast_does() {
+        let operand = Operand::cast("i".into(), ColumnType::I64, &DataType::Float64).unwrap();
+        let literal = ScalarValue::Float64(Some(9_007_199_254_740_992.0));
+        let power = 1 << 53;
+        // 2^53 + 1 rounds to 2^53, and 2^53 + 2 does not.
+        assert_eq!(signed(&operand, Side::Equal, &literal), Some((power, power + 1)));
+        assert_eq!(
+            signed(&operand, Side::Below, &literal),
+            Some((i64::MIN, power - 1))
+        );
+        let between = ScalarValue::Float64(Some(2.5));
+        assert_eq!(signed(&operand, Side::Equal, &between), None);
+        assert_eq!(signed(&operand, Side::NotAbove, &between), Some((i64::MIN, 2)));
+        let above = ScalarValue::Float64(Some(f64::NAN));
+        assert_eq!(signed(&operand, Side::Below, &above), Some((i64::MIN, i64::MAX)));
+    }
+
+    #[test]
+    fn times_divide_towards_zero_and_dates_towards_the_past() {
+        let ty = ColumnType::Timestamp(TimeUnit::Millisecond);
+        let seconds = DataType::Timestamp(ArrowUnit::Second, None);
+        let operand = Operand::cast("t".into(), ty, &seconds).unwrap();
+        let zero = ScalarValue::TimestampSecond(Some(0), None);
+        assert_eq!(signed(&operand, Side::Equal, &zero), Some((-999, 999)));
+        let operand = Operand::cast("t".into(), ty, &DataType::Date32).unwrap();
+        let first = ScalarValue::Date32(Some(-1));
+        assert_eq!(signed(&operand, Side::Equal, &first), Some((-86_400_000, -1)));
+    }
+
+    #[test]
+    fn zeros_are_one_for_operators_and_two_in_lists() {
+        let operand = Operand::plain("f".into(), ColumnType::F64);
+        let zero = ScalarValue::Float64(Some(0.0));
+        let (minus, plus) = (key_of_f64(-0.0), key_of_f64(0.0));
+        assert_eq!(operand.keys(Side::Equal, &zero), Some(Some((minus, plus))));
+        assert_eq!(operand.keys(Side::Below, &zero), Some(Some((0, minus - 1))));
+        assert_eq!(operand.keys_of_same_bits(&zero), Some(Some((plus, plus))));
+    }
+
+    #[test]
+    fn only_casts_that_keep_order_and_never_fail() {
+        let cast = |ty, target| Operand::cast("c".into(), ty, &target).is_some();
+        assert!(cast(ColumnType::U32, DataType::Int64));
+        assert!(!cast(ColumnType::U64, DataType::Int64));
+        assert!(!cast(ColumnType::I64, DataType::Int32));
+        assert!(!cast(ColumnType::I8, DataType::UInt64));
+        assert!(!cast(ColumnType::F64, DataType::Int64));
+        assert!(!cast(ColumnType::F64, DataType::Float32));
+        assert!(cast(ColumnType::Text, DataType::Utf8View));
+        assert!(!cast(ColumnType::I64, DataType::LargeUtf8));
+        assert!(cast(ColumnType::U64, DataType::Decimal128(20, 0)));
+        assert!(!cast(ColumnType::U64, DataType::Decimal128(20, 1)));
+        let berlin = DataType::Timestamp(ArrowUnit::Nanosecond, Some("Europe/Berlin".into()));
+        assert!(!cast(ColumnType::Timestamp(TimeUnit::Second), berlin));
+        let small = Operand::plain("i".into(), ColumnType::I8);
+        let literal = ScalarValue::Int8(Some(-3));
+        assert_eq!(
+            small.keys(Side::Equal, &literal),
+            Some(Some((key_of_i64(-3), key_of_i64(-3))))
+        );
+    }
+}

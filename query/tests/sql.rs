@@ -299,9 +299,19 @@ async fn insert_appends() {
         answer(&context, back).await,
         "1577836800000|z|1.5|7|new\n1577836801000|z|NULL|NULL|NULL"
     );
+    let view = "CREATE VIEW slow AS SELECT * FROM motor WHERE speed < 2";
+    context.sql(view).await.unwrap();
+    assert_eq!(
+        answer(&context, "SELECT count(*), count(DISTINCT axis) FROM slow").await,
+        "9|3"
+    );
     let copy = "INSERT INTO motor SELECT ts + INTERVAL '100 days', axis, speed, count, note FROM motor WHERE axis = 'x'";
     assert_eq!(answer(&context, copy).await, "20");
     assert_eq!(answer(&context, "SELECT count(*) FROM motor").await, "62");
+    assert_eq!(
+        answer(&context, "SELECT count(*), count(DISTINCT axis) FROM slow").await,
+        "13|3"
+    );
     // A time is never null, and a value fits its column.
     assert!(
         rows(&context, "INSERT INTO motor (axis) VALUES ('z')")
@@ -376,4 +386,22 @@ fn answers_and_streams_leave_in_every_format() {
     assert_eq!(arrow.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 40);
     assert_eq!(files[2].iter().filter(|b| **b == b'\n').count(), 41);
     assert_eq!(files[3].iter().filter(|b| **b == b'\n').count(), 40);
+}
+
+#[test]
+fn a_long_condition_is_no_danger_to_the_stack() {
+    let directory = tempfile::tempdir().unwrap();
+    let context = context(&store(&directory, 1));
+    let terms: Vec<String> = (0..400)
+        .map(|n| format!("(speed > {n} AND count <> {n})"))
+        .collect();
+    let sql = format!("SELECT count(*) AS n FROM motor WHERE {}", terms.join(" OR "));
+    let mut out = Vec::new();
+    run(&context, &sql, Format::Csv, &mut out).unwrap();
+    assert_eq!(out, b"n\n18\n");
+    let nested = format!("SELECT {}1{}", "(".repeat(200), ")".repeat(200));
+    assert!(
+        run(&context, &nested, Format::Csv, Vec::new()).is_err(),
+        "nested deeper than the parser goes"
+    );
 }
