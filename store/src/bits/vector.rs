@@ -32,18 +32,18 @@
     reason = "positions inside blocks are small by construction"
 )]
 
-use std::ops::Range;
-
 use super::block::{self, BLOCK_BITS, Block};
-use super::words::{BitString, WordSelect};
+use super::words::WordSelect;
 use crate::error::Result;
 use crate::section::View;
 
 mod encode;
+mod expand;
 #[cfg(test)]
 mod tests;
 
 pub use encode::{encode, estimate};
+pub use expand::Cursor;
 
 /// Bits of a superblock.
 const SUPER_BITS: u64 = 4096;
@@ -164,6 +164,17 @@ impl BitVector {
     /// See [`BitVector::rank1`].
     #[inline(always)]
     pub fn access<S: WordSelect>(&self, select: S, view: &View<'_>, position: u64) -> Result<(bool, u64)> {
+        select.access(self, view, position)
+    }
+
+    /// [`BitVector::access`], compiled where it is called.
+    #[inline(always)]
+    pub(crate) fn access_here<S: WordSelect>(
+        &self,
+        select: S,
+        view: &View<'_>,
+        position: u64,
+    ) -> Result<(bool, u64)> {
         debug_assert!(position < self.len, "a bit that exists");
         let (bit, rank) = match self.form {
             Form::Constant => (self.ones != 0, if self.ones != 0 { position } else { 0 }),
@@ -209,95 +220,6 @@ impl BitVector {
         Ok((bit, before + u64::from(rank)))
     }
 
-    /// Appends the bits of `range` to `out`.
-    ///
-    /// # Errors
-    /// See [`BitVector::rank1`].
-    pub fn expand(&self, view: &View<'_>, range: Range<u64>, out: &mut BitString) -> Result<()> {
-        debug_assert!(
-            range.start <= range.end && range.end <= self.len,
-            "bits that exist"
-        );
-        match self.form {
-            Form::Constant => {
-                out.push_run(self.ones != 0, range.end - range.start);
-                Ok(())
-            }
-            Form::Raw => {
-                let mut at = range.start;
-                while at < range.end {
-                    let (from, to) = within(&range, at, BLOCK_BITS);
-                    let words: Block = load(view, self.data + at / BLOCK_BITS * 64)?;
-                    out.push_bits(&words, from, to);
-                    at += u64::from(to - from);
-                }
-                Ok(())
-            }
-            Form::Adaptive => {
-                let mut at = range.start;
-                while at < range.end {
-                    let (from, to) = within(&range, at, SUPER_BITS);
-                    self.expand_super(view, at / SUPER_BITS, from, to, out)?;
-                    at += u64::from(to - from);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn expand_super(
-        &self,
-        view: &View<'_>,
-        index: u64,
-        from: u32,
-        to: u32,
-        out: &mut BitString,
-    ) -> Result<()> {
-        let header = view.u64(self.directory + index * 8)?;
-        let data = self.data + (header >> 32 & 0xfff_ffff) * 2;
-        match header >> 60 {
-            FORM_CODED => {
-                let unit: [u64; 16] = load(view, data)?;
-                out.push_bits(&block::expand::<12, 16, 64>(&unit, is_dense(&unit)), from, to);
-            }
-            FORM_QUARTERS => {
-                let directory = view.u64(data)?;
-                let mut position = from;
-                while position < to {
-                    let base = position / 1024 * 1024;
-                    let end = to.min(base + 1024);
-                    let bits = expand_quarter(view, data + 8 + quarter_offset(directory, position / 1024))?;
-                    out.push_bits(&bits, position - base, end - base);
-                    position = end;
-                }
-            }
-            FORM_EIGHTHS => {
-                let descriptors = u128::from_le_bytes(view.array(data)?);
-                let mut at = data + 16 + u64::from(sums_before(descriptors, from / 512).1);
-                let mut position = from;
-                while position < to {
-                    let descriptor = (descriptors >> (16 * (position / 512))) as u32;
-                    let (count, size) = (descriptor & 0x3ff, descriptor >> 10 & 63);
-                    let end = to.min((position / 512 + 1) * 512);
-                    if size == 0 {
-                        out.push_run(count != 0, u64::from(end - position));
-                    } else {
-                        let mut words: Block = load(view, at)?;
-                        if size != 63 {
-                            words = block::expand::<9, 8, 8>(&words, count > 256);
-                        }
-                        let base = position / 512 * 512;
-                        out.push_bits(&words, position - base, end - base);
-                    }
-                    at += u64::from(bytes_of(size));
-                    position = end;
-                }
-            }
-            form => out.push_run(form == FORM_ONE, u64::from(to - from)),
-        }
-        Ok(())
-    }
-
     /// Name of the form, for `silt stat --explain`.
     pub fn form_name(&self) -> &'static str {
         match self.form {
@@ -311,13 +233,6 @@ impl BitVector {
     pub fn is_raw(&self) -> bool {
         self.form == Form::Raw
     }
-}
-
-/// The part of the block of `size` bits around `at` that lies in `range`, as bits of the block.
-#[inline]
-fn within(range: &Range<u64>, at: u64, size: u64) -> (u32, u32) {
-    let base = at / size * size;
-    ((at - base) as u32, ((range.end - base).min(size)) as u32)
 }
 
 /// `8 * N` bytes as words.
@@ -397,20 +312,6 @@ fn access_quarters<S: WordSelect>(
         _ => block::access::<10, 16, S>(select, &unit, inside, is_dense(&unit)),
     };
     Ok((bit, ones + rank))
-}
-
-fn expand_quarter(view: &View<'_>, at: u64) -> Result<[u64; 16]> {
-    let unit: [u64; 16] = load(view, at)?;
-    match (unit[0] as u32 >> 1) & 127 {
-        0 => Ok([if is_dense(&unit) { u64::MAX } else { 0 }; 16]),
-        PLAIN_MARK => load(view, at + 2),
-        _ => Ok(block::expand::<10, 16, 16>(&unit, is_dense(&unit))),
-    }
-}
-
-#[inline(always)]
-fn bytes_of(size: u32) -> u32 {
-    size + u32::from(size == 63)
 }
 
 /// Ones and bytes of the blocks before block `index` of a superblock.

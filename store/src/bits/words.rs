@@ -5,6 +5,10 @@
     reason = "positions inside blocks are small by construction"
 )]
 
+use super::vector::BitVector;
+use crate::error::Result;
+use crate::section::View;
+
 /// The lowest `count` bits set (all from 64 on).
 #[inline(always)]
 pub fn low_mask(count: u32) -> u64 {
@@ -22,10 +26,16 @@ pub fn prefix_xor(mut word: u64) -> u64 {
     word ^ word << 32
 }
 
-/// The select that the processor does best.
+/// What the processor does best, where descents depend on it.
 pub trait WordSelect: Copy {
     /// Position of the set bit of `word` that has `index` set bits below it; 64 if there is none.
     fn select(self, word: u64, index: u32) -> u32;
+
+    /// [`BitVector::access`], compiled once for this processor: it is long, and called from many places.
+    ///
+    /// # Errors
+    /// See [`BitVector::access`].
+    fn access(self, vector: &BitVector, view: &View<'_>, position: u64) -> Result<(bool, u64)>;
 }
 
 /// Plain Rust.
@@ -36,6 +46,11 @@ impl WordSelect for Portable {
     #[inline(always)]
     fn select(self, word: u64, index: u32) -> u32 {
         select(word, index)
+    }
+
+    #[inline(never)]
+    fn access(self, vector: &BitVector, view: &View<'_>, position: u64) -> Result<(bool, u64)> {
+        vector.access_here(self, view, position)
     }
 }
 
@@ -95,7 +110,7 @@ impl BitString {
     }
 
     /// Appends the lowest `count` bits of `word` (at most 64).
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, word: u64, count: u32) {
         debug_assert!(count <= 64, "a word has 64 bits");
         let word = word & low_mask(count);
@@ -116,14 +131,15 @@ impl BitString {
     }
 
     /// Appends bits `from..to` of some words.
-    #[inline]
+    #[inline(always)]
     pub fn push_bits<const N: usize>(&mut self, bits: &[u64; N], from: u32, to: u32) {
-        if from == 0 && to as usize == N * 64 && self.len % 64 == 0 {
-            self.words.extend_from_slice(bits);
-            self.len += N * 64;
-            return;
-        }
         let mut at = from;
+        if from % 64 == 0 && self.len % 64 == 0 {
+            let whole = bits.get(from as usize / 64..to as usize / 64).unwrap_or_default();
+            self.words.extend_from_slice(whole);
+            self.len += whole.len() * 64;
+            at += whole.len() as u32 * 64;
+        }
         while at < to {
             let count = (64 - at % 64).min(to - at);
             self.push(bits[(at as usize / 64) & (N - 1)] >> (at % 64), count);

@@ -237,6 +237,55 @@ impl Merger {
         }
     }
 
+    /// Sets bit `i` of `words` if element `i` lies between `low` and `high`, both included; bits past the last are cleared.
+    pub(crate) fn within(&self, low: u64, high: u64, words: &mut [u64]) {
+        match self.path {
+            #[cfg(all(target_arch = "x86_64", avx512))]
+            Path::Avx512(avx512) => avx512.run(
+                #[inline(always)]
+                || self.compare(low, high, words),
+            ),
+            _ => self.compare(low, high, words),
+        }
+    }
+
+    #[inline(always)]
+    fn compare(&self, low: u64, high: u64, words: &mut [u64]) {
+        #[inline(always)]
+        fn compare<T: Copy + PartialOrd + TryFrom<u64>>(
+            elements: &[T],
+            low: u64,
+            high: u64,
+            words: &mut [u64],
+        ) {
+            // A bound that the elements cannot reach: none is above, all are below.
+            let Ok(low) = T::try_from(low) else {
+                return words.fill(0);
+            };
+            let high = T::try_from(high).ok();
+            for (word, group) in words.iter_mut().zip(elements.chunks(64)) {
+                let mut flags = [0u8; 64];
+                for (flag, &element) in flags.iter_mut().zip(group) {
+                    *flag = u8::from(low <= element && high.is_none_or(|high| element <= high));
+                }
+                // Eight flags at a time: the multiplication gathers the lowest bits of eight bytes.
+                *word = 0;
+                for (at, eight) in flags.chunks_exact(8).enumerate() {
+                    let mut bytes = [0; 8];
+                    bytes.copy_from_slice(eight);
+                    let gathered = u64::from_le_bytes(bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+                    *word |= gathered << (8 * at);
+                }
+            }
+        }
+        match &self.elements {
+            Elements::Bytes(elements) => compare(&elements[..self.count], low, high, words),
+            Elements::Shorts(elements) => compare(&elements[..self.count], low, high, words),
+            Elements::Words(elements) => compare(&elements[..self.count], low, high, words),
+            Elements::Longs(elements) => compare(&elements[..self.count], low, high, words),
+        }
+    }
+
     /// Makes room for bit `bit`.
     fn widen(&mut self, bit: u32) {
         if bit < self.elements.bits() {
@@ -340,15 +389,16 @@ pub(crate) fn transpose(mut square: u64) -> u64 {
 }
 
 /// Set bits of `bits` at positions `range`.
-pub(crate) fn ones(bits: &[u64], range: Range<usize>) -> u64 {
+fn ones(bits: &[u64], range: Range<usize>) -> u64 {
     fast!(select => {
         let _ = select;
         count_ones(bits, range)
     })
 }
 
+/// The same, compiled where it is called.
 #[inline(always)]
-fn count_ones(bits: &[u64], range: Range<usize>) -> u64 {
+pub(crate) fn count_ones(bits: &[u64], range: Range<usize>) -> u64 {
     if range.start >= range.end {
         return 0;
     }

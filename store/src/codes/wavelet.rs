@@ -38,7 +38,10 @@
 use std::ops::Range;
 
 use super::simd::{Path, fast};
-use super::{Codes, CodesKind, Interval, check_position, check_range, check_ranges, count_rows};
+use super::{
+    Codes, CodesKind, Interval, check_each, check_places, check_position, check_range, check_ranges,
+    count_rows,
+};
 use crate::bits::vector::BitVector;
 use crate::error::{Error, Result};
 use crate::rows::Mask;
@@ -46,13 +49,18 @@ use crate::section::{Section, View};
 
 mod decode;
 mod encode;
+mod lists;
 mod planes;
 mod query;
+pub(super) mod sort;
 #[cfg(test)]
 mod tests;
 
 pub use encode::encode;
 use planes::Planes;
+
+/// Rows that a selection decodes at a time.
+const SELECT_ROWS: u64 = 64 * 1024;
 
 /// Bytes before the table of offsets.
 const HEADER_BYTES: u64 = 48;
@@ -231,7 +239,7 @@ impl Codes for Wavelet {
                 mask.fill(true);
                 Ok(())
             }
-            Some(_) => self.select_range(range, interval, mask),
+            Some(bounds) => self.select_words(range, interval, bounds, mask.as_raw_mut_slice(), SELECT_ROWS),
         }
     }
 
@@ -247,6 +255,27 @@ impl Codes for Wavelet {
         }
         let (local, less) = fast!(select => self.quantile_local(select, ranges, k))?;
         Ok((self.code(local), less))
+    }
+
+    fn get_sorted(&self, positions: &[u64], out: &mut [u64]) -> Result<()> {
+        check_places(positions, out)?;
+        for &position in positions {
+            check_position(self.len, position)?;
+        }
+        fast!(select => self.get_many(select, positions, out))
+    }
+
+    fn quantile_each(&self, ranges: &[Range<u64>], ks: &[u64]) -> Result<Vec<u64>> {
+        check_each(self.len, ranges, ks)?;
+        fast!(select => self.quantile_many(select, ranges, ks))
+    }
+
+    fn distinct(&self, ranges: &[Range<u64>], interval: Interval, limit: usize) -> Result<Vec<(u64, u64)>> {
+        check_ranges(self.len, ranges)?;
+        match self.local(interval) {
+            None => Ok(Vec::new()),
+            Some(bounds) => fast!(select => self.list_distinct(select, ranges, bounds, limit)),
+        }
     }
 
     fn parts(&self) -> Vec<(String, u64)> {

@@ -5,7 +5,10 @@
 
 use std::arch::x86_64::_pdep_u64;
 
+use crate::bits::vector::BitVector;
 use crate::bits::words::WordSelect;
+use crate::error::Result;
+use crate::section::View;
 
 /// Proof that the processor has the instructions.
 #[derive(Debug, Clone, Copy)]
@@ -36,12 +39,25 @@ unsafe fn run<R>(question: impl FnOnce() -> R) -> R {
     question()
 }
 
+/// SAFETY: the features of `Bmi`.
+#[target_feature(enable = "popcnt,bmi1,bmi2,lzcnt,avx2")]
+#[inline(never)]
+unsafe fn access(bmi: Bmi, vector: &BitVector, view: &View<'_>, position: u64) -> Result<(bool, u64)> {
+    vector.access_here(bmi, view, position)
+}
+
 impl WordSelect for Bmi {
     #[inline(always)]
     fn select(self, word: u64, index: u32) -> u32 {
         let bit = 1u64.checked_shl(index).unwrap_or(0);
         // SAFETY: a `Bmi` exists only if `detect` found the features.
         unsafe { _pdep_u64(bit, word) }.trailing_zeros()
+    }
+
+    #[inline(always)]
+    fn access(self, vector: &BitVector, view: &View<'_>, position: u64) -> Result<(bool, u64)> {
+        // SAFETY: a `Bmi` exists only if `detect` found the features.
+        unsafe { access(self, vector, view, position) }
     }
 }
 

@@ -11,16 +11,12 @@
 use std::ops::Range;
 
 use super::Wavelet;
-use crate::bits::words::{BitString, Portable};
-use crate::codes::Interval;
+use crate::bits::vector::Cursor;
+use crate::bits::words::BitString;
 use crate::codes::merge::{self, Merger};
-use crate::codes::simd::Path;
+use crate::codes::simd::{Path, fast};
 use crate::error::Result;
-use crate::rows::Mask;
 use crate::section::View;
-
-/// Rows that a selection decodes at a time.
-const SELECT_ROWS: u64 = 64 * 1024;
 
 /// Rows that a decode holds bit strings for at a time.
 const DECODE_ROWS: u64 = 1 << 20;
@@ -42,42 +38,37 @@ impl Wavelet {
         Ok(())
     }
 
-    pub(super) fn select_range(&self, range: Range<u64>, interval: Interval, mask: &mut Mask) -> Result<()> {
-        let mut codes = vec![0; SELECT_ROWS.min(range.end - range.start) as usize];
-        let mut start = range.start;
-        while start < range.end {
-            let end = range.end.min(start + SELECT_ROWS);
-            let here = &mut codes[..(end - start) as usize];
-            self.decode_range(Path::best(), start..end, here)?;
-            let words = &mut mask.as_raw_mut_slice()[((start - range.start) / 64) as usize..];
-            for (word, group) in words.iter_mut().zip(here.chunks(64)) {
-                let mut bits = 0;
-                for (i, &code) in group.iter().enumerate() {
-                    bits |= u64::from(interval.contains(code)) << i;
-                }
-                *word |= bits;
-            }
-            start = end;
+    /// Leaves the rows of `range`, minus the smallest code, in `merger`.
+    pub(super) fn decode_part(&self, view: &View<'_>, range: Range<u64>, merger: &mut Merger) -> Result<()> {
+        let count = (range.end - range.start) as usize;
+        let (levels, pieces) = fast!(select => {
+            let _ = select;
+            self.gather_levels(view, range)
+        })?;
+        self.planes.fill(view, &pieces, count, merger)?;
+        for (index, bits) in levels.iter().rev().enumerate() {
+            merger.level(self.planes.count() + index as u32, bits.words());
         }
         Ok(())
     }
 
-    /// Leaves the rows of `range`, minus the smallest code, in `merger`.
-    fn decode_part(&self, view: &View<'_>, range: Range<u64>, merger: &mut Merger) -> Result<()> {
+    /// The bits of each level for the rows of `range`, and where those rows are in leaf order.
+    #[inline(always)]
+    fn gather_levels(&self, view: &View<'_>, range: Range<u64>) -> Result<(Vec<BitString>, Vec<Range<u64>>)> {
         let count = (range.end - range.start) as usize;
         let mut pieces = vec![range];
         let mut ones = Vec::new();
         let mut levels = Vec::with_capacity(self.levels.len());
         for level in &self.levels {
             let mut bits = BitString::with_capacity(count);
-            let mut zeros: Vec<Range<u64>> = Vec::with_capacity(pieces.len());
+            let mut zeros: Vec<Range<u64>> = Vec::with_capacity(pieces.len() * 2);
+            let mut cursor = Cursor::default();
             ones.clear();
             for piece in &pieces {
-                let before = level.rank1(Portable, view, piece.start)?;
                 let first = bits.len();
-                level.expand(view, piece.clone(), &mut bits)?;
+                let before = level.gather(view, &mut cursor, piece.clone(), &mut bits)?;
                 // Counted from the bits, so that lengths agree even if a damaged directory says otherwise.
-                let set = merge::ones(bits.words(), first..bits.len());
+                let set = merge::count_ones(bits.words(), first..bits.len());
                 let start = piece.start - before;
                 push_joined(&mut zeros, start..start + (piece.end - piece.start - set));
                 let start = level.len() - level.ones() + before;
@@ -92,14 +83,11 @@ impl Wavelet {
             pieces = zeros;
             levels.push(bits);
         }
-        self.planes.fill(view, &pieces, count, merger)?;
-        for (index, bits) in levels.iter().rev().enumerate() {
-            merger.level(self.planes.count() + index as u32, bits.words());
-        }
-        Ok(())
+        Ok((levels, pieces))
     }
 }
 
+#[inline(always)]
 fn push_joined(pieces: &mut Vec<Range<u64>>, piece: Range<u64>) {
     match pieces.last_mut() {
         _ if piece.start >= piece.end => {}

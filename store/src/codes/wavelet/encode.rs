@@ -6,8 +6,10 @@
 )]
 
 use super::HEADER_BYTES;
+use super::sort::{Element, Sorter};
 use crate::bits::{TAIL_BYTES, vector};
 use crate::codes::merge::transpose;
+use crate::codes::simd::Path;
 
 /// Rows that the choice of levels looks at.
 const SAMPLE_ROWS: usize = 32 * 1024;
@@ -46,28 +48,6 @@ pub fn encode(codes: &[u64]) -> Vec<u8> {
     }
 }
 
-/// A code as wide as the largest one needs.
-trait Element: Copy + Default {
-    fn narrow(code: u64) -> Self;
-    fn wide(self) -> u64;
-}
-
-macro_rules! element {
-    ($($ty:ty),*) => {$(
-        impl Element for $ty {
-            #[inline(always)]
-            fn narrow(code: u64) -> Self {
-                code as $ty
-            }
-            #[inline(always)]
-            fn wide(self) -> u64 {
-                self as u64
-            }
-        }
-    )*};
-}
-element!(u8, u16, u32, u64);
-
 /// Levels, and which of the planes below are bit vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shape {
@@ -77,11 +57,10 @@ struct Shape {
 
 fn build<T: Element>(codes: &[u64], base: u64, span: u64) -> Vec<u8> {
     let bits = 64 - span.leading_zeros();
-    let mut order: Vec<T> = codes.iter().map(|&code| T::narrow(code - base)).collect();
-    let shape = choose(&order, bits);
-    let len = order.len() as u64;
-    let mut spare = vec![T::default(); order.len()];
-    let mut level_bits = vec![0u64; order.len().div_ceil(64)];
+    let narrow = codes.iter().map(|&code| T::narrow(code - base));
+    let mut sorter = Sorter::new(Path::best(), narrow, codes.len());
+    let shape = choose(sorter.order(), bits);
+    let len = codes.len() as u64;
     let vectors = bits - shape.planes + shape.coded.count_ones();
     let mut out = vec![0; HEADER_BYTES as usize + 8 * vectors as usize];
     let mut table = HEADER_BYTES as usize;
@@ -93,19 +72,17 @@ fn build<T: Element>(codes: &[u64], base: u64, span: u64) -> Vec<u8> {
         vector::encode(level_bits, len, out);
     };
     for bit in (shape.planes..bits).rev() {
-        partition(&mut order, &mut spare, bit, &mut level_bits);
-        add(&mut out, &level_bits);
+        add(&mut out, sorter.level(bit));
     }
     for plane in (0..shape.planes)
         .rev()
         .filter(|&plane| shape.coded >> plane & 1 == 1)
     {
-        take_bit(&order, plane, &mut level_bits);
-        add(&mut out, &level_bits);
+        add(&mut out, sorter.plane(plane));
     }
     out.resize(out.len().next_multiple_of(64), 0);
     let raw = out.len() as u64;
-    pack_planes(&order, shape, &mut out);
+    pack_planes(sorter.order(), shape, &mut out);
     out.resize(out.len() + TAIL_BYTES, 0);
     out[0..8].copy_from_slice(&len.to_le_bytes());
     out[8..16].copy_from_slice(&base.to_le_bytes());
@@ -115,46 +92,6 @@ fn build<T: Element>(codes: &[u64], base: u64, span: u64) -> Vec<u8> {
     out[32..40].copy_from_slice(&shape.coded.to_le_bytes());
     out[40..48].copy_from_slice(&raw.to_le_bytes());
     out
-}
-
-/// Writes bit `bit` of each element to `bits` and moves elements with a zero before those with a one.
-fn partition<T: Element>(order: &mut Vec<T>, spare: &mut Vec<T>, bit: u32, bits: &mut [u64]) {
-    let mut ones = 0usize;
-    for (group, out) in order.chunks(64).zip(bits.iter_mut()) {
-        let mut word = 0;
-        for (i, element) in group.iter().enumerate() {
-            word |= (element.wide() >> bit & 1) << i;
-        }
-        *out = word;
-        ones += word.count_ones() as usize;
-    }
-    let zeros = order.len() - ones;
-    let (low, high) = spare.split_at_mut(zeros);
-    let (mut low, mut high) = (low.iter_mut(), high.iter_mut());
-    for (group, &word) in order.chunks(64).zip(bits.iter()) {
-        for (i, &element) in group.iter().enumerate() {
-            let next = if word >> i & 1 == 1 {
-                high.next()
-            } else {
-                low.next()
-            };
-            if let Some(to) = next {
-                *to = element;
-            }
-        }
-    }
-    std::mem::swap(order, spare);
-}
-
-/// Writes bit `bit` of each element to `bits`.
-fn take_bit<T: Element>(order: &[T], bit: u32, bits: &mut [u64]) {
-    for (group, out) in order.chunks(64).zip(bits.iter_mut()) {
-        let mut word = 0;
-        for (i, element) in group.iter().enumerate() {
-            word |= (element.wide() >> bit & 1) << i;
-        }
-        *out = word;
-    }
 }
 
 /// Appends the raw planes, side by side for each 64 rows.
@@ -195,9 +132,9 @@ fn choose<T: Element>(codes: &[T], bits: u32) -> Shape {
         };
     }
     let fewest = fewest_levels(codes, bits);
-    let mut order = sample(codes);
+    let order = sample(codes);
     let len = order.len() as u64;
-    let (mut spare, mut words) = (vec![T::default(); order.len()], vec![0; order.len().div_ceil(64)]);
+    let mut sorter = Sorter::new(Path::best(), order.iter().copied(), order.len());
     let per_row = |(bytes, raw): (u64, bool)| {
         let ns = if raw { RAW_NS } else { CODED_NS };
         bytes as f64 * 8.0 / len as f64 + ns * BITS_PER_NS
@@ -208,15 +145,13 @@ fn choose<T: Element>(codes: &[T], bits: u32) -> Shape {
     for bit in (0..bits).rev() {
         if bits - 1 - bit == fewest {
             for plane in 0..=bit {
-                take_bit(&order, plane, &mut words);
-                let price = per_row(vector::estimate(&words, len));
+                let price = per_row(vector::estimate(sorter.plane(plane), len));
                 if price < plane_price[plane as usize].0 {
                     plane_price[plane as usize] = (price, true);
                 }
             }
         }
-        partition(&mut order, &mut spare, bit, &mut words);
-        level_price[bit as usize] = per_row(vector::estimate(&words, len));
+        level_price[bit as usize] = per_row(vector::estimate(sorter.level(bit), len));
     }
     let mut best = (f64::INFINITY, 0);
     for planes in 0..=bits - fewest {

@@ -310,14 +310,25 @@ impl Planes {
         let groups: usize = pieces()
             .map(|&(start, end)| (end.div_ceil(64) - start / 64) as usize)
             .sum();
-        let mut alive = Vec::with_capacity(groups);
+        // Most leaves are small: no allocation for them.
+        let (mut near, mut far) = ([[0u64; CHUNK_GROUPS]; 2], [Vec::new(), Vec::new()]);
+        let [alive, words] = if groups <= CHUNK_GROUPS {
+            near.each_mut().map(|buffer| &mut buffer[..groups])
+        } else {
+            far.each_mut().map(|buffer| {
+                buffer.resize(groups, 0);
+                buffer.as_mut_slice()
+            })
+        };
+        let mut slots = alive.iter_mut();
         for &(start, end) in pieces() {
-            alive.extend((start / 64..end.div_ceil(64)).map(|group| window(&(start..end), group)));
+            for (group, slot) in (start / 64..end.div_ceil(64)).zip(&mut slots) {
+                *slot = window(&(start..end), group);
+            }
         }
-        let mut words = vec![0u64; groups];
         let (mut value, mut less) = (0, 0);
         for plane in (0..self.planes.len()).rev() {
-            let mut rest = words.as_mut_slice();
+            let mut rest = &mut *words;
             for &(start, end) in pieces() {
                 let count = (end.div_ceil(64) - start / 64) as usize;
                 let (here, behind) = rest.split_at_mut(count);
@@ -326,7 +337,7 @@ impl Planes {
             }
             let zeros: u64 = alive
                 .iter()
-                .zip(&words)
+                .zip(words.iter())
                 .map(|(rows, bits)| u64::from((rows & !bits).count_ones()))
                 .sum();
             let flip = if k < zeros { u64::MAX } else { 0 };
@@ -335,7 +346,7 @@ impl Planes {
                 less += zeros;
                 value |= 1 << plane;
             }
-            for (rows, bits) in alive.iter_mut().zip(&words) {
+            for (rows, bits) in alive.iter_mut().zip(words.iter()) {
                 *rows &= bits ^ flip;
             }
         }
