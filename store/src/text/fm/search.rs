@@ -383,14 +383,18 @@ fn resolve(
     };
     let rows = window.end - window.start;
     let row_bytes = block_row_bytes(view);
-    let hits = plan.found.hits(view);
+    let hits = match &plan.found {
+        Found::All => rows,
+        found => found.hits(view),
+    };
     let to_find = match &plan.found {
         Found::All | Found::Ranks(_) => 0,
         Found::Distinct(_) | Found::Hits(_) | Found::Spellings(_) => steps_to_find(view),
     };
     let to_verify = if plan.verify { row_bytes } else { 0 };
     let read_rows = (rows * row_bytes).min(view.len() / UNPACK_GAIN);
-    if hits * (to_find + to_verify) > read_rows {
+    // Looking a rank up costs a small part of a step.
+    if hits * (to_find + to_verify) + hits / 16 > read_rows {
         return read(view, window.clone(), |row, bytes| {
             if question.matches(bytes) { set(row) } else { Ok(()) }
         });
