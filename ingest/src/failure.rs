@@ -110,3 +110,14 @@ impl From<std::io::Error> for Failure {
         }
     }
 }
+
+#[cfg(feature = "sql")]
+impl From<siltstone_query::Error> for Failure {
+    fn from(error: siltstone_query::Error) -> Self {
+        match error {
+            siltstone_query::Error::Store(error) => error.into(),
+            siltstone_query::Error::Io(error) => error.into(),
+            other => Failure::Usage(other.to_string()),
+        }
+    }
+}

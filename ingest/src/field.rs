@@ -73,6 +73,10 @@ impl FieldProblem {
     pub fn describe(&self, name: &str, ty: ColumnType, text: &[u8]) -> String {
         let shown = shorten(text);
         match self {
+            FieldProblem::NotOfType if ty.is_integer() && parse_f64(text.trim_ascii()).is_ok() => format!(
+                "column {name}: {shown:?} is not of type {ty} (the column was taken for whole numbers; \
+                 --type {name}=f64 when the stream is created takes both)"
+            ),
             FieldProblem::NotOfType => format!("column {name}: {shown:?} is not of type {ty}"),
             FieldProblem::OutOfRange => format!("column {name}: {shown:?} is outside the range of type {ty}"),
             FieldProblem::NotUtf8 => {

@@ -35,6 +35,8 @@ pub enum Kind {
     BigInteger,
     /// Any other number.
     Float,
+    /// `NaN`, `inf` or `-inf` as a JSON string, the only way to say them there: a number among numbers, else text.
+    QuotedNonFinite,
     /// A calendar time.
     Time,
     /// Anything else.
@@ -61,6 +63,9 @@ pub fn kind_of(field: Field<'_>, null_tokens: &[Vec<u8>], quotes_mean_text: bool
         if let Some(kind) = number_kind(text) {
             return kind;
         }
+    }
+    if quotes_mean_text && matches!(text, b"NaN" | b"inf" | b"-inf") {
+        return Kind::QuotedNonFinite;
     }
     if clock::parse_calendar(text).is_ok() {
         Kind::Time
@@ -90,6 +95,9 @@ fn number_kind(text: &[u8]) -> Option<Kind> {
     parse_f64(text).ok().map(|_| Kind::Float)
 }
 
+/// A column with more texts than this is text, and nothing else about it matters.
+const ENOUGH_TEXTS: u64 = 10_000;
+
 /// What the sampled fields of one column looked like.
 #[derive(Debug, Clone, Default)]
 pub struct ColumnSample {
@@ -98,6 +106,7 @@ pub struct ColumnSample {
     negatives: u64,
     big_integers: u64,
     floats: u64,
+    non_finite: u64,
     times: u64,
     texts: u64,
     first_text: Option<(u64, String)>,
@@ -107,6 +116,9 @@ pub struct ColumnSample {
 impl ColumnSample {
     /// Counts a field of line `line`.
     pub fn add(&mut self, field: Field<'_>, line: u64, null_tokens: &[Vec<u8>], quotes_mean_text: bool) {
+        if self.texts > ENOUGH_TEXTS {
+            return;
+        }
         let kind = kind_of(field, null_tokens, quotes_mean_text);
         if kind != Kind::Null && self.example.is_none() {
             self.example = Some(shorten(field.text));
@@ -120,6 +132,7 @@ impl ColumnSample {
             }
             Kind::BigInteger => self.big_integers += 1,
             Kind::Float => self.floats += 1,
+            Kind::QuotedNonFinite => self.non_finite += 1,
             Kind::Time => self.times += 1,
             Kind::Text => {
                 self.texts += 1;
@@ -132,7 +145,7 @@ impl ColumnSample {
 
     /// Number of values.
     pub fn values(&self) -> u64 {
-        self.numbers() + self.bools + self.times + self.texts
+        self.numbers() + self.non_finite + self.bools + self.times + self.texts
     }
 
     fn numbers(&self) -> u64 {
@@ -148,6 +161,9 @@ impl ColumnSample {
             _ if self.integers == values => ColumnType::I64,
             _ if self.integers + self.big_integers == values && self.negatives == 0 => ColumnType::U64,
             _ if self.numbers() == values && self.floats > 0 => ColumnType::F64,
+            _ if self.non_finite > 0 && self.numbers() > 0 && self.numbers() + self.non_finite == values => {
+                ColumnType::F64
+            }
             _ => ColumnType::Text,
         })
     }
@@ -233,5 +249,26 @@ mod tests {
         };
         assert_eq!(kind_of(field, &[], true), Kind::Text);
         assert_eq!(kind_of(field, &[], false), Kind::Integer { negative: false });
+        let mut sample = ColumnSample::default();
+        sample.add(
+            Field {
+                text: b"NaN",
+                form: Form::Quoted,
+            },
+            1,
+            &[],
+            true,
+        );
+        assert_eq!(sample.column_type(), Some(ColumnType::Text));
+        sample.add(
+            Field {
+                text: b"1",
+                form: Form::Plain,
+            },
+            2,
+            &[],
+            true,
+        );
+        assert_eq!(sample.column_type(), Some(ColumnType::F64));
     }
 }

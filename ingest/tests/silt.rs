@@ -163,11 +163,9 @@ fn what_is_exported_can_be_ingested_again() {
         let answer = place.silt(&args);
         assert_eq!(answer.code, 0, "{}", answer.err);
         let first = place.ok(&["export", "store", "s", "--format", "csv"]);
-        assert_eq!(
-            place.ok(&["export", "again", format, "--format", "csv"]),
-            first,
-            "{format}"
-        );
+        let again = place.ok(&["export", "again", format, "--format", "csv"]);
+        let different = first.lines().zip(again.lines()).find(|(a, b)| a != b);
+        assert_eq!(different, None, "{format}");
         assert_eq!(first.matches('\n').count(), 20_003);
     }
 }
@@ -176,10 +174,11 @@ fn what_is_exported_can_be_ingested_again() {
 fn bad_lines_are_refused_by_number_and_the_rest_is_kept() {
     let place = Place::new();
     let mut text = String::from("ts,x,on\n");
-    for i in 0..11_000 {
+    for i in 0..101_000 {
         text += &format!(
-            "2020-01-01 {:02}:{:02}:{:02},{i},true\n",
-            i / 3600,
+            "2020-01-{:02} {:02}:{:02}:{:02},{i},true\n",
+            1 + i / 86_400,
+            i / 3600 % 24,
             i / 60 % 60,
             i % 60
         );
@@ -194,10 +193,10 @@ fn bad_lines_are_refused_by_number_and_the_rest_is_kept() {
         "{}",
         answer.err
     );
-    assert_eq!(place.ok(&["count", "store", "s"]), "11001\n");
+    assert_eq!(place.ok(&["count", "store", "s"]), "101001\n");
     let rejects = rejects(&place.path("store/rejects/s.jsonl"));
     let lines: Vec<u64> = rejects.iter().map(|(line, _)| *line).collect();
-    assert_eq!(lines, [11_002, 11_003, 11_004, 11_005, 11_008, 11_009]);
+    assert_eq!(lines, [101_002, 101_003, 101_004, 101_005, 101_008, 101_009]);
     for ((_, reason), word) in rejects.iter().zip([
         "\"1.5\" is not of type i64",
         "not a time",
@@ -234,14 +233,13 @@ fn packed_files_standard_input_and_json_lines() {
 
     // A field that comes up late becomes a channel; a null first decides nothing.
     let mut json = String::new();
-    for i in 0..20_000 {
+    for i in 0..110_000 {
         json += &format!(
             "{{\"time\": {i}, \"a\": {{\"b\": null, \"c\": \"x{}\"}}}}\n",
             i % 5
         );
     }
-    json +=
-        "{\"time\": 20000, \"a\": {\"b\": 2}, \"late\": true}\n{\"time\": 20001, \"a\": {\"b\": 2.5}}\n[]\n";
+    json += "{\"time\": 110000, \"a\": {\"b\": 2}, \"late\": true}\n{\"time\": 110001, \"a\": {\"b\": 2.5}}\n[]\n";
     let answer = place.silt_with_input(
         &["ingest", "store", "json", "-", "--time-unit", "ms"],
         json.as_bytes(),
@@ -258,7 +256,7 @@ fn packed_files_standard_input_and_json_lines() {
     );
     assert_eq!(
         place.ok(&["count", "store", "json", "--where", "a.c = 'x1'"]),
-        "4000\n"
+        "22000\n"
     );
     // New columns of a later file are added to a stream that is there.
     let answer = place.silt_with_input(&["ingest", "store", "in", "-"], b"t,w\n2020-01-04,7\n");

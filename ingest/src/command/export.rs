@@ -1,11 +1,13 @@
 //! `silt export`: the rows of a stream as a file.
 
 use std::fs::File;
+#[cfg(feature = "sql")]
+use std::io::IsTerminal;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use siltstone_store::schema::Schema;
-use siltstone_store::snapshot::Snapshot;
+use siltstone_store::snapshot::{Scan, Snapshot};
 
 use super::common;
 use super::count::Condition;
@@ -94,14 +96,14 @@ struct Question<'a> {
 }
 
 impl Question<'_> {
-    fn write(&self, out: Box<dyn Write>) -> Outcome<u64> {
+    fn write(&self, out: Box<dyn Write + Send>) -> Outcome<u64> {
         let expression = self.args.condition.expression.as_deref();
         let predicate = filter::parse_optional(expression, self.snapshot.schema())?;
         let scan = self.snapshot.scan(&self.names, &predicate)?;
         let format = match self.args.format {
             ExportFormat::Csv => RowFormat::Csv,
             ExportFormat::Jsonl => RowFormat::Jsonl,
-            binary => return self.write_binary(binary, out),
+            binary => return self.write_binary(scan, binary, out),
         };
         let mut writer = RowWriter::new(out, format, &self.schema);
         let mut rows = 0;
@@ -114,7 +116,24 @@ impl Question<'_> {
         Ok(rows)
     }
 
-    fn write_binary(&self, _format: ExportFormat, _out: Box<dyn Write>) -> Outcome<u64> {
+    #[cfg(feature = "sql")]
+    fn write_binary(&self, scan: Scan, format: ExportFormat, out: Box<dyn Write + Send>) -> Outcome<u64> {
+        use siltstone_query::export::{self, Format};
+        if self.args.output.is_none() && std::io::stdout().is_terminal() {
+            return Err(Failure::usage(
+                "Parquet and Arrow are not for a terminal; name a file with --output",
+            ));
+        }
+        let format = if format == ExportFormat::Parquet {
+            Format::Parquet
+        } else {
+            Format::Arrow
+        };
+        Ok(export::export(&self.schema, scan, format, out)?)
+    }
+
+    #[cfg(not(feature = "sql"))]
+    fn write_binary(&self, _: Scan, _: ExportFormat, _: Box<dyn Write + Send>) -> Outcome<u64> {
         Err(Failure::usage(
             "this build writes csv and jsonl; parquet and arrow need one with SQL (the default features)",
         ))

@@ -25,8 +25,8 @@ const SEAL_ROWS: u64 = 4_096;
 /// Arguments of `silt ingest`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The store and the stream are created when they are not there. Types are inferred from the first 10,000 rows (at most
-4 MiB): true/false is bool, whole numbers are i64, other numbers f64, anything else text; empty fields are null. Rows may
+The store and the stream are created when they are not there. Types are inferred from the first 100,000 rows (at
+most 16 MiB): true/false is bool, whole numbers are i64, other numbers f64, anything else text; empty fields are null. Rows may
 come late and out of order. What does not fit is refused: the line, its number and the reason go to
 STORE/rejects/STREAM.jsonl, all other rows are kept, and the exit code is 3.
 
@@ -162,12 +162,12 @@ pub fn run(args: &Args) -> Outcome {
     }
     let rows = counts.rows.load(Ordering::Relaxed);
     store.wait_durable(counts.sequence.load(Ordering::Relaxed))?;
-    let read_s = started.elapsed().as_secs_f64().max(1e-6);
     seal_if_it_pays(&store, &args.stream)?;
+    let seconds = started.elapsed().as_secs_f64().max(1e-6);
     let added_bytes = stored_bytes(&store, &args.stream).saturating_sub(before_bytes);
     summary(
         rows,
-        read_s,
+        seconds,
         counts.text_bytes.load(Ordering::Relaxed),
         added_bytes,
         &rejects,

@@ -17,6 +17,7 @@ pub mod export;
 pub mod ingest;
 pub mod maintain;
 pub mod search;
+pub mod sql;
 pub mod stat;
 pub mod verify;
 
@@ -47,6 +48,8 @@ Exit codes:
 pub enum Command {
     /// Add rows from CSV or JSON lines to a stream
     Ingest(ingest::Args),
+    /// Ask in SQL; without QUERY, a shell
+    Sql(sql::Args),
     /// Count the rows that meet a condition
     Count(count::Args),
     /// Find the rows whose text contains a pattern
@@ -69,6 +72,7 @@ impl Command {
     pub fn run(&self) -> Outcome {
         match self {
             Command::Ingest(args) => ingest::run(args),
+            Command::Sql(args) => sql::run(args),
             Command::Count(args) => count::run(args),
             Command::Search(args) => search::run(args),
             Command::Stat(args) => stat::run(args),
@@ -80,8 +84,8 @@ impl Command {
 }
 
 /// Standard output, buffered; what is printed there is the answer and nothing else.
-pub(crate) fn stdout() -> Box<dyn Write> {
-    Box::new(std::io::BufWriter::new(std::io::stdout().lock()))
+pub(crate) fn stdout() -> Box<dyn Write + Send> {
+    Box::new(std::io::BufWriter::new(std::io::stdout()))
 }
 
 /// Prints a whole answer.

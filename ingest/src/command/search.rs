@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::Schema;
+use siltstone_store::snapshot::Snapshot;
 use siltstone_store::text::TextPattern;
 
 use super::common;
@@ -41,7 +42,7 @@ pub struct Args {
     /// Print only the number of rows
     #[arg(long)]
     pub count: bool,
-    /// Print all columns, not only time, keys and the text searched
+    /// Print all columns (default: time, keys, and the text columns searched; in a table, those with the pattern)
     #[arg(long, short)]
     pub all: bool,
     /// Which rows
@@ -90,10 +91,13 @@ pub fn run(args: &Args) -> Outcome {
     if args.all {
         shown = common::column_names(schema);
     }
+    if args.format == RowFormat::Table && !args.all && args.column.is_empty() {
+        shown = columns_with_hits(&snapshot, &shown, &pattern, &predicate)?;
+    }
     let mut left = args.limit.unwrap_or(usize::MAX);
     let mut printed = 0;
     let scan = snapshot.scan(&shown, &predicate)?;
-    let mut writer: Option<RowWriter<Box<dyn Write>>> = None;
+    let mut writer: Option<RowWriter<Box<dyn Write + Send>>> = None;
     for batch in scan {
         let batch = batch?;
         let writer =
@@ -116,6 +120,24 @@ pub fn run(args: &Args) -> Outcome {
     };
     eprintln!("silt: {printed} rows{more}");
     Ok(Answer::Done)
+}
+
+/// Keys, and the text columns in which one of the first rows found has the pattern: what a reader wants to see.
+fn columns_with_hits<'a>(
+    snapshot: &Snapshot,
+    names: &[&'a str],
+    pattern: &TextPattern,
+    predicate: &Predicate,
+) -> Outcome<Vec<&'a str>> {
+    let Some(first) = snapshot.scan(names, predicate)?.next().transpose()? else {
+        return Ok(names.to_vec());
+    };
+    let keys = snapshot.schema().keys();
+    let shown = names.iter().zip(&first.columns).filter(|(name, column)| {
+        let hit = |row| column.bytes(row).is_some_and(|text| pattern.matches(text));
+        keys.iter().any(|key| key.name == **name) || (0..first.len()).any(hit)
+    });
+    Ok(shown.map(|(name, _)| *name).collect())
 }
 
 fn searched_columns(schema: &Schema, asked: &[String]) -> Outcome<Vec<String>> {

@@ -26,7 +26,7 @@ pub struct Args {
     pub store: PathBuf,
     /// Stream to look into
     pub stream: Option<String>,
-    /// Also show what each part of a column takes
+    /// Also show what each column's bytes are spent on
     #[arg(long)]
     pub parts: bool,
 }
@@ -204,10 +204,10 @@ fn stream_text(store: &Store, stream: &str, parts: bool) -> Outcome<String> {
         right("bytes"),
         right("bits/value"),
         right("ratio"),
-        left(if parts { "parts" } else { "" }),
     ]);
-    for column in columns_of(schema, &segments) {
-        table.push(column.cells(parts));
+    let columns = columns_of(schema, &segments);
+    for column in &columns {
+        table.push(column.cells());
     }
     let overhead: u64 = total
         .bytes
@@ -221,7 +221,6 @@ fn stream_text(store: &Store, stream: &str, parts: bool) -> Outcome<String> {
         blank(),
         blank(),
         grouped(overhead),
-        blank(),
         blank(),
         blank(),
     ]);
@@ -240,10 +239,44 @@ fn stream_text(store: &Store, stream: &str, parts: bool) -> Outcome<String> {
         grouped(total.bytes),
         per_row,
         ratio_text(total.plain_bytes, total.bytes),
-        blank(),
     ]);
     text.push_str(&render(&mut table)?);
+    if parts {
+        text.push('\n');
+        text.push_str(&render(&mut parts_table(&columns))?);
+    }
     Ok(text)
+}
+
+fn parts_table(columns: &[ColumnLine]) -> Table {
+    let mut table = Table::new([left("column"), left("part"), right("bytes"), right("share")]);
+    for column in columns {
+        let total: u64 = column.parts.iter().map(|(_, bits)| bits).sum();
+        for (part, bits) in &column.parts {
+            table.push(vec![
+                column.name.clone(),
+                part.clone(),
+                grouped(bits.div_ceil(8)),
+                format!("{:.1} %", *bits as f64 * 100.0 / total.max(1) as f64),
+            ]);
+        }
+    }
+    table
+}
+
+/// The name of a part without the numbers of levels: "wavelet level 3 (raw)" is one of the "wavelet levels (raw)".
+fn part_group(name: &str) -> String {
+    let mut words: Vec<&str> = name.split(' ').collect();
+    let before = words.len();
+    words.retain(|word| word.parse::<u32>().is_err());
+    if words.len() < before {
+        for word in &mut words {
+            if *word == "level" {
+                *word = "levels";
+            }
+        }
+    }
+    words.join(" ")
 }
 
 /// One column over all segments.
@@ -306,35 +339,29 @@ impl ColumnLine {
         self.bytes += stat.bytes;
         self.plain_bytes += stat.plain_bytes;
         for (name, bits) in &stat.parts {
-            match self.parts.iter_mut().find(|(seen, _)| seen == name) {
+            let name = part_group(name);
+            match self.parts.iter_mut().find(|(seen, _)| *seen == name) {
                 Some((_, sum)) => *sum += bits,
-                None => self.parts.push((name.clone(), *bits)),
+                None => self.parts.push((name, *bits)),
             }
         }
     }
 
-    fn cells(self, parts: bool) -> Vec<String> {
-        let per_value = if self.values == 0 {
-            String::new()
-        } else {
-            format!("{:.2}", self.bytes as f64 * 8.0 / self.values as f64)
+    fn cells(&self) -> Vec<String> {
+        let per_value = match self.values {
+            0 => String::new(),
+            values => format!("{:.2}", self.bytes as f64 * 8.0 / values as f64),
         };
-        let part_text = |(name, bits): &(String, u64)| format!("{name} {}", bytes_text(bits.div_ceil(8)));
         vec![
-            self.name,
-            self.ty,
-            self.unit,
+            self.name.clone(),
+            self.ty.clone(),
+            self.unit.clone(),
             self.domains.join(", "),
             self.layouts.join(", "),
             grouped(self.values),
             grouped(self.bytes),
             per_value,
             ratio_text(self.plain_bytes, self.bytes),
-            if parts {
-                self.parts.iter().map(part_text).collect::<Vec<_>>().join(", ")
-            } else {
-                String::new()
-            },
         ]
     }
 }

@@ -4,9 +4,11 @@
 //! keep the digits they were written with until their column's type is known. A name may come up first in any line.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::fmt;
 
 use memchr::memchr;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::failure::Outcome;
@@ -132,7 +134,7 @@ impl JsonlSource {
     }
 
     fn add_object(&mut self, text: &str, prefix: &str, depth: usize) -> Result<(), String> {
-        let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(|error| {
+        let Members(members) = serde_json::from_str(text).map_err(|error| {
             if text.trim_start().starts_with('{') {
                 // Line 1 of this text is the line that the refusal names.
                 format!(
@@ -145,7 +147,7 @@ impl JsonlSource {
         })?;
         for (name, value) in members {
             let name = if prefix.is_empty() {
-                Cow::Owned(name)
+                name
             } else {
                 Cow::Owned(format!("{prefix}.{name}"))
             };
@@ -196,6 +198,60 @@ impl JsonlSource {
             *field = Some((start, self.values.len(), form));
         }
         Ok(())
+    }
+}
+
+/// Members of an object in the order in which they are written.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    members.push((name, value));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+/// A name, borrowed from the text unless it holds escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(NameVisitor)
     }
 }
 
@@ -307,6 +363,6 @@ mod tests {
         assert_eq!(rows[2], (4, false, "t=2 l=[1, 2]".into()));
         assert_eq!((rows[3].0, rows[3].1), (5, true));
         assert_eq!(rows[4], (6, false, "b=true".into()));
-        assert_eq!(source.field_names(), ["t", "x.y", "x.z", "l", "n", "b"]);
+        assert_eq!(source.field_names(), ["t", "x.y", "x.z", "n", "l", "b"]);
     }
 }

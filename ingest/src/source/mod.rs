@@ -17,9 +17,9 @@ pub mod jsonl;
 /// Bytes of the largest record; a longer line is refused.
 pub const MAX_RECORD_BYTES: usize = 16 << 20;
 /// Rows of a sample.
-pub const SAMPLE_ROWS: usize = 10_000;
+pub const SAMPLE_ROWS: usize = 100_000;
 /// Bytes of a sample.
-pub const SAMPLE_BYTES: usize = 4 << 20;
+pub const SAMPLE_BYTES: usize = 16 << 20;
 
 /// What [`Source::advance`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
