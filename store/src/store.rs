@@ -26,6 +26,7 @@ use crate::storage::file::FileStorage;
 use crate::storage::{Storage, StorageLock};
 
 mod conform;
+mod merge;
 mod models;
 mod open;
 mod read;

@@ -130,18 +130,18 @@ fn pack_integers(values: &[u64], width: usize, out: &mut Writer) {
     let steps = || {
         values
             .windows(2)
-            .map(|pair| pair[1].wrapping_sub(pair[0]).cast_signed())
+            .map(|pair| pair[1].wrapping_sub(pair[0]) as i64)
     };
     let step_low = steps().min().unwrap_or(0);
     let step_span = steps()
-        .map(|s| s.wrapping_sub(step_low).cast_unsigned())
+        .map(|s| s.wrapping_sub(step_low) as u64)
         .max()
         .unwrap_or(0);
     let offset_bits = u64::from(bits_of(span)) * values.len() as u64;
     let step_bits = u64::from(bits_of(step_span)) * values.len().saturating_sub(1) as u64 + 64;
     if step_bits < offset_bits {
         let packed: Vec<u64> = steps()
-            .map(|s| s.wrapping_sub(step_low).cast_unsigned())
+            .map(|s| s.wrapping_sub(step_low) as u64)
             .collect();
         out.u8(DELTA);
         out.raw(&first.to_le_bytes()[..width]);
@@ -169,7 +169,7 @@ fn unpack_integers(encoding: u8, count: usize, width: usize, input: &mut Reader<
             Ok(values)
         }
         DELTA => {
-            let step_low = input.i64()?.cast_unsigned();
+            let step_low = input.i64()? as u64;
             let steps = unpack_bits(count.saturating_sub(1), input)?;
             let mut value = base;
             let mut values = Vec::with_capacity(count);

@@ -96,7 +96,7 @@ impl Store {
 }
 
 /// A file that the manifest counts and that is not there is damage like any other.
-fn missing(error: Error, file: &str) -> Error {
+pub(super) fn missing(error: Error, file: &str) -> Error {
     if is_not_found(&error) {
         Error::corrupt(file, "file", 0, "the file is missing")
     } else {

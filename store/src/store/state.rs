@@ -8,12 +8,12 @@ use crate::error::{Error, Result};
 use crate::log::frame::{FrameHeader, FramePart, RowsPart, read_payload};
 use crate::log::manifest::{Manifest, StreamEntry};
 use crate::log::replay::LogReader;
-use crate::section::FileBytes;
 use crate::segment::Segment;
 use crate::storage::Storage;
 use crate::tail::Tail;
 
 use super::conform::widen;
+use super::read::missing;
 
 /// The store as this process sees it.
 #[derive(Debug)]
@@ -165,7 +165,12 @@ impl State {
             let segment = match slot {
                 Some(segment) => segment.clone(),
                 None => slot
-                    .insert(Arc::new(open_segment(&entry.file, storage.map(&entry.file)?)?))
+                    .insert(Arc::new(Segment::open(
+                        &entry.file,
+                        storage
+                            .map(&entry.file)
+                            .map_err(|error| missing(error, &entry.file))?,
+                    )?))
                     .clone(),
             };
             let info = segment.info();
@@ -177,10 +182,6 @@ impl State {
         }
         Ok(out)
     }
-}
-
-fn open_segment(name: &str, file: FileBytes) -> Result<Segment> {
-    Segment::open(name, file)
 }
 
 fn apply(

@@ -381,21 +381,20 @@ impl Store {
         if self.next_due() == Some(Duration::ZERO) {
             writer.wal.commit(writer.wal.appended())?;
         }
-        let _turn = locked(&writer.turn);
         loop {
+            let _turn = locked(&writer.turn);
             let newest = writer.wal.generation();
-            let state = self.state();
             let pins = |live: &Live| {
                 live.tail_start
                     .is_some_and(|start| start.generation + MAX_PINNED_GENERATIONS <= newest)
             };
-            let Some(index) = state.live.iter().position(pins) else {
-                break;
-            };
-            drop(state);
-            self.seal_tail(writer, index)?;
+            let pinning = self.state().live.iter().position(pins);
+            match pinning {
+                Some(index) => self.seal_tail(writer, index)?,
+                None => break,
+            }
         }
-        Ok(())
+        self.merge_all()
     }
 }
 

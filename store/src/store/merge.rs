@@ -1,0 +1,179 @@
+//! Merging small segments into larger ones.
+//!
+//! Only neighbours in sequence are merged, so rows with equal keys and time keep the order in which they came. A merge
+//! at least doubles the segment that each of its rows is in, so a row is written O(log n) times.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{Store, Writer, locked};
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::log::manifest::SegmentEntry;
+use crate::predicate::Predicate;
+use crate::schema::SharedSchema;
+use crate::segment::Segment;
+use crate::snapshot::Snapshot;
+use crate::tail::order;
+
+/// Fewest segments that are worth a merge, unless they overlap in time.
+const FEWEST: usize = 4;
+/// Most segments merged at once.
+const MOST: usize = 64;
+/// Memory that a byte of a plain row takes while a segment is made of it: the rows, their sorted copy, the columns being
+/// encoded.
+const MEMORY_FACTOR: u64 = 4;
+
+impl Store {
+    /// Merges what is worth it in stream `index`. The caller has the turn. Gives whether there was anything to do.
+    pub(super) fn merge_some(&self, writer: &Writer, index: usize) -> Result<bool> {
+        let (stream, segments) = {
+            let mut state = self.state();
+            let segments = state.open_segments(index, &*self.storage)?;
+            (state.manifest.streams[index].clone(), segments)
+        };
+        let row_bytes: usize = stream
+            .schema
+            .columns()
+            .iter()
+            .map(|c| c.ty.width_bytes().max(32))
+            .sum();
+        let fitting = self.options.memory_limit as u64 / MEMORY_FACTOR / (row_bytes as u64 + 8);
+        let Some(chosen) = choose(&stream.segments, self.options.rows_per_segment.min(fitting)) else {
+            return Ok(false);
+        };
+        let rows = merged_rows(&stream.schema, &segments[chosen.clone()])?;
+        let old = &stream.segments[chosen.clone()];
+        let first = old.iter().map(|entry| entry.sequences.0).min().unwrap_or(0);
+        let last = old.iter().map(|entry| entry.sequences.1).max().unwrap_or(0);
+        let (entry, segment) = self.write_segment(&stream, &rows, (first, last))?;
+        drop(rows);
+        let file = entry.file.clone();
+        let published = self.publish(writer, |manifest| {
+            manifest.next_segment += 1;
+            manifest.bytes_written += entry.bytes;
+            manifest.streams[index].segments.splice(chosen.clone(), [entry]);
+        });
+        if let Err(error) = published {
+            self.discard(&file, &error);
+            return Err(error);
+        }
+        self.state().live[index].segments.splice(chosen, [Some(segment)]);
+        // Who reads them keeps their bytes; a reader that comes too late starts again from the manifest.
+        for entry in old {
+            self.storage.remove(&entry.file)?;
+        }
+        Ok(true)
+    }
+
+    /// Merges until nothing is worth it any more, giving way to appends between two merges.
+    pub(super) fn merge_all(&self) -> Result<()> {
+        let writer = self.writer()?;
+        let streams = self.state().live.len();
+        for index in 0..streams {
+            loop {
+                let _turn = locked(&writer.turn);
+                if !self.merge_some(writer, index)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Neighbours that are worth a merge into a segment of at most `most_rows` rows: the longest such run.
+fn choose(segments: &[SegmentEntry], most_rows: u64) -> Option<Range<usize>> {
+    let mut best: Option<Range<usize>> = None;
+    for start in 0..segments.len() {
+        let (mut rows, mut largest) = (0u64, 0u64);
+        for end in start + 1..=segments.len().min(start + MOST) {
+            let added = segments[end - 1].rows;
+            rows += added;
+            largest = largest.max(added);
+            if rows > most_rows {
+                break;
+            }
+            let run = &segments[start..end];
+            let pays = run.len() >= FEWEST || (run.len() >= 2 && overlap(run));
+            let longer = best.as_ref().is_none_or(|best| run.len() > best.len());
+            if pays && longer && largest <= rows / 2 {
+                best = Some(start..end);
+            }
+        }
+    }
+    best
+}
+
+/// Whether each segment begins before the ones before it have ended.
+fn overlap(run: &[SegmentEntry]) -> bool {
+    run.windows(2)
+        .all(|pair| pair[1].time_range.0 < pair[0].time_range.1)
+}
+
+/// All rows of some segments, sorted; equal rows in the order of the segments.
+fn merged_rows(schema: &SharedSchema, segments: &[Arc<Segment>]) -> Result<Batch> {
+    let columns: Vec<&str> = schema
+        .columns()
+        .iter()
+        .map(|column| column.name.as_str())
+        .collect();
+    let mut all = Batch::new(schema.clone());
+    for segment in segments {
+        let snapshot = Snapshot::new(schema.clone(), vec![segment.clone()], None);
+        for rows in snapshot.scan(&columns, &Predicate::All)? {
+            let rows = rows?;
+            order::append(&mut all, &rows, 0..rows.len());
+        }
+    }
+    Ok(order::sort(all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(rows: u64, time_range: (i64, i64)) -> SegmentEntry {
+        SegmentEntry {
+            file: String::new(),
+            rows,
+            time_range,
+            sequences: (0, 0),
+            bytes: 0,
+        }
+    }
+
+    #[test]
+    fn each_merge_doubles() {
+        let small: Vec<SegmentEntry> = (0..6).map(|i| entry(10, (i, i))).collect();
+        assert_eq!(choose(&small, 1000), Some(0..6));
+        assert_eq!(choose(&small, 45), Some(0..4));
+        assert_eq!(choose(&small[..3], 1000), None);
+        let mut large = vec![entry(100, (0, 0))];
+        large.extend(small);
+        assert_eq!(
+            choose(&large, 1000),
+            Some(1..7),
+            "the large one would be written for little"
+        );
+        let overlapping = [entry(10, (0, 9)), entry(10, (5, 14))];
+        assert_eq!(choose(&overlapping, 1000), Some(0..2));
+    }
+
+    #[test]
+    fn a_row_is_written_log_times() {
+        let mut segments: Vec<SegmentEntry> = Vec::new();
+        let (mut written, mut appended) = (0, 0);
+        for i in 0..1000 {
+            segments.push(entry(10, (i, i)));
+            appended += 10;
+            while let Some(chosen) = choose(&segments, 1 << 20) {
+                let rows = segments[chosen.clone()].iter().map(|entry| entry.rows).sum();
+                written += rows;
+                segments.splice(chosen, [entry(rows, (0, 0))]);
+            }
+        }
+        assert!(written <= 7 * appended, "{written} of {appended}");
+        assert!(segments.len() < 20, "{}", segments.len());
+    }
+}
