@@ -26,6 +26,9 @@ pub mod codes;
 pub mod column;
 pub mod domain;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod log;
 pub mod predicate;
 pub mod question;

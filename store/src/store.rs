@@ -25,11 +25,13 @@ use crate::snapshot::Snapshot;
 use crate::storage::file::FileStorage;
 use crate::storage::{Storage, StorageLock};
 
+mod changes;
 mod conform;
 mod merge;
 mod models;
 mod open;
 mod read;
+mod seal;
 mod state;
 mod write;
 
@@ -321,6 +323,50 @@ impl Store {
     /// `Io` if a directory can't be read. Damage is not an error here, but in the list.
     pub fn verify(&self) -> Result<Vec<Error>> {
         self.find_damage()
+    }
+
+    /// Visits rows of all streams that were appended after `sequence`, and gives the sequence number to go on from.
+    ///
+    /// Each row comes at least once: exactly once and in order of appending while the log still holds it, and with the
+    /// whole segment that it is in after that. Only rows that survive a power cut come; the others are left for the
+    /// next call. In a reading process, which knows of a sync only by what was written after it, that may be later.
+    ///
+    /// # Errors
+    /// What `visit` returned; `Corrupt`; `Io`.
+    pub fn changes_since(
+        &self,
+        sequence: u64,
+        visit: &mut dyn FnMut(&str, &Batch) -> Result<()>,
+    ) -> Result<u64> {
+        self.visit_changes(sequence, visit)
+    }
+
+    /// Remembers under a name, for good, that rows up to `sequence` are done with.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such row yet; `Poisoned`; `Io`.
+    pub fn set_cursor(&self, name: &str, sequence: u64) -> Result<()> {
+        self.keep_cursor(name, sequence)
+    }
+
+    /// The sequence number kept under a name; 0 if there is none.
+    pub fn cursor(&self, name: &str) -> u64 {
+        let _ = self.refresh();
+        let state = self.state();
+        state
+            .manifest
+            .cursors
+            .iter()
+            .find(|cursor| cursor.name == name)
+            .map_or(0, |cursor| cursor.sequence)
+    }
+
+    /// Forgets a cursor.
+    ///
+    /// # Errors
+    /// `Poisoned`; `Io`.
+    pub fn remove_cursor(&self, name: &str) -> Result<()> {
+        self.forget_cursor(name)
     }
 
     /// Keeps a model under the next version of its name, and makes it the serving one.

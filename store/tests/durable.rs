@@ -125,3 +125,52 @@ fn models_have_versions() {
     assert_eq!(store.models().len(), 2);
     assert!(store.model("bearing", Some(1)).is_err());
 }
+
+#[test]
+fn changes_come_at_least_once_and_cursors_stay() {
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+    let store = Store::create_in(storage.clone(), options(SyncPolicy::Always)).unwrap();
+    let shape = store.create_stream("a", schema()).unwrap();
+    store.create_stream("b", schema()).unwrap();
+    let changes = |store: &Store, since: u64| {
+        let mut found = Vec::new();
+        let next = store.changes_since(since, &mut |stream, rows| {
+            found.extend(rows.times.iter().map(|time| (stream.to_owned(), *time)));
+            Ok(())
+        });
+        (found, next.unwrap())
+    };
+    let of =
+        |stream: &str, range: std::ops::Range<i64>| range.map(|i| (stream.to_owned(), i)).collect::<Vec<_>>();
+    assert_eq!(changes(&store, 0), (Vec::new(), 0));
+    store.append("a", &rows(&shape, 0..3)).unwrap();
+    store.append("b", &rows(&shape, 7..8)).unwrap();
+    assert_eq!(changes(&store, 0), ([of("a", 0..3), of("b", 7..8)].concat(), 4));
+    assert_eq!(changes(&store, 2), ([of("a", 2..3), of("b", 7..8)].concat(), 4));
+    assert_eq!(changes(&store, 4), (Vec::new(), 4));
+    store.set_cursor("backup", 3).unwrap();
+    assert!(store.set_cursor("backup", 5).is_err());
+    store.seal("a").unwrap();
+    store.seal("b").unwrap();
+    store.append("a", &rows(&shape, 3..5)).unwrap();
+    drop(store);
+    let store = Store::open_in(storage.clone(), options(SyncPolicy::Always)).unwrap();
+    let reader = Store::open_read_in(storage).unwrap();
+    assert_eq!(
+        (
+            store.cursor("backup"),
+            reader.cursor("backup"),
+            store.cursor("none")
+        ),
+        (3, 3, 0)
+    );
+    for store in [&store, &reader] {
+        assert_eq!(changes(store, 3), ([of("b", 7..8), of("a", 3..5)].concat(), 6));
+        assert_eq!(changes(store, 5), (of("a", 4..5), 6));
+        assert_eq!(changes(store, 0).0.len(), 6);
+    }
+    let stopped = store.changes_since(0, &mut |_, _| Err(siltstone_store::Error::invalid("enough")));
+    assert!(stopped.is_err());
+    store.remove_cursor("backup").unwrap();
+    assert_eq!(store.cursor("backup"), 0);
+}

@@ -187,7 +187,7 @@ pub(crate) fn write_rows(
 
 fn write_column(ty: ColumnType, column: &BatchColumn, rows: Range<usize>, out: &mut Writer) {
     let valid = |row: &usize| column.is_valid(*row);
-    let nulls = rows.clone().any(|row| !column.is_valid(row));
+    let nulls = column.validity.is_some() && rows.clone().any(|row| !column.is_valid(row));
     out.u8(u8::from(nulls));
     if nulls {
         let mut bitmap = vec![0u8; rows.len().div_ceil(8)];

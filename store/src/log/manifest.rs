@@ -229,14 +229,15 @@ impl Manifest {
     /// `Poisoned` if nobody knows any more which of the two would be there after a power cut; anything else that the
     /// storage refused leaves the one before in place.
     pub fn store(&mut self, storage: &dyn Storage) -> Result<()> {
-        self.edition += 1;
+        let before = self.edition;
+        self.edition = before.wrapping_add(1);
         let bytes = self.write();
         let written = storage.create(BESIDE).and_then(|file| {
             file.append(&bytes)?;
             file.sync()
         });
         if let Err(error) = written.and_then(|()| storage.rename(BESIDE, FILE)) {
-            self.edition -= 1;
+            self.edition = before;
             // Only takes room; opening for writing would remove it too.
             let _ = storage.remove(BESIDE);
             return Err(error);

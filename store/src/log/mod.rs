@@ -11,6 +11,8 @@
 
 pub(crate) mod frame;
 pub(crate) mod generation;
+#[cfg(test)]
+mod golden;
 pub(crate) mod manifest;
 mod pack;
 pub(crate) mod replay;

@@ -127,11 +127,7 @@ fn pack_integers(values: &[u64], width: usize, out: &mut Writer) {
     let low = values.iter().copied().min().unwrap_or(0);
     let span = values.iter().map(|v| v - low).max().unwrap_or(0);
     // Steps compare as signed numbers: a falling signal has small negative ones.
-    let steps = || {
-        values
-            .windows(2)
-            .map(|pair| pair[1].wrapping_sub(pair[0]) as i64)
-    };
+    let steps = || values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]) as i64);
     let step_low = steps().min().unwrap_or(0);
     let step_span = steps()
         .map(|s| s.wrapping_sub(step_low) as u64)
@@ -140,9 +136,7 @@ fn pack_integers(values: &[u64], width: usize, out: &mut Writer) {
     let offset_bits = u64::from(bits_of(span)) * values.len() as u64;
     let step_bits = u64::from(bits_of(step_span)) * values.len().saturating_sub(1) as u64 + 64;
     if step_bits < offset_bits {
-        let packed: Vec<u64> = steps()
-            .map(|s| s.wrapping_sub(step_low) as u64)
-            .collect();
+        let packed: Vec<u64> = steps().map(|s| s.wrapping_sub(step_low) as u64).collect();
         out.u8(DELTA);
         out.raw(&first.to_le_bytes()[..width]);
         out.i64(step_low);

@@ -120,7 +120,7 @@ impl Wal {
 
     fn create_generation(&self, state: &State, frames: &[(FrameHeader, Vec<u8>)]) -> Result<OpenGeneration> {
         let header = GenerationHeader {
-            generation: state.generation + 1,
+            generation: state.generation.checked_add(1).ok_or_else(numbers_end)?,
             salt: new_salt(),
             continues_after: state.durable,
         };
@@ -184,7 +184,9 @@ impl Wal {
                 payload.more,
                 open.salt,
             );
-            sequence += u64::from(payload.rows);
+            sequence = sequence
+                .checked_add(u64::from(payload.rows))
+                .ok_or_else(numbers_end)?;
             if bytes.is_empty() {
                 bytes = frame;
             } else {
@@ -325,6 +327,11 @@ impl State {
             None => Ok(()),
         }
     }
+}
+
+/// Only a log that somebody made up counts this far.
+fn numbers_end() -> Error {
+    Error::invalid("the log's numbers are at their end")
 }
 
 /// A number that nobody who writes text into a store knows.

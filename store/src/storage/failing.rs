@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::memory::MemoryStorage;
 use super::{Entry, Storage, StorageFile, StorageLock, directory_of};
 use crate::error::{Error, Result};
+use crate::rows::index;
 use crate::section::FileBytes;
 
 /// Bytes that a disk writes at once.
@@ -235,7 +236,7 @@ impl File {
             Survival::Some(_) => {
                 let synced = self.synced.len();
                 let grown = all.len() - synced;
-                let kept = next(random) as usize % (grown + 1);
+                let kept = index(next(random) % (grown as u64 + 1));
                 // Often the size is right and only some sectors are missing.
                 let end = if next(random) % 2 == 0 {
                     all.len()

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Store, Writer, locked};
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::log::manifest::SegmentEntry;
+use crate::log::manifest::{Manifest, SegmentEntry};
 use crate::predicate::Predicate;
 use crate::schema::SharedSchema;
 use crate::segment::Segment;
@@ -49,16 +49,18 @@ impl Store {
         let (entry, segment) = self.write_segment(&stream, &rows, (first, last))?;
         drop(rows);
         let file = entry.file.clone();
-        let published = self.publish(writer, |manifest| {
-            manifest.next_segment += 1;
-            manifest.bytes_written += entry.bytes;
+        let change = |manifest: &mut Manifest| {
+            manifest.next_segment = manifest.next_segment.saturating_add(1);
+            manifest.bytes_written = manifest.bytes_written.saturating_add(entry.bytes);
             manifest.streams[index].segments.splice(chosen.clone(), [entry]);
+        };
+        let published = self.publish_and(writer, change, |state| {
+            state.live[index].segments.splice(chosen.clone(), [Some(segment)]);
         });
         if let Err(error) = published {
             self.discard(&file, &error);
             return Err(error);
         }
-        self.state().live[index].segments.splice(chosen, [Some(segment)]);
         // Who reads them keeps their bytes; a reader that comes too late starts again from the manifest.
         for entry in old {
             self.storage.remove(&entry.file)?;
@@ -89,7 +91,7 @@ fn choose(segments: &[SegmentEntry], most_rows: u64) -> Option<Range<usize>> {
         let (mut rows, mut largest) = (0u64, 0u64);
         for end in start + 1..=segments.len().min(start + MOST) {
             let added = segments[end - 1].rows;
-            rows += added;
+            rows = rows.saturating_add(added);
             largest = largest.max(added);
             if rows > most_rows {
                 break;

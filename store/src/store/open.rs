@@ -68,8 +68,8 @@ pub(super) fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Store>
     if !unsure.is_empty() {
         wal.take_over(&unsure)?;
         let taken = wal.generation();
-        for start in state.live.iter_mut().filter_map(|live| live.tail_start.as_mut()) {
-            if start.sequence > state.reader.durable {
+        for start in state.live.iter_mut().filter_map(|live| live.tail_span.as_mut()) {
+            if start.first > state.reader.durable {
                 start.generation = taken;
             }
         }

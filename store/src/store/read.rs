@@ -2,7 +2,7 @@
 
 use super::open::model_file;
 use super::state::State;
-use super::{SegmentStat, Store};
+use super::{SegmentStat, Store, locked};
 use crate::error::{Error, Result};
 use crate::log::manifest::Manifest;
 use crate::segment::Segment;
@@ -19,7 +19,7 @@ impl Store {
     }
 
     /// Runs `ask` on a state that is up to date. A reader whose files went away starts again from the newest manifest.
-    fn with_fresh_state<T>(&self, ask: impl Fn(&mut State) -> Result<T>) -> Result<T> {
+    pub(super) fn with_fresh_state<T>(&self, ask: impl Fn(&mut State) -> Result<T>) -> Result<T> {
         let mut state = self.state();
         if self.writer.is_some() {
             return ask(&mut state);
@@ -33,7 +33,10 @@ impl Store {
                 *state = State::new(manifest, Some(before));
             }
             let answer = state.replay(&*self.storage).and_then(|()| ask(&mut state));
-            let Err(error) = answer else { return answer };
+            let error = match answer {
+                Err(error) if !matches!(error, Error::InvalidArgument { .. }) => error,
+                answer => return answer,
+            };
             // Only a writer that went on explains this; if the manifest is the same, it is damage.
             let moved_on = Manifest::load(&*self.storage).is_ok_and(|newest| newest.edition != edition);
             attempt += 1;
@@ -65,6 +68,26 @@ impl Store {
     }
 
     pub(super) fn find_damage(&self) -> Result<Vec<Error>> {
+        // The writer itself holds still; beside one, files may go while they are read.
+        let _turn = self.writer.as_ref().map(|writer| locked(&writer.turn));
+        let edition = || {
+            Manifest::load(&*self.storage)
+                .map(|manifest| manifest.edition)
+                .ok()
+        };
+        let mut before = edition();
+        for _ in 1..ATTEMPTS {
+            let damage = self.damage_now()?;
+            let after = edition();
+            if damage.is_empty() || after == before {
+                return Ok(damage);
+            }
+            before = after;
+        }
+        self.damage_now()
+    }
+
+    fn damage_now(&self) -> Result<Vec<Error>> {
         let mut damage = Vec::new();
         let manifest = match Manifest::load(&*self.storage) {
             Ok(manifest) => manifest,

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::log::frame::{FrameHeader, FramePart, RowsPart, read_payload};
 use crate::log::manifest::{Manifest, StreamEntry};
 use crate::log::replay::LogReader;
+use crate::schema::SharedSchema;
 use crate::segment::Segment;
 use crate::storage::Storage;
 use crate::tail::Tail;
@@ -35,25 +36,28 @@ pub(super) struct Live {
     pub segments: Vec<Option<Arc<Segment>>>,
     /// Rows in no segment.
     pub tail: Tail,
-    /// Sequence number before the first row of the tail, and the log generation it is in.
-    pub tail_start: Option<TailStart>,
+    /// Where in the log the tail's rows are.
+    pub tail_span: Option<TailSpan>,
 }
 
-/// Where in the log a tail begins.
+/// Where in the log the rows of a tail are.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct TailStart {
-    /// Sequence number of the tail's first row.
-    pub sequence: u64,
-    /// Generation that holds it.
+pub(super) struct TailSpan {
+    /// Sequence number of the first row.
+    pub first: u64,
+    /// Sequence number of the last row.
+    pub last: u64,
+    /// Generation that holds the first row.
     pub generation: u64,
 }
 
 impl Live {
-    fn new(stream: &StreamEntry) -> Live {
+    /// No rows of shape `schema`.
+    pub fn new(schema: &SharedSchema) -> Live {
         Live {
-            segments: vec![None; stream.segments.len()],
-            tail: Tail::new(stream.schema.clone()),
-            tail_start: None,
+            segments: Vec::new(),
+            tail: Tail::new(schema.clone()),
+            tail_span: None,
         }
     }
 }
@@ -62,21 +66,23 @@ impl State {
     /// The state that a manifest stands for, without the log; opened segments of `before` are kept.
     pub fn new(manifest: Manifest, before: Option<State>) -> State {
         let mut open: BTreeMap<String, Arc<Segment>> = BTreeMap::new();
-        for segment in before
+        let slots = before
             .into_iter()
             .flat_map(|state| state.live)
-            .flat_map(|live| live.segments)
-        {
-            if let Some(segment) = segment {
-                open.insert(segment.name().to_owned(), segment);
-            }
+            .flat_map(|live| live.segments);
+        for segment in slots.flatten() {
+            open.insert(segment.name().to_owned(), segment);
         }
-        let mut live: Vec<Live> = manifest.streams.iter().map(Live::new).collect();
-        for (live, stream) in live.iter_mut().zip(&manifest.streams) {
-            for (slot, entry) in live.segments.iter_mut().zip(&stream.segments) {
-                *slot = open.get(&entry.file).cloned();
-            }
-        }
+        let live = manifest.streams.iter().map(|stream| {
+            let mut live = Live::new(&stream.schema);
+            live.segments = stream
+                .segments
+                .iter()
+                .map(|entry| open.get(&entry.file).cloned())
+                .collect();
+            live
+        });
+        let live = live.collect();
         let sources = manifest
             .sources
             .iter()
@@ -149,7 +155,7 @@ impl State {
             .enumerate()
             .filter(|(index, _)| Some(*index) != except);
         others
-            .filter_map(|(_, live)| live.tail_start.map(|start| start.generation))
+            .filter_map(|(_, live)| live.tail_span.map(|start| start.generation))
             .min()
     }
 
@@ -200,25 +206,31 @@ fn apply(
             FramePart::Source { name, position } => {
                 sources.insert(name, position);
             }
+            FramePart::Rows(part) if part.times.is_empty() => {}
             FramePart::Rows(part) => {
                 let Some(index) = position(part.stream) else {
                     let what = format!("rows of stream {}, which the manifest does not have", part.stream);
                     return Err(Error::corrupt(file, "frame part", 0, what));
                 };
-                let sequence = part.before + 1;
+                let sequence = part.before.saturating_add(1);
+                let last = part.before.saturating_add(part.times.len() as u64);
                 live[index]
                     .tail
                     .append(&batch_of(&manifest.streams[index], part, file)?);
-                live[index]
-                    .tail_start
-                    .get_or_insert(TailStart { sequence, generation });
+                let span = TailSpan {
+                    first: sequence,
+                    last,
+                    generation,
+                };
+                live[index].tail_span.get_or_insert(span).last = last;
             }
         }
     }
     Ok(())
 }
 
-fn batch_of(stream: &StreamEntry, part: RowsPart, file: &str) -> Result<Batch> {
+/// The rows of a frame, in the stream's shape.
+pub(super) fn batch_of(stream: &StreamEntry, part: RowsPart, file: &str) -> Result<Batch> {
     let schema = &stream.schema;
     let mut out = Batch::new(schema.clone());
     let rows = part.times.len();

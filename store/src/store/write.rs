@@ -5,26 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::conform::conform;
-use super::open::segment_file;
-use super::state::{Live, TailStart};
+use super::state::{Live, State, TailSpan};
 use super::{Receipt, Store, SyncPolicy, Writer, locked};
 use crate::batch::{Batch, ColumnData};
-use crate::column::Hints;
 use crate::error::{Error, Result};
 use crate::log::frame::{MAX_FRAME_VALUES, write_rows, write_source};
-use crate::log::generation;
-use crate::log::manifest::{Manifest, SegmentEntry, SourceEntry, StreamEntry};
+use crate::log::manifest::{Manifest, SourceEntry, StreamEntry};
 use crate::log::wal::Payload;
-use crate::schema::{ColumnId, ColumnType, Schema, SharedSchema};
-use crate::segment::stat::ColumnTotals;
-use crate::segment::{Segment, writer as segment_writer};
-use crate::tail::Tail;
+use crate::schema::{ColumnType, Schema, SharedSchema};
 use crate::wire::Writer as Record;
 
 /// Bytes of text after which a batch goes on in the next frame.
-const FRAME_TEXT_BYTES: usize = 64 << 20;
-/// Bytes at which a log generation ends, once what it holds is sealed.
-const GENERATION_BYTES: u64 = 4 << 20;
+const FRAME_TEXT_BYTES: u64 = 64 << 20;
 /// Bytes of log that a stream may pin by not being sealed, in generations.
 const MAX_PINNED_GENERATIONS: u64 = 8;
 
@@ -39,7 +31,8 @@ impl Store {
             return Err(Error::invalid(format!("there is a stream {name:?} already")));
         }
         let schema = Arc::new(schema);
-        self.publish(writer, |manifest| {
+        let live = Live::new(&schema);
+        let change = |manifest: &mut Manifest| {
             manifest.streams.push(StreamEntry {
                 id: manifest.next_stream,
                 name: name.to_owned(),
@@ -48,14 +41,9 @@ impl Store {
                 digits: Vec::new(),
                 segments: Vec::new(),
             });
-            manifest.next_stream += 1;
-        })?;
-        let live = Live {
-            segments: Vec::new(),
-            tail: Tail::new(schema.clone()),
-            tail_start: None,
+            manifest.next_stream = manifest.next_stream.saturating_add(1);
         };
-        self.state().live.push(live);
+        self.publish_and(writer, change, |state| state.live.push(live))?;
         Ok(schema)
     }
 
@@ -72,8 +60,10 @@ impl Store {
             wider = wider.with_channel(name, *ty, unit)?;
         }
         let wider = Arc::new(wider);
-        self.publish(writer, |manifest| manifest.streams[index].schema = wider.clone())?;
-        self.state().live[index].tail.widen(wider.clone());
+        let change = |manifest: &mut Manifest| manifest.streams[index].schema = wider.clone();
+        self.publish_and(writer, change, |state| {
+            state.live[index].tail.widen(wider.clone())
+        })?;
         Ok(wider)
     }
 
@@ -117,8 +107,8 @@ impl Store {
             let mut sources = self.state().sources.clone();
             sources.insert(name.to_owned(), position.to_vec());
             let entries = source_entries(&sources);
-            self.publish(writer, |manifest| manifest.sources = entries)?;
-            self.state().sources = sources;
+            let change = |manifest: &mut Manifest| manifest.sources = entries;
+            self.publish_and(writer, change, |state| state.sources = sources)?;
         }
         Ok(appended)
     }
@@ -219,10 +209,12 @@ impl Store {
             let generation = writer.wal.generation();
             let live = &mut state.live[index];
             live.tail.append(rows);
-            live.tail_start.get_or_insert(TailStart {
-                sequence: before + 1,
+            let span = TailSpan {
+                first: before + 1,
+                last: sequence,
                 generation,
-            });
+            };
+            live.tail_span.get_or_insert(span).last = sequence;
         }
         Ok(sequence)
     }
@@ -239,140 +231,30 @@ impl Store {
 
     /// Writes the manifest with a change in it, and goes over to it once it counts. The caller has the turn.
     pub(super) fn publish(&self, writer: &Writer, change: impl FnOnce(&mut Manifest)) -> Result<()> {
+        self.publish_and(writer, change, |_| {})
+    }
+
+    /// [`Store::publish`], and `then` at the same moment as far as other threads can tell.
+    pub(super) fn publish_and(
+        &self,
+        writer: &Writer,
+        change: impl FnOnce(&mut Manifest),
+        then: impl FnOnce(&mut State),
+    ) -> Result<()> {
         writer.wal.check()?;
         let mut next = self.state().manifest.clone();
         next.durable = writer.wal.durable();
         next.newest_generation = writer.wal.generation();
-        let written = writer.wal.take_bytes_written();
-        next.bytes_written += written;
+        next.bytes_written = next.bytes_written.saturating_add(writer.wal.take_bytes_written());
         change(&mut next);
         let stored = next.store(&*self.storage);
         if let Err(error @ Error::Poisoned { .. }) = &stored {
             writer.wal.poison(error);
         }
         stored?;
-        self.state().manifest = next;
-        Ok(())
-    }
-
-    /// Turns the tail of stream `index` into a segment. The caller has the turn.
-    pub(super) fn seal_tail(&self, writer: &Writer, index: usize) -> Result<()> {
-        // Rows of a segment are promised, so the log up to them has to be too.
-        let sealed = writer.wal.appended();
-        writer.wal.commit(sealed)?;
-        let (rows, start, stream) = {
-            let mut state = self.state();
-            let live = &mut state.live[index];
-            let (Some(rows), Some(start)) = (live.tail.view(), live.tail_start) else {
-                return Ok(());
-            };
-            (rows, start, state.manifest.streams[index].clone())
-        };
-        let (entry, segment) = self.write_segment(&stream, &rows, (start.sequence, sealed))?;
-        let digits = segment_digits(&stream);
-        let pinned = self.state().oldest_pinned(Some(index));
-        if pinned.is_none() || writer.wal.generation_bytes() >= GENERATION_BYTES {
-            writer.wal.rotate()?;
-        }
-        let after_newest = writer.wal.generation() + u64::from(writer.wal.needs_generation());
-        let sources = self.state().sources.clone();
-        let plain = plain_bytes(&rows);
-        let file = entry.file.clone();
-        let published = self.publish(writer, |manifest| {
-            manifest.oldest_generation = pinned.unwrap_or(after_newest);
-            manifest.next_segment += 1;
-            manifest.bytes_written += entry.bytes;
-            manifest.plain_bytes += plain;
-            manifest.sources = source_entries(&sources);
-            let stream = &mut manifest.streams[index];
-            stream.sealed = sealed;
-            stream.digits = digits;
-            stream.segments.push(entry);
-        });
-        if let Err(error) = published {
-            self.discard(&file, &error);
-            return Err(error);
-        }
-        {
-            let mut state = self.state();
-            let live = &mut state.live[index];
-            live.segments.push(Some(segment));
-            live.tail.clear();
-            live.tail_start = None;
-        }
-        self.remove_old_generations()
-    }
-
-    /// Writes rows sorted by (keys, time) as the next segment file, which nothing refers to yet.
-    pub(super) fn write_segment(
-        &self,
-        stream: &StreamEntry,
-        rows: &Batch,
-        sequences: (u64, u64),
-    ) -> Result<(SegmentEntry, Arc<Segment>)> {
-        let name = segment_file(self.state().manifest.next_segment);
-        let beside = format!("{name}.new");
-        let columns = stream.schema.columns();
-        let digits = |id: ColumnId| {
-            stream
-                .digits
-                .iter()
-                .find(|(column, _)| *column == id)
-                .map(|d| d.1)
-        };
-        let hints: Vec<Hints> = columns.iter().map(|c| Hints { digits: digits(c.id) }).collect();
-        let written = self.storage.create(&beside).and_then(|file| {
-            let mut buffer = Vec::new();
-            let info = segment_writer::write(rows, sequences, &hints, &mut |bytes| {
-                // Sections may be small, and each call of the system costs.
-                buffer.extend_from_slice(bytes);
-                if buffer.len() >= 1 << 20 {
-                    file.append(&buffer)?;
-                    buffer.clear();
-                }
-                Ok(())
-            })?;
-            file.append(&buffer)?;
-            file.sync()?;
-            self.storage.rename(&beside, &name)?;
-            self.storage.sync_directory("")?;
-            let segment = Segment::open(&name, self.storage.map(&name)?)?;
-            Ok((info, Arc::new(segment)))
-        });
-        match written {
-            Ok((info, segment)) => {
-                let entry = SegmentEntry {
-                    file: name,
-                    rows: info.rows,
-                    time_range: info.time_range,
-                    sequences: info.sequences,
-                    bytes: info.bytes,
-                };
-                Ok((entry, segment))
-            }
-            Err(error) => {
-                // Whichever of the two names it has by now, nothing refers to it.
-                let _ = self.storage.remove(&beside);
-                let _ = self.storage.remove(&name);
-                Err(error)
-            }
-        }
-    }
-
-    /// Removes a file that the manifest could not take up, unless nobody knows whether it did.
-    pub(super) fn discard(&self, file: &str, error: &Error) {
-        if !matches!(error, Error::Poisoned { .. }) {
-            let _ = self.storage.remove(file);
-        }
-    }
-
-    fn remove_old_generations(&self) -> Result<()> {
-        let oldest = self.state().manifest.oldest_generation;
-        for (generation, _) in generation::list(&*self.storage)? {
-            if generation < oldest {
-                self.storage.remove(&generation::file_name(generation))?;
-            }
-        }
+        let mut state = self.state();
+        state.manifest = next;
+        then(&mut state);
         Ok(())
     }
 
@@ -385,8 +267,8 @@ impl Store {
             let _turn = locked(&writer.turn);
             let newest = writer.wal.generation();
             let pins = |live: &Live| {
-                live.tail_start
-                    .is_some_and(|start| start.generation + MAX_PINNED_GENERATIONS <= newest)
+                live.tail_span
+                    .is_some_and(|start| start.generation.saturating_add(MAX_PINNED_GENERATIONS) <= newest)
             };
             let pinning = self.state().live.iter().position(pins);
             match pinning {
@@ -402,21 +284,34 @@ impl Store {
 fn frame_end(batch: &Batch, start: usize) -> usize {
     let most = (MAX_FRAME_VALUES / (batch.columns.len() + 1)).max(1);
     let limit = batch.len().min(start + most);
-    let mut bytes = 0;
-    for row in start..limit {
-        for column in &batch.columns {
-            if let ColumnData::Binary(strings) = &column.data {
-                bytes += strings.get(row).len();
+    let strings = batch.columns.iter().filter_map(|column| match &column.data {
+        ColumnData::Binary(strings) => Some(strings.offsets()),
+        ColumnData::Keys(_) => None,
+    });
+    let strings: Vec<&[u64]> = strings.collect();
+    let bytes = |end: usize| {
+        strings
+            .iter()
+            .map(|offsets| offsets[end] - offsets[start])
+            .sum::<u64>()
+    };
+    if bytes(limit) > FRAME_TEXT_BYTES {
+        // The bytes grow with the rows, so the last row that fits is found by halving.
+        let (mut low, mut high) = (start + 1, limit);
+        while low < high {
+            let middle = (low + high).div_ceil(2);
+            if bytes(middle) > FRAME_TEXT_BYTES {
+                high = middle - 1
+            } else {
+                low = middle
             }
         }
-        if bytes > FRAME_TEXT_BYTES && row > start {
-            return row;
-        }
+        return low;
     }
     limit
 }
 
-fn source_entries(sources: &BTreeMap<String, Vec<u8>>) -> Vec<SourceEntry> {
+pub(super) fn source_entries(sources: &BTreeMap<String, Vec<u8>>) -> Vec<SourceEntry> {
     let entries = sources.iter();
     entries
         .map(|(name, position)| SourceEntry {
@@ -424,15 +319,4 @@ fn source_entries(sources: &BTreeMap<String, Vec<u8>>) -> Vec<SourceEntry> {
             position: position.clone(),
         })
         .collect()
-}
-
-fn segment_digits(stream: &StreamEntry) -> Vec<(ColumnId, u8)> {
-    stream.digits.clone()
-}
-
-/// Bytes of the rows in plain binary form.
-pub(super) fn plain_bytes(rows: &Batch) -> u64 {
-    let columns = rows.schema().columns().iter().zip(&rows.columns);
-    let values = columns.map(|(spec, column)| ColumnTotals::of(spec.ty, column).plain_bytes);
-    rows.len() as u64 * 8 + values.sum::<u64>()
 }

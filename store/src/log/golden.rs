@@ -1,0 +1,152 @@
+//! Log and manifest files of this version, byte for byte: kept once, then only read.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::frame::{FramePart, read_payload, seal_frame, write_rows, write_source};
+use super::generation::{GenerationHeader, file_name};
+use super::manifest::{CursorEntry, Manifest, ModelEntry, SegmentEntry, SourceEntry, StreamEntry};
+use super::replay::LogReader;
+use crate::batch::Batch;
+use crate::schema::{ColumnId, ColumnType, Schema, TimeUnit};
+use crate::storage::memory::MemoryStorage;
+use crate::value::Value;
+use crate::wire::Writer;
+
+/// The file kept under `name`; `bytes` become it if there is none.
+fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name);
+    if !path.exists() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+    }
+    std::fs::read(path).unwrap()
+}
+
+/// A schema with a column of every type.
+fn schema() -> Arc<Schema> {
+    let mut schema = Schema::new("time", TimeUnit::Microsecond)
+        .with_key("device", ColumnType::Text)
+        .unwrap();
+    for ty in (1..=17).filter_map(ColumnType::from_code) {
+        schema = schema.with_channel(format!("a {ty}"), ty, "unit").unwrap();
+    }
+    Arc::new(schema)
+}
+
+fn rows(schema: &Arc<Schema>) -> Batch {
+    let mut batch = Batch::new(schema.clone());
+    for row in 0..20u8 {
+        let mut values = vec![Value::Text(["pump", "motor"][usize::from(row % 2)].into())];
+        for spec in schema.channels() {
+            values.push(match spec.ty {
+                _ if row == 3 => Value::Null,
+                ColumnType::Bool => Value::Bool(row % 3 == 0),
+                ColumnType::F32 => Value::F32(f32::from(row) / 4.0),
+                ColumnType::F64 if row == 7 => Value::F64(f64::NAN),
+                ColumnType::F64 => Value::F64(f64::from(row) / 10.0),
+                ColumnType::Text => Value::Text(format!("line {row}")),
+                ColumnType::Bytes => Value::Bytes(vec![row; 3]),
+                ColumnType::Timestamp(_) => Value::Timestamp(i64::from(row) * 1_000),
+                _ => Value::I64(i64::from(row % 5)),
+            });
+        }
+        batch.push_row(1_000_000 + i64::from(row) * 50, &values).unwrap();
+    }
+    batch
+}
+
+#[test]
+fn log_1_0() {
+    let schema = schema();
+    let batch = rows(&schema);
+    let header = GenerationHeader {
+        generation: 3,
+        salt: 0x5eed,
+        continues_after: 100,
+    };
+    let mut bytes = header.write();
+    let mut first = Writer::new();
+    write_rows(1, &schema, &batch, 0..12, &mut first).unwrap();
+    bytes.extend(seal_frame(&first.into_bytes(), 100, 12, 100, true, header.salt));
+    let mut second = Writer::new();
+    write_rows(1, &schema, &batch, 12..20, &mut second).unwrap();
+    write_source("file.csv", b"line 20", &mut second);
+    bytes.extend(seal_frame(&second.into_bytes(), 112, 8, 100, false, header.salt));
+    bytes.extend(seal_frame(&[], 120, 0, 120, false, header.salt));
+    let kept = golden("log_1_0.bin", &bytes);
+    assert!(kept == bytes, "the log's format changed");
+
+    let storage = MemoryStorage::new();
+    storage.put(&file_name(3), kept);
+    let mut log = LogReader::new(3, 0);
+    let (mut times, mut source) = (Vec::new(), None);
+    log.advance(&storage, 3, &mut |frame, payload, file, _| {
+        for part in read_payload(frame, payload, file, &|_, _| false)? {
+            match part {
+                FramePart::Rows(part) => {
+                    assert_eq!(part.columns.len(), 18);
+                    times.extend(part.times);
+                }
+                FramePart::Source { name, position } => source = Some((name, position)),
+            }
+        }
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(times, batch.times);
+    assert_eq!(source, Some(("file.csv".to_owned(), b"line 20".to_vec())));
+    assert_eq!((log.last, log.durable), (120, 120));
+}
+
+#[test]
+fn manifest_1_0() {
+    let segment = SegmentEntry {
+        file: "segment-0000000001".into(),
+        rows: 20,
+        time_range: (-5, 1_000_950),
+        sequences: (1, 20),
+        bytes: 4096,
+    };
+    let stream = StreamEntry {
+        id: 1,
+        name: "vibration".into(),
+        schema: schema(),
+        sealed: 20,
+        digits: vec![(ColumnId(12), 1)],
+        segments: vec![segment],
+    };
+    let model = ModelEntry {
+        name: "bearing".into(),
+        next_version: 3,
+        serving: 2,
+        versions: vec![(1, 100, 0x1234_5678), (2, 90, 0x9abc_def0)],
+    };
+    let manifest = Manifest {
+        edition: 9,
+        durable: 120,
+        oldest_generation: 2,
+        newest_generation: 3,
+        next_segment: 2,
+        next_stream: 2,
+        bytes_written: 50_000,
+        plain_bytes: 70_000,
+        streams: vec![stream],
+        models: vec![model],
+        sources: vec![SourceEntry {
+            name: "file.csv".into(),
+            position: b"line 20".to_vec(),
+        }],
+        cursors: vec![CursorEntry {
+            name: "backup".into(),
+            sequence: 17,
+        }],
+    };
+    let kept = golden("manifest_1_0.bin", &manifest.write());
+    assert!(kept == manifest.write(), "the manifest's format changed");
+    assert_eq!(Manifest::read(&kept).unwrap(), manifest);
+}

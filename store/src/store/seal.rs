@@ -1,0 +1,171 @@
+//! Turning a tail into a segment.
+
+use std::sync::Arc;
+
+use super::open::segment_file;
+use super::write::source_entries;
+use super::{Store, Writer};
+use crate::batch::Batch;
+use crate::column::Hints;
+use crate::error::{Error, Result};
+use crate::log::generation;
+use crate::log::manifest::{Manifest, SegmentEntry, StreamEntry};
+use crate::schema::ColumnId;
+use crate::segment::stat::ColumnTotals;
+use crate::segment::{Segment, writer as segment_writer};
+
+/// Bytes at which a log generation ends, once what it holds is sealed.
+const GENERATION_BYTES: u64 = 4 << 20;
+/// Bytes handed to the system at once.
+const BUFFER_BYTES: usize = 1 << 20;
+
+impl Store {
+    /// Turns the tail of stream `index` into a segment. The caller has the turn.
+    pub(super) fn seal_tail(&self, writer: &Writer, index: usize) -> Result<()> {
+        // Rows of a segment are promised, so the log up to them has to be too.
+        let sealed = writer.wal.appended();
+        writer.wal.commit(sealed)?;
+        let (rows, start, stream) = {
+            let mut state = self.state();
+            let live = &mut state.live[index];
+            let (Some(rows), Some(start)) = (live.tail.view(), live.tail_span) else {
+                return Ok(());
+            };
+            (rows, start, state.manifest.streams[index].clone())
+        };
+        let (entry, segment) = self.write_segment(&stream, &rows, (start.first, start.last))?;
+        let digits = digits_of(&stream, &segment);
+        let pinned = self.state().oldest_pinned(Some(index));
+        if pinned.is_none() || writer.wal.generation_bytes() >= GENERATION_BYTES {
+            writer.wal.rotate()?;
+        }
+        let after_newest = writer
+            .wal
+            .generation()
+            .saturating_add(u64::from(writer.wal.needs_generation()));
+        let sources = self.state().sources.clone();
+        let plain = plain_bytes(&rows);
+        let file = entry.file.clone();
+        let change = |manifest: &mut Manifest| {
+            manifest.oldest_generation = pinned.unwrap_or(after_newest);
+            manifest.next_segment = manifest.next_segment.saturating_add(1);
+            manifest.bytes_written = manifest.bytes_written.saturating_add(entry.bytes);
+            manifest.plain_bytes = manifest.plain_bytes.saturating_add(plain);
+            manifest.sources = source_entries(&sources);
+            let stream = &mut manifest.streams[index];
+            stream.sealed = sealed;
+            stream.digits = digits;
+            stream.segments.push(entry);
+        };
+        let published = self.publish_and(writer, change, |state| {
+            let live = &mut state.live[index];
+            live.segments.push(Some(segment));
+            live.tail.clear();
+            live.tail_span = None;
+        });
+        if let Err(error) = published {
+            self.discard(&file, &error);
+            return Err(error);
+        }
+        self.remove_old_generations()
+    }
+
+    /// Writes rows sorted by (keys, time) as the next segment file, which nothing refers to yet.
+    pub(super) fn write_segment(
+        &self,
+        stream: &StreamEntry,
+        rows: &Batch,
+        sequences: (u64, u64),
+    ) -> Result<(SegmentEntry, Arc<Segment>)> {
+        let name = segment_file(self.state().manifest.next_segment);
+        let beside = format!("{name}.new");
+        let columns = stream.schema.columns();
+        let digits = |id: ColumnId| {
+            stream
+                .digits
+                .iter()
+                .find(|(column, _)| *column == id)
+                .map(|d| d.1)
+        };
+        let hints: Vec<Hints> = columns.iter().map(|c| Hints { digits: digits(c.id) }).collect();
+        let written = self.storage.create(&beside).and_then(|file| {
+            let mut buffer = Vec::new();
+            let info = segment_writer::write(rows, sequences, &hints, &mut |bytes| {
+                // Sections may be small, and each call of the system costs.
+                buffer.extend_from_slice(bytes);
+                if buffer.len() >= BUFFER_BYTES {
+                    file.append(&buffer)?;
+                    buffer.clear();
+                }
+                Ok(())
+            })?;
+            file.append(&buffer)?;
+            file.sync()?;
+            self.storage.rename(&beside, &name)?;
+            self.storage.sync_directory("")?;
+            let segment = Segment::open(&name, self.storage.map(&name)?)?;
+            Ok((info, Arc::new(segment)))
+        });
+        match written {
+            Ok((info, segment)) => {
+                let entry = SegmentEntry {
+                    file: name,
+                    rows: info.rows,
+                    time_range: info.time_range,
+                    sequences: info.sequences,
+                    bytes: info.bytes,
+                };
+                Ok((entry, segment))
+            }
+            Err(error) => {
+                // Whichever of the two names it has by now, nothing refers to it.
+                let _ = self.storage.remove(&beside);
+                let _ = self.storage.remove(&name);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes a file that the manifest could not take up, unless nobody knows whether it did.
+    pub(super) fn discard(&self, file: &str, error: &Error) {
+        if !matches!(error, Error::Poisoned { .. }) {
+            let _ = self.storage.remove(file);
+        }
+    }
+
+    fn remove_old_generations(&self) -> Result<()> {
+        let oldest = self.state().manifest.oldest_generation;
+        for (generation, _) in generation::list(&*self.storage)? {
+            if generation < oldest {
+                self.storage.remove(&generation::file_name(generation))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The grids that the next segment should keep to: those of this one, else those of the ones before.
+fn digits_of(stream: &StreamEntry, segment: &Segment) -> Vec<(ColumnId, u8)> {
+    let columns = stream.schema.columns().iter();
+    let digits = columns.filter_map(|spec| {
+        let column = segment
+            .position(spec.id)
+            .and_then(|position| segment.column(position).ok().flatten());
+        let known = || {
+            stream
+                .digits
+                .iter()
+                .find(|(id, _)| *id == spec.id)
+                .map(|(_, digits)| *digits)
+        };
+        Some((spec.id, column.and_then(|column| column.digits()).or_else(known)?))
+    });
+    digits.collect()
+}
+
+/// Bytes of the rows in plain binary form.
+fn plain_bytes(rows: &Batch) -> u64 {
+    let columns = rows.schema().columns().iter().zip(&rows.columns);
+    let values = columns.map(|(spec, column)| ColumnTotals::of(spec.ty, column).plain_bytes);
+    rows.len() as u64 * 8 + values.sum::<u64>()
+}
