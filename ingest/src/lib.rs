@@ -12,12 +12,14 @@
 //! | [`load`], [`reject`], [`progress`] | from a source into a store; refused lines; what is told meanwhile |
 //! | [`output`] | rows as tables, CSV, JSON lines |
 //! | [`filter`] | `--where` |
+//! | [`demo`] | a simulated machine, and the story told about it |
 //! | [`failure`] | why a command failed, and the exit code that says so |
 
 #![deny(unsafe_code)]
 
 pub mod clock;
 pub mod command;
+pub mod demo;
 pub mod failure;
 pub mod field;
 pub mod filter;

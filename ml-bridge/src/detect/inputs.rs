@@ -20,13 +20,13 @@ pub struct Inputs {
 #[derive(Debug)]
 enum Way {
     Codes {
-        windows: Windows<i8>,
+        windows: Box<Windows<i8>>,
         window: Vec<i8>,
     },
     Floats {
-        windows: Windows<f32>,
+        windows: Box<Windows<f32>>,
         window: Vec<f32>,
-        extractor: Extractor,
+        extractor: Box<Extractor>,
     },
 }
 
@@ -46,13 +46,13 @@ impl Inputs {
         let width = spec.channels.len() * front_end.outputs(spec.length);
         let way = match front_end {
             FrontEnd::Raw => Way::Codes {
-                windows: Windows::quantized(snapshot, spec, normalizers, predicate)?,
+                windows: Box::new(Windows::quantized(snapshot, spec, normalizers, predicate)?),
                 window: vec![0; spec.size()],
             },
             FrontEnd::Spectrum { .. } => Way::Floats {
-                windows: Windows::normalized(snapshot, spec, normalizers, predicate)?,
+                windows: Box::new(Windows::normalized(snapshot, spec, normalizers, predicate)?),
                 window: vec![0.0; spec.size()],
-                extractor: Extractor::new(front_end, spec.length)?,
+                extractor: Box::new(Extractor::new(front_end, spec.length)?),
             },
         };
         Ok(Inputs {

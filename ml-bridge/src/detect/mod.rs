@@ -194,7 +194,7 @@ pub fn detect(store: &Store, request: &Request, progress: &mut dyn FnMut(u64) ->
 impl Report {
     fn note(&mut self, key: &[Value], span: crate::window::Span, score: f64, goes_on: bool) {
         if goes_on {
-            if self.episode_count as usize == self.episodes.len()
+            if self.episode_count == self.episodes.len() as u64
                 && let Some(episode) = self.episodes.last_mut()
             {
                 episode.last = span.end;

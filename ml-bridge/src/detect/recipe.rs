@@ -62,7 +62,7 @@ impl Recipe {
         put("trained.time_first", self.time_range.0.to_string());
         put("trained.time_last", self.time_range.1.to_string());
         put("trained.row_count", self.row_count.to_string());
-        put("trained.windows", list(&self.window_counts));
+        put("trained.windows", list(self.window_counts));
         put("trained.seed", self.seed.to_string());
         put("window.length", self.spec.length.to_string());
         put("window.hop", self.spec.hop.to_string());

@@ -237,7 +237,7 @@ pub fn train(
 /// A cheap, nearly normal number of variance 1: the sum of four 16-bit uniform ones.
 fn noise(random: &mut Random) -> f32 {
     let bits = random.next_u64();
-    let sum: u32 = (0..4).map(|part| u32::from((bits >> (16 * part)) as u16)).sum();
+    let sum: u64 = (0..4).map(|part| bits >> (16 * part) & 0xffff).sum();
     (sum as f32 / 65536.0 - 2.0) * 1.732_050_8
 }
 
