@@ -168,7 +168,7 @@ impl Machine {
         let mut random =
             Random::new(self.scenario.seed ^ 0x5eed ^ ((index as u64) << 8) ^ ((bearing as u64) << 40));
         // Damage is heard faintly through the shaft at the other end.
-        let heard = if bearing == FAILING { 1.0 } else { 0.02 };
+        let heard = if bearing == FAILING { 1.0 } else { 0.008 };
         let strikes = Strikes::new(self.damage(minute.time_us), heard, minute.speed_rpm, &mut random);
         let bumped = (minute.time_us - self.truth.bump_us).abs() < MINUTE_US;
         burst.times_us.clear();

@@ -273,3 +273,29 @@ impl<T: Copy + Default> Windows<T> {
         self.rows += count as u64;
     }
 }
+
+/// The usual time between two consecutive rows of a key: the median step among the first `limit` rows that meet
+/// `predicate`, at least 1 tick; `None` if no key has two rows.
+///
+/// # Errors
+/// What the store reports.
+pub fn typical_step(snapshot: &Snapshot, predicate: &Predicate, limit: usize) -> Result<Option<i64>> {
+    let mut source = RowSource::new(snapshot, &[], predicate)?;
+    let mut steps = Vec::new();
+    let (mut last, mut rows) = (None, 0);
+    while let Some(run) = source.next_run()? {
+        if run.new_key {
+            last = None;
+        }
+        for &time in &source.batch().times[run.rows] {
+            steps.extend(last.map(|before: i64| time.saturating_sub(before)));
+            last = Some(time);
+            rows += 1;
+        }
+        if rows >= limit {
+            break;
+        }
+    }
+    steps.sort_unstable();
+    Ok(steps.get(steps.len() / 2).map(|&step| step.max(1)))
+}
