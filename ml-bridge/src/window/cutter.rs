@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use siltstone_store::batch::{BatchColumn, ColumnData};
-
+use super::reader::Values;
 use super::{Layout, NullPolicy, Span, WindowSpec};
 
 /// Rows of one uninterrupted run that a coming window may need.
@@ -56,34 +55,26 @@ impl<T: Copy + Default> Cutter<T> {
         self.times.extend_from_slice(times);
     }
 
-    /// Adds rows `rows` of a channel, each key turned by `convert`.
-    pub(super) fn push_channel(
-        &mut self,
-        channel: usize,
-        column: &BatchColumn,
-        rows: Range<usize>,
-        convert: impl Fn(u64) -> T,
-    ) {
+    /// Adds rows `rows` of a channel's values.
+    pub(super) fn push_channel(&mut self, channel: usize, from: &Values<T>, rows: Range<usize>) {
         let values = &mut self.channels[channel];
-        match (&column.data, &column.validity) {
-            (ColumnData::Keys(keys), None) => values.extend(keys[rows].iter().map(|&key| convert(key))),
-            _ => {
-                let mut held = self.held[channel];
-                for row in rows {
-                    let value = match column.key(row) {
-                        Some(key) => convert(key),
-                        None if self.nulls == NullPolicy::HoldLast => held,
-                        None => {
-                            if self.nulls == NullPolicy::Skip {
-                                self.null_rows.resize(self.times.len(), false);
-                                self.null_rows[values.len()] = true;
-                            }
-                            T::default()
-                        }
-                    };
-                    held = value;
-                    values.push(value);
-                }
+        if from.nulls.is_empty() {
+            values.extend_from_slice(&from.values[rows]);
+        } else {
+            let mut held = self.held[channel];
+            for row in rows {
+                let value = match (from.nulls[row], self.nulls) {
+                    (false, _) => from.values[row],
+                    (true, NullPolicy::HoldLast) => held,
+                    (true, NullPolicy::Center) => T::default(),
+                    (true, NullPolicy::Skip) => {
+                        self.null_rows.resize(self.times.len(), false);
+                        self.null_rows[values.len()] = true;
+                        T::default()
+                    }
+                };
+                held = value;
+                values.push(value);
             }
         }
         if let Some(&last) = values.last() {
@@ -148,17 +139,13 @@ mod tests {
 
     use super::*;
     use proptest::prelude::*;
-    use siltstone_store::schema::ColumnType;
 
-    fn column(values: &[Option<u8>]) -> BatchColumn {
-        let mut column = BatchColumn::new(ColumnType::U8);
-        for value in values {
-            match value {
-                Some(value) => column.push_key(u64::from(*value)),
-                None => column.push_null(),
-            }
+    fn column(values: &[Option<u8>]) -> Values<i8> {
+        let nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
+        Values {
+            values: values.iter().map(|v| v.unwrap_or(77).cast_signed()).collect(),
+            nulls: if nulls.contains(&true) { nulls } else { Vec::new() },
         }
-        column
     }
 
     fn naive(values: &[Option<u8>], length: usize, hop: usize, nulls: NullPolicy) -> Vec<(i64, Vec<i8>)> {
@@ -211,7 +198,7 @@ mod tests {
                 let times: Vec<i64> = rows.clone().map(|r| r as i64).collect();
                 cutter.push_times(&times);
                 for channel in 0..2 {
-                    cutter.push_channel(channel, &all, rows.clone(), |key| u8::try_from(key).unwrap().cast_signed());
+                    cutter.push_channel(channel, &all, rows.clone());
                 }
                 while let Some(span) = cutter.pop(&mut out) {
                     prop_assert_eq!(span.end - span.start + 1, length as i64);

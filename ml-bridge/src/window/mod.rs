@@ -3,23 +3,28 @@
 //! [`Windows`] reads a snapshot key by key in time order, whatever the segments, and fills buffers that the caller
 //! owns, as int8 ([`Windows::quantized`]) or `f32` ([`Windows::normalized`]). A window never spans two keys, nor a
 //! pause longer than [`WindowSpec::max_gap`]: after either, the next window starts with the first row that follows.
-//! Nothing is allocated once the first window is out, except by the store for its own batches.
+//! Little is allocated once the first windows are out: every buffer is kept.
+
+use std::ops::Range;
 
 use siltstone_store::error::{Error, Result};
 use siltstone_store::predicate::Predicate;
+use siltstone_store::question::part::Part;
 use siltstone_store::snapshot::Snapshot;
-use siltstone_store::value::{Value, number_of};
+use siltstone_store::value::Value;
 
-use crate::normalize::{Normalizer, Quantizer};
+use crate::normalize::Normalizer;
 
 mod cutter;
 pub mod features;
 mod fft;
+mod reader;
 mod source;
 
 pub use features::{Extractor, FrontEnd, MAX_WINDOW_ROWS};
 
 use cutter::Cutter;
+use reader::{Channel, Values};
 use source::RowSource;
 
 /// What to do with rows in which a channel has no value.
@@ -118,26 +123,23 @@ pub struct Span {
 #[derive(Debug)]
 pub struct Windows<T> {
     source: RowSource,
+    channels: Vec<Channel>,
+    read: Read<T>,
     cutter: Cutter<T>,
-    converters: Vec<Converter>,
-    convert: fn(&Converter, u64) -> T,
     spec: WindowSpec,
-    /// Rows of the source's current run that have not reached the cutter.
-    pending: std::ops::Range<usize>,
+    /// Values of the source's current run, and the first of its rows that has not reached the cutter.
+    values: Vec<Values<T>>,
+    run_at: usize,
     last_time: Option<i64>,
     rows: u64,
 }
 
-/// How a channel's keys become numbers.
-#[derive(Debug)]
-struct Converter {
-    ty: siltstone_store::schema::ColumnType,
-    normalizer: Normalizer,
-    quantizer: Quantizer,
-}
+/// How a channel is read from a part.
+type Read<T> = fn(&mut Channel, usize, &Part, &[Range<u64>], &mut Values<T>) -> Result<()>;
 
 impl Windows<i8> {
-    /// Int8 windows of the rows that meet `predicate`: steps of [`crate::normalize::STEPS_PER_UNIT`] per unit.
+    /// Int8 windows of the rows that meet `predicate`: steps of [`crate::normalize::STEPS_PER_UNIT`] per unit, straight
+    /// from the codes of sealed rows.
     ///
     /// # Errors
     /// `InvalidArgument` if the specification makes no sense or names no numeric channel of the stream.
@@ -147,9 +149,7 @@ impl Windows<i8> {
         normalizers: &[Normalizer],
         predicate: &Predicate,
     ) -> Result<Self> {
-        Self::new(snapshot, spec, normalizers, predicate, |converter, key| {
-            converter.quantizer.quantize(key)
-        })
+        Self::new(snapshot, spec, normalizers, predicate, Channel::quantized)
     }
 }
 
@@ -164,9 +164,7 @@ impl Windows<f32> {
         normalizers: &[Normalizer],
         predicate: &Predicate,
     ) -> Result<Self> {
-        Self::new(snapshot, spec, normalizers, predicate, |converter, key| {
-            converter.normalizer.apply(number_of(converter.ty, key))
-        })
+        Self::new(snapshot, spec, normalizers, predicate, Channel::normalized)
     }
 }
 
@@ -176,7 +174,7 @@ impl<T: Copy + Default> Windows<T> {
         spec: &WindowSpec,
         normalizers: &[Normalizer],
         predicate: &Predicate,
-        convert: fn(&Converter, u64) -> T,
+        read: Read<T>,
     ) -> Result<Self> {
         spec.check()?;
         if normalizers.len() != spec.channels.len() {
@@ -186,24 +184,25 @@ impl<T: Copy + Default> Windows<T> {
                 normalizers.len()
             )));
         }
-        let mut converters = Vec::with_capacity(normalizers.len());
+        let schema = snapshot.schema();
+        let mut channels = Vec::with_capacity(normalizers.len());
+        let mut values = Vec::with_capacity(normalizers.len());
         for (name, &normalizer) in spec.channels.iter().zip(normalizers) {
-            let column = snapshot.schema().column(name).ok_or_else(|| {
+            let position = schema.position(name).ok_or_else(|| {
                 Error::invalid(format!("the stream has no channel {name:?} to take windows of"))
             })?;
-            converters.push(Converter {
-                ty: column.ty,
-                normalizer,
-                quantizer: Quantizer::new(column.ty, normalizer)?,
-            });
+            let ty = schema.columns()[position].ty;
+            channels.push(Channel::new(position, ty, normalizer, snapshot.part_count())?);
+            values.push(Values::default());
         }
         Ok(Windows {
-            source: RowSource::new(snapshot, &spec.channels, predicate)?,
+            source: RowSource::new(snapshot, predicate)?,
+            channels,
+            read,
             cutter: Cutter::new(spec),
-            converters,
-            convert,
             spec: spec.clone(),
-            pending: 0..0,
+            values,
+            run_at: 0,
             last_time: None,
             rows: 0,
         })
@@ -225,15 +224,8 @@ impl<T: Copy + Default> Windows<T> {
             if let Some(span) = self.cutter.pop(out) {
                 return Ok(Some(span));
             }
-            if self.pending.is_empty() {
-                let Some(run) = self.source.next_run()? else {
-                    return Ok(None);
-                };
-                if run.new_key {
-                    self.cutter.restart();
-                    self.last_time = None;
-                }
-                self.pending = run.rows;
+            if self.run_at == self.source.times().len() && !self.next_run()? {
+                return Ok(None);
             }
             self.feed();
         }
@@ -249,27 +241,45 @@ impl<T: Copy + Default> Windows<T> {
         self.rows
     }
 
-    /// Gives the cutter the pending rows up to the next gap.
+    fn next_run(&mut self) -> Result<bool> {
+        let Some(new_key) = self.source.next_run()? else {
+            return Ok(false);
+        };
+        if new_key {
+            self.cutter.restart();
+            self.last_time = None;
+        }
+        self.run_at = 0;
+        if let Some((number, part, ranges)) = self.source.rows() {
+            for (channel, values) in self.channels.iter_mut().zip(&mut self.values) {
+                (self.read)(channel, number, part, ranges, values)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gives the cutter the rows of the run up to the next gap.
     fn feed(&mut self) {
-        let batch = self.source.batch();
-        let times = &batch.times[self.pending.clone()];
+        let times = &self.source.times()[self.run_at..];
         let is_gap = |from: i64, to: i64| self.spec.max_gap.is_some_and(|gap| to.saturating_sub(from) > gap);
-        if self.last_time.is_some_and(|last| is_gap(last, times[0])) {
+        let (Some(&first), Some(&last)) = (times.first(), times.last()) else {
+            return;
+        };
+        if self.last_time.is_some_and(|before| is_gap(before, first)) {
             self.cutter.restart();
         }
-        let gap = times.windows(2).position(|pair| is_gap(pair[0], pair[1]));
+        let gap = match self.spec.max_gap {
+            None => None,
+            Some(_) => times.windows(2).position(|pair| is_gap(pair[0], pair[1])),
+        };
         let count = gap.map_or(times.len(), |position| position + 1);
-        let rows = self.pending.start..self.pending.start + count;
+        let rows = self.run_at..self.run_at + count;
         self.cutter.push_times(&times[..count]);
-        let first_channel = self.source.key_count();
-        for (channel, converter) in self.converters.iter().enumerate() {
-            let column = &batch.columns[first_channel + channel];
-            self.cutter.push_channel(channel, column, rows.clone(), |key| {
-                (self.convert)(converter, key)
-            });
+        for (channel, values) in self.values.iter().enumerate() {
+            self.cutter.push_channel(channel, values, rows.clone());
         }
-        self.last_time = Some(times[count - 1]);
-        self.pending.start += count;
+        self.last_time = gap.map_or(Some(last), |position| Some(times[position]));
+        self.run_at += count;
         self.rows += count as u64;
     }
 }
@@ -280,14 +290,14 @@ impl<T: Copy + Default> Windows<T> {
 /// # Errors
 /// What the store reports.
 pub fn typical_step(snapshot: &Snapshot, predicate: &Predicate, limit: usize) -> Result<Option<i64>> {
-    let mut source = RowSource::new(snapshot, &[], predicate)?;
+    let mut source = RowSource::new(snapshot, predicate)?;
     let mut steps = Vec::new();
     let (mut last, mut rows) = (None, 0);
-    while let Some(run) = source.next_run()? {
-        if run.new_key {
+    while let Some(new_key) = source.next_run()? {
+        if new_key {
             last = None;
         }
-        for &time in &source.batch().times[run.rows] {
+        for &time in source.times() {
             steps.extend(last.map(|before: i64| time.saturating_sub(before)));
             last = Some(time);
             rows += 1;

@@ -1,7 +1,8 @@
 //! Rows of a snapshot in (keys, time) order across all its parts.
 //!
 //! Each part is sorted by (keys, time); the parts are merged run by run: as many rows of one part as come before the
-//! first row of every other. Equal (keys, time) keep the order of the parts, which is the order of arrival.
+//! first row of every other. Equal (keys, time) keep the order of the parts, which is the order of arrival. Only
+//! times are read here; whoever takes a run reads the channels that it wants from its part.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -9,17 +10,15 @@ use std::ops::Range;
 use siltstone_store::batch::{Batch, ColumnData};
 use siltstone_store::error::Result;
 use siltstone_store::predicate::Predicate;
-use siltstone_store::snapshot::{Scan, Snapshot};
+use siltstone_store::question::part::Part;
+use siltstone_store::question::resolve::resolve;
+use siltstone_store::question::scan::{Projection, RowSets, fetch};
+use siltstone_store::rows::RowRanges;
+use siltstone_store::snapshot::Snapshot;
 use siltstone_store::value::Value;
 
-/// Consecutive rows of one key, in the source's current batch.
-#[derive(Debug)]
-pub(super) struct Run {
-    /// Rows of [`RowSource::batch`].
-    pub(super) rows: Range<usize>,
-    /// Whether the key is another than that of the run before.
-    pub(super) new_key: bool,
-}
+/// Most rows of a run.
+const RUN_ROWS: u64 = 8_192;
 
 /// A merge of the parts of a snapshot.
 #[derive(Debug)]
@@ -27,44 +26,67 @@ pub(super) struct RowSource {
     heads: Vec<Head>,
     /// Head that holds the current run.
     current: usize,
-    key_count: usize,
+    keys: Projection,
     key: Vec<Value>,
     started: bool,
+    /// Rows of the current run, in its part, and among the times of its head.
+    ranges: Vec<Range<u64>>,
+    run: Range<usize>,
 }
 
+/// The rows of one part that come next: up to [`RUN_ROWS`] of one key.
 #[derive(Debug)]
 struct Head {
-    scan: Scan,
-    batch: Batch,
-    /// First row that has not been given out.
+    number: usize,
+    part: Part,
+    selected: RowSets,
+    /// Selected rows that are not in the piece yet.
+    pending: RowRanges,
+    /// The first of `pending` that is not, and where it begins.
+    pending_at: (usize, u64),
+    /// The piece: rows, their times, and the first that was not given out.
+    ranges: Vec<Range<u64>>,
+    times: Vec<i64>,
     at: usize,
+    /// Its key, as the one row of a batch, and the end of the key's rows.
+    key: Batch,
+    key_end: u64,
 }
 
 impl RowSource {
-    /// Rows of `snapshot` that meet `predicate`: key columns, then `channels`.
-    pub(super) fn new(snapshot: &Snapshot, channels: &[String], predicate: &Predicate) -> Result<Self> {
-        let keys = snapshot.schema().keys();
-        let mut columns: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
-        columns.extend(channels.iter().map(String::as_str));
+    /// Rows of `snapshot` that meet `predicate`.
+    pub(super) fn new(snapshot: &Snapshot, predicate: &Predicate) -> Result<Self> {
+        let schema = snapshot.schema();
+        let names: Vec<&str> = schema.keys().iter().map(|key| key.name.as_str()).collect();
+        let keys = Projection::new(schema, &names)?;
+        let node = resolve(schema, predicate)?;
         let mut heads = Vec::with_capacity(snapshot.part_count());
-        for part in 0..snapshot.part_count() {
-            let mut scan = snapshot.scan_part(part, &columns, predicate)?;
-            if let Some(batch) = next_rows(&mut scan)? {
-                heads.push(Head { scan, batch, at: 0 });
+        for (number, part) in snapshot.parts().iter().enumerate() {
+            let mut head = Head {
+                number,
+                part: part.clone(),
+                selected: RowSets::new(vec![(number, part.clone())], node.clone()),
+                pending: RowRanges::empty(),
+                pending_at: (0, 0),
+                ranges: Vec::new(),
+                times: Vec::new(),
+                at: 0,
+                key: Batch::new(keys.schema().clone()),
+                key_end: 0,
+            };
+            if head.load(&keys)? {
+                heads.push(head);
             }
         }
         Ok(RowSource {
             heads,
             current: 0,
-            key_count: keys.len(),
+            keys,
             key: Vec::new(),
             started: false,
+            ranges: Vec::new(),
+            run: 0..0,
         })
-    }
-
-    /// Number of key columns, which come before the channels in a batch.
-    pub(super) fn key_count(&self) -> usize {
-        self.key_count
     }
 
     /// Key of the current run.
@@ -72,128 +94,158 @@ impl RowSource {
         &self.key
     }
 
-    /// The batch that holds the current run.
-    pub(super) fn batch(&self) -> &Batch {
-        &self.heads[self.current].batch
+    /// Times of the current run.
+    pub(super) fn times(&self) -> &[i64] {
+        self.heads
+            .get(self.current)
+            .map_or(&[], |head| &head.times[self.run.clone()])
     }
 
-    /// The next run, or `None` after the last.
-    pub(super) fn next_run(&mut self) -> Result<Option<Run>> {
+    /// Part of the current run, its number, and the run's rows in it.
+    pub(super) fn rows(&self) -> Option<(usize, &Part, &[Range<u64>])> {
+        let head = self.heads.get(self.current)?;
+        Some((head.number, &head.part, &self.ranges))
+    }
+
+    /// Goes on to the next run, and says whether its key is another than the last one's; `None` after the last run.
+    pub(super) fn next_run(&mut self) -> Result<Option<bool>> {
         self.refill()?;
-        let Some(least) = (0..self.heads.len()).reduce(|a, b| if self.precedes(b, a) { b } else { a }) else {
-            return Ok(None);
-        };
-        let second = (0..self.heads.len())
-            .filter(|&head| head != least)
-            .reduce(|a, b| if self.precedes(b, a) { b } else { a });
-        let head = &self.heads[least];
-        let (first, end) = (head.at, head.batch.len());
-        let same_key = self.run_end(head, first, end, |row| {
-            compare_keys(&head.batch, row, &head.batch, first, self.key_count) == Ordering::Equal
-        });
-        let rows = match second.map(|s| (s, &self.heads[s])) {
-            None => first..same_key,
-            Some((index, other)) => {
-                let before = |row: usize| {
-                    let order = compare_keys(&head.batch, row, &other.batch, other.at, self.key_count)
-                        .then(head.batch.times[row].cmp(&other.batch.times[other.at]));
-                    order == Ordering::Less || (order == Ordering::Equal && least < index)
-                };
-                first..self.run_end(head, first, same_key, before)
+        let least = |a: usize, b: usize| {
+            if self.heads[b].precedes(&self.heads[a]) {
+                b
+            } else {
+                a
             }
         };
-        let rows = rows.start..rows.end.max(first + 1);
-        let new_key = !self.started || !self.is_key(head, first);
+        let Some(first) = (0..self.heads.len()).reduce(least) else {
+            return Ok(None);
+        };
+        let second = (0..self.heads.len()).filter(|&head| head != first).reduce(least);
+        let head = &self.heads[first];
+        let rest = &head.times[head.at..];
+        let count = match second.map(|second| &self.heads[second]) {
+            Some(other) if compare_keys(&head.key, &other.key) == Ordering::Equal => {
+                let until = other.times[other.at];
+                let own = head.number < other.number;
+                rest.partition_point(|&time| time < until || (own && time == until))
+            }
+            _ => rest.len(),
+        };
+        self.run = head.at..head.at + count.max(1);
+        pick(&head.ranges, &self.run, &mut self.ranges);
+        let new_key = !self.started || !self.is_key(&head.key);
         if new_key {
-            let columns = &head.batch.columns[..self.key_count];
-            let specs = head.batch.schema().columns();
-            self.key = columns
+            let specs = head.key.schema().columns();
+            self.key = head
+                .key
+                .columns
                 .iter()
                 .zip(specs)
-                .map(|(c, s)| c.value(s.ty, first))
+                .map(|(c, s)| c.value(s.ty, 0))
                 .collect();
         }
         self.started = true;
-        self.heads[least].at = rows.end;
-        self.current = least;
-        Ok(Some(Run { rows, new_key }))
+        self.heads[first].at = self.run.end;
+        self.current = first;
+        Ok(Some(new_key))
     }
 
-    /// Loads the next batch of the head whose last run was its batch's end.
+    /// Loads the next piece of the head that gave out the last run, if that used its piece up.
     fn refill(&mut self) -> Result<()> {
         let Some(head) = self.heads.get_mut(self.current) else {
             return Ok(());
         };
-        if head.at < head.batch.len() {
-            return Ok(());
-        }
-        match next_rows(&mut head.scan)? {
-            Some(batch) => {
-                head.batch = batch;
-                head.at = 0;
-            }
-            None => {
-                self.heads.remove(self.current);
-            }
+        if head.at == head.times.len() && !head.load(&self.keys)? {
+            self.heads.remove(self.current);
         }
         Ok(())
     }
 
-    /// Whether the next row of head `a` comes before that of head `b`.
-    fn precedes(&self, a: usize, b: usize) -> bool {
-        let (x, y) = (&self.heads[a], &self.heads[b]);
-        let order = compare_keys(&x.batch, x.at, &y.batch, y.at, self.key_count)
-            .then(x.batch.times[x.at].cmp(&y.batch.times[y.at]));
-        order.then(a.cmp(&b)) == Ordering::Less
-    }
-
-    /// First row from `first` on for which `holds` is false; the rows for which it is true come first.
-    fn run_end(&self, head: &Head, first: usize, end: usize, holds: impl Fn(usize) -> bool) -> usize {
-        debug_assert!(first < end && end <= head.batch.len());
-        if holds(end - 1) {
-            return end;
-        }
-        let (mut low, mut high) = (first, end - 1);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if holds(middle) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
-    }
-
-    fn is_key(&self, head: &Head, row: usize) -> bool {
-        let specs = head.batch.schema().columns();
-        let columns = head.batch.columns.iter().zip(specs);
+    fn is_key(&self, key: &Batch) -> bool {
+        let columns = key.columns.iter().zip(key.schema().columns());
         columns
             .zip(&self.key)
-            .all(|((column, spec), key)| match key.as_bytes() {
-                Some(bytes) => column.bytes(row) == Some(bytes),
-                None => column.value(spec.ty, row) == *key,
+            .all(|((column, spec), value)| match value.as_bytes() {
+                Some(bytes) => column.bytes(0) == Some(bytes),
+                None => column.value(spec.ty, 0) == *value,
             })
     }
 }
 
-/// The next batch that has rows.
-fn next_rows(scan: &mut Scan) -> Result<Option<Batch>> {
-    for batch in scan {
-        let batch = batch?;
-        if !batch.is_empty() {
-            return Ok(Some(batch));
+impl Head {
+    /// Loads the next piece; false when there is none.
+    fn load(&mut self, keys: &Projection) -> Result<bool> {
+        self.ranges.clear();
+        self.times.clear();
+        self.at = 0;
+        let mut room = RUN_ROWS;
+        while room > 0 {
+            let Some(range) = self.pending.as_slice().get(self.pending_at.0) else {
+                if !self.ranges.is_empty() {
+                    break;
+                }
+                let Some(rows) = self.selected.next_rows().transpose()? else {
+                    return Ok(false);
+                };
+                self.pending_at = (0, rows.1.as_slice().first().map_or(0, |range| range.start));
+                self.pending = rows.1;
+                continue;
+            };
+            let start = self.pending_at.1.max(range.start);
+            if start >= self.key_end {
+                if !self.ranges.is_empty() {
+                    break;
+                }
+                let run = self.part.data.run_of(start)?;
+                self.key_end = self.part.data.run_rows(run)?.end;
+                self.key = fetch(&self.part, &RowRanges::single(start..start + 1), keys)?;
+            }
+            let end = range.end.min(self.key_end).min(start + room);
+            self.pending_at = if end == range.end {
+                (self.pending_at.0 + 1, 0)
+            } else {
+                (self.pending_at.0, end)
+            };
+            let before = self.times.len();
+            self.times
+                .resize(before + usize::try_from(end - start).unwrap_or(0), 0);
+            self.part.data.times(start..end, &mut self.times[before..])?;
+            self.ranges.push(start..end);
+            room -= end - start;
         }
+        Ok(true)
     }
-    Ok(None)
+
+    /// Whether the next row of this head comes before that of another.
+    fn precedes(&self, other: &Head) -> bool {
+        let order = compare_keys(&self.key, &other.key)
+            .then(self.times[self.at].cmp(&other.times[other.at]))
+            .then(self.number.cmp(&other.number));
+        order == Ordering::Less
+    }
 }
 
-/// Order of two rows by their key columns, nulls first.
-fn compare_keys(a: &Batch, row_a: usize, b: &Batch, row_b: usize, key_count: usize) -> Ordering {
-    for (x, y) in a.columns[..key_count].iter().zip(&b.columns[..key_count]) {
+/// The rows of `ranges` whose ordinal number lies in `picked`.
+fn pick(ranges: &[Range<u64>], picked: &Range<usize>, out: &mut Vec<Range<u64>>) {
+    out.clear();
+    let (from, to) = (picked.start as u64, picked.end as u64);
+    let mut passed = 0;
+    for range in ranges {
+        let count = range.end - range.start;
+        let (low, high) = (from.max(passed), to.min(passed + count));
+        if low < high {
+            out.push(range.start + (low - passed)..range.start + (high - passed));
+        }
+        passed += count;
+    }
+}
+
+/// Order of the first rows of two batches of key columns, nulls first.
+fn compare_keys(a: &Batch, b: &Batch) -> Ordering {
+    for (x, y) in a.columns.iter().zip(&b.columns) {
         let order = match x.data {
-            ColumnData::Keys(_) => x.key(row_a).cmp(&y.key(row_b)),
-            ColumnData::Binary(_) => x.bytes(row_a).cmp(&y.bytes(row_b)),
+            ColumnData::Keys(_) => x.key(0).cmp(&y.key(0)),
+            ColumnData::Binary(_) => x.bytes(0).cmp(&y.bytes(0)),
         };
         if order != Ordering::Equal {
             return order;
