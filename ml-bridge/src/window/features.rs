@@ -247,3 +247,86 @@ fn band_edges(last: usize, bands: usize) -> Vec<usize> {
     }
     edges
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+    use super::*;
+
+    fn sine(length: usize, turns: f64, amplitude: f64) -> Vec<f32> {
+        (0..length)
+            .map(|i| (amplitude * (std::f64::consts::TAU * turns * i as f64 / length as f64).sin()) as f32)
+            .collect()
+    }
+
+    #[test]
+    fn bands_cover_every_bin_once() {
+        for (last, bands) in [(8, 1), (8, 4), (64, 16), (512, 16), (512, 128), (512, 256)] {
+            let edges = band_edges(last, bands);
+            assert_eq!(edges.len(), bands + 1);
+            assert_eq!((edges[0], edges[bands]), (1, last + 1), "{last} {bands}");
+            assert!(edges.windows(2).all(|pair| pair[0] < pair[1]), "{edges:?}");
+        }
+    }
+
+    #[test]
+    fn a_sine_is_loud_in_its_band_alone() {
+        let mut extractor = Extractor::new(FrontEnd::spectrum(1024, 16).unwrap(), 1024).unwrap();
+        let mut features = vec![0.0; 18];
+        extractor.extract(&sine(1024, 180.0, 2.0), &mut features);
+        let edges = band_edges(512, 16);
+        let band = edges.iter().rposition(|&edge| edge <= 180).unwrap();
+        for (index, &energy) in features[..16].iter().enumerate() {
+            assert_eq!(index == band, energy > -10.0, "{features:?}");
+        }
+        // Fourth moment 3/8 of the amplitude's fourth power by the square of 1/2; peak by root mean square.
+        assert!((features[16] - 1.5f32.log2()).abs() < 1e-3);
+        assert!((features[17] - 0.5).abs() < 1e-2);
+        let mut double = vec![0.0; 18];
+        extractor.extract(&sine(1024, 180.0, 4.0), &mut double);
+        assert!((double[band] - features[band] - 2.0).abs() < 1e-4);
+        // An offset changes nothing.
+        let shifted: Vec<f32> = sine(1024, 180.0, 2.0).iter().map(|x| x + 8.0).collect();
+        extractor.extract(&shifted, &mut double);
+        assert!((double[band] - features[band]).abs() < 1e-3);
+    }
+
+    #[test]
+    fn silence_and_spikes_are_finite() {
+        let mut extractor = Extractor::new(FrontEnd::spectrum(64, 4).unwrap(), 64).unwrap();
+        let mut features = vec![0.0; 12];
+        let mut window = vec![3.0f32; 128];
+        window[100] = 1e18;
+        extractor.extract(&window, &mut features);
+        assert!(features.iter().all(|f| f.is_finite()), "{features:?}");
+        assert!(features[10] > 5.0);
+    }
+
+    #[test]
+    fn names_bring_the_front_end_back() {
+        for front_end in [
+            FrontEnd::Raw,
+            FrontEnd::Spectrum {
+                frame: 256,
+                bands: 12,
+            },
+        ] {
+            assert_eq!(front_end.to_string().parse::<FrontEnd>().unwrap(), front_end);
+        }
+        for wrong in [
+            "",
+            "raw",
+            "raw/2",
+            "raw/1 x",
+            "spectrum/1",
+            "spectrum/1 frame=4",
+            "spectrum/1 frame=64 bands=4 z",
+        ] {
+            assert!(wrong.parse::<FrontEnd>().is_err(), "{wrong}");
+        }
+        assert!(FrontEnd::Spectrum { frame: 48, bands: 4 }.check(64).is_err());
+        assert!(FrontEnd::Spectrum { frame: 64, bands: 17 }.check(64).is_err());
+        assert!(FrontEnd::spectrum(8, 2).is_err());
+    }
+}

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use siltstone_store::batch::{BatchColumn, ColumnData};
-use siltstone_store::column::quantize::Quantizer as CodeQuantizer;
+use siltstone_store::column::Quantizer as CodeQuantizer;
 use siltstone_store::error::Result;
 use siltstone_store::question::part::Part;
 use siltstone_store::question::resolve::Target;
