@@ -68,8 +68,11 @@ pub fn run(args: &Args) -> Outcome {
     };
     let started = std::time::Instant::now();
     let report = detect::detect(&store, &request, &mut |_| true)?;
-    let mut columns: Vec<(String, Align)> =
-        schema.keys().iter().map(|key| (key.name.clone(), Align::of(key.ty))).collect();
+    let mut columns: Vec<(String, Align)> = schema
+        .keys()
+        .iter()
+        .map(|key| (key.name.clone(), Align::of(key.ty)))
+        .collect();
     columns.extend(["alarm from", "to"].map(|name| (name.to_owned(), Align::Left)));
     columns.extend(["windows", "peak score"].map(|name| (name.to_owned(), Align::Right)));
     let mut table = Table::new(columns);
@@ -102,8 +105,16 @@ pub fn run(args: &Args) -> Outcome {
         report.threshold,
         grouped(report.alarms),
         grouped(report.episode_count),
-        if report.episode_count > args.limit as u64 { " (the first are listed)" } else { "" },
+        if report.episode_count > args.limit as u64 {
+            " (the first are listed)"
+        } else {
+            ""
+        },
     );
-    eprintln!("silt: {} new rows in stream {}", grouped(report.written), report.output);
+    eprintln!(
+        "silt: {} new rows in stream {}",
+        grouped(report.written),
+        report.output
+    );
     Ok(Answer::Done)
 }

@@ -13,12 +13,15 @@ use crate::failure::Outcome;
 
 pub mod common;
 pub mod count;
+pub mod detect;
 pub mod export;
 pub mod ingest;
 pub mod maintain;
+pub mod model;
 pub mod search;
 pub mod sql;
 pub mod stat;
+pub mod train;
 pub mod verify;
 
 /// Keep, ask and watch what sensors say.
@@ -58,6 +61,12 @@ pub enum Command {
     Stat(stat::Args),
     /// Write the rows of a stream to a file
     Export(export::Args),
+    /// Learn what healthy rows of a stream look like
+    Train(train::Args),
+    /// Score every window of a stream with a model, and raise alarms
+    Detect(detect::Args),
+    /// List, show, roll back and delete models
+    Model(model::Args),
     /// Seal what is in the log, merge what overlaps
     Maintain(maintain::Args),
     /// Read every byte of a store and list the damage found
@@ -77,6 +86,9 @@ impl Command {
             Command::Search(args) => search::run(args),
             Command::Stat(args) => stat::run(args),
             Command::Export(args) => export::run(args),
+            Command::Train(args) => train::run(args),
+            Command::Detect(args) => detect::run(args),
+            Command::Model(args) => model::run(args),
             Command::Maintain(args) => maintain::run(args),
             Command::Verify(args) => verify::run(args),
         }

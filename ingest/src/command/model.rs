@@ -64,7 +64,11 @@ pub enum Action {
 pub fn run(args: &Args) -> Outcome {
     match &args.action {
         Action::List { store } => list(&common::open_read(store)?)?,
-        Action::Show { store, model, version } => show(&common::open_read(store)?, model, *version)?,
+        Action::Show {
+            store,
+            model,
+            version,
+        } => show(&common::open_read(store)?, model, *version)?,
         Action::Rollback { store, model, to } => {
             common::open_read(store)?;
             let store = Store::open(store, Options::default())?;
@@ -75,7 +79,11 @@ pub fn run(args: &Args) -> Outcome {
             store.serve_model(model, version)?;
             eprintln!("silt: {model} is served as version {version}");
         }
-        Action::Rm { store, model, version } => {
+        Action::Rm {
+            store,
+            model,
+            version,
+        } => {
             common::open_read(store)?;
             Store::open(store, Options::default())?.remove_model(model, *version)?;
             eprintln!("silt: version {version} of {model} is gone");
@@ -100,7 +108,9 @@ fn list(store: &Store) -> Outcome<()> {
         let (_, bytes) = store.model(&info.name, Some(info.version))?;
         let words = file::from_bytes(&bytes)?.metadata;
         let word = |name: &str| words.get(name).cloned().unwrap_or_default();
-        let threshold = word("score.threshold").parse::<f64>().map_or(String::new(), |t| format!("{t:.3}"));
+        let threshold = word("score.threshold")
+            .parse::<f64>()
+            .map_or(String::new(), |t| format!("{t:.3}"));
         table.push(vec![
             info.name,
             info.version.to_string(),
@@ -119,10 +129,15 @@ fn list(store: &Store) -> Outcome<()> {
 fn show(store: &Store, name: &str, version: Option<u32>) -> Outcome<()> {
     let (version, bytes) = store.model(name, version)?;
     let model = file::from_bytes(&bytes)?;
-    let mut text = format!("{name} version {version}, {} bytes\n\n", grouped(bytes.len() as u64));
+    let mut text = format!(
+        "{name} version {version}, {} bytes\n\n",
+        grouped(bytes.len() as u64)
+    );
     for operator in &model.operators {
         let shape = |tensors: &[usize]| -> Outcome<String> {
-            let shapes = tensors.iter().map(|&t| Ok(format!("{:?}", model.tensor(t)?.shape)));
+            let shapes = tensors
+                .iter()
+                .map(|&t| Ok(format!("{:?}", model.tensor(t)?.shape)));
             Ok(shapes.collect::<Outcome<Vec<_>>>()?.join(" "))
         };
         let inputs: Vec<usize> = operator.inputs.first().copied().flatten().into_iter().collect();
@@ -136,7 +151,11 @@ fn show(store: &Store, name: &str, version: Option<u32>) -> Outcome<()> {
     text.push('\n');
     for (word, value) in &model.metadata {
         // Lists of a number per feature are for machines.
-        let shown = if value.len() > 100 { format!("{} numbers", value.split(' ').count()) } else { value.clone() };
+        let shown = if value.len() > 100 {
+            format!("{} numbers", value.split(' ').count())
+        } else {
+            value.clone()
+        };
         text.push_str(&format!("{word:<20} {shown}\n"));
     }
     super::print(&text)
@@ -145,12 +164,16 @@ fn show(store: &Store, name: &str, version: Option<u32>) -> Outcome<()> {
 fn before_serving(models: &[ModelInfo], name: &str) -> Outcome<u32> {
     let mut versions: Vec<&ModelInfo> = models.iter().filter(|info| info.name == name).collect();
     versions.sort_unstable_by_key(|info| info.version);
-    let serving = versions
-        .iter()
-        .position(|info| info.serving)
-        .ok_or_else(|| Failure::usage(format!("the store has no model {name:?}; silt model list shows them")))?;
+    let serving = versions.iter().position(|info| info.serving).ok_or_else(|| {
+        Failure::usage(format!(
+            "the store has no model {name:?}; silt model list shows them"
+        ))
+    })?;
     let before = serving.checked_sub(1).and_then(|index| versions.get(index));
     before.map(|info| info.version).ok_or_else(|| {
-        Failure::usage(format!("version {} of {name} is the first; name another with --to", versions[serving].version))
+        Failure::usage(format!(
+            "version {} of {name} is the first; name another with --to",
+            versions[serving].version
+        ))
     })
 }

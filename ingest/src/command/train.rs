@@ -175,7 +175,11 @@ fn request(store: &Store, args: &Args) -> Outcome<Request> {
 
 /// A time such as `10ms` or `1.5h`, in ticks of `unit`.
 pub(super) fn duration(text: &str, unit: TimeUnit) -> Outcome<i64> {
-    let wrong = || Failure::usage(format!("{text:?} is no length of time; write 200us, 10ms, 5s, 2min, 1h or 1d"));
+    let wrong = || {
+        Failure::usage(format!(
+            "{text:?} is no length of time; write 200us, 10ms, 5s, 2min, 1h or 1d"
+        ))
+    };
     let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(wrong)?;
     let (number, suffix) = text.split_at(split);
     let number: f64 = number.trim().parse().map_err(|_| wrong())?;
@@ -199,9 +203,13 @@ pub(super) fn duration(text: &str, unit: TimeUnit) -> Outcome<i64> {
 
 /// `3/5` as a pair.
 pub(super) fn debounce(text: &str) -> Outcome<(usize, usize)> {
-    let pair = text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+    let pair = text
+        .split_once('/')
+        .and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
     pair.filter(|&(k, n)| k >= 1 && k <= n && n <= 64).ok_or_else(|| {
-        Failure::usage(format!("{text:?} is no debounce; write 3/5 for three of the last five windows (at most 64)"))
+        Failure::usage(format!(
+            "{text:?} is no debounce; write 3/5 for three of the last five windows (at most 64)"
+        ))
     })
 }
 

@@ -194,9 +194,9 @@ pub fn detect(store: &Store, request: &Request, progress: &mut dyn FnMut(u64) ->
 impl Report {
     fn note(&mut self, key: &[Value], span: crate::window::Span, score: f64, goes_on: bool) {
         if goes_on {
-            if self.episode_count == self.episodes.len() as u64
-                && let Some(episode) = self.episodes.last_mut()
-            {
+            // Only listed episodes are kept up to date.
+            let listed = self.episode_count == self.episodes.len() as u64;
+            if let Some(episode) = self.episodes.last_mut().filter(|_| listed) {
                 episode.last = span.end;
                 episode.windows += 1;
                 episode.peak = episode.peak.max(score);
