@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> Outcome {
         table.push(cells);
     }
     let mut text = Vec::new();
-    if !report.episodes.is_empty() {
+    if table.rows() > 0 {
         table.write_to(&mut text)?;
     }
     super::print(&String::from_utf8_lossy(&text))?;

@@ -13,6 +13,7 @@ use crate::failure::Outcome;
 
 pub mod common;
 pub mod count;
+pub mod demo;
 pub mod detect;
 pub mod export;
 pub mod ingest;
@@ -49,6 +50,8 @@ Exit codes:
 /// The sub-commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Watch a simulated machine from raw signal to alarm
+    Demo(demo::Args),
     /// Add rows from CSV or JSON lines to a stream
     Ingest(ingest::Args),
     /// Ask in SQL; without QUERY, a shell
@@ -80,6 +83,7 @@ impl Command {
     /// Whatever stopped the command.
     pub fn run(&self) -> Outcome {
         match self {
+            Command::Demo(args) => demo::run(args),
             Command::Ingest(args) => ingest::run(args),
             Command::Sql(args) => sql::run(args),
             Command::Count(args) => count::run(args),
