@@ -262,6 +262,12 @@ fn gather(
                 if gathered.keys.last().map(Vec::as_slice) != Some(inputs.key()) {
                     gathered.keys.push(inputs.key().to_vec());
                 }
+                if inputs.features().iter().any(|feature| !feature.is_finite()) {
+                    return Err(Error::invalid(format!(
+                        "the window that starts at time {} holds NaN or infinity; leave such rows out of training",
+                        span.start
+                    )));
+                }
                 gathered.samples.push(inputs.features());
                 gathered.windows.push((span, gathered.keys.len() - 1));
             }
