@@ -16,7 +16,7 @@ use siltstone_store::value::Value;
 
 use super::events::events;
 use super::load::{Loaded, load};
-use super::machine::{BEARINGS, BURST_ROWS, FAILING, Machine, RATE_HZ, Scenario, TRIP_C, Truth};
+use super::machine::{BEARINGS, BURST_ROWS, FAILING, Machine, RATE_HZ, Scenario, TRIP_C};
 use super::plot::{Buckets, bars, days, marks};
 use super::verdict::Verdict;
 use super::words::{kilobytes, moment, peak_memory, rounded, seconds, span, timed};
@@ -62,6 +62,9 @@ pub fn tell(directory: &Path, scenario: Scenario, out: &mut dyn Write) -> Outcom
     Ok(())
 }
 
+/// Root mean square of a burst's first axis in g, and when.
+type Levels = Vec<(i64, f64)>;
+
 struct Story<'a> {
     store: Arc<Store>,
     machine: Machine,
@@ -76,15 +79,17 @@ impl Story<'_> {
         Ok(self.out.flush()?)
     }
 
-    /// What was measured. Returns the vibration levels of each bearing by time.
-    fn signal(&mut self) -> Outcome<(Loaded, [Vec<(i64, f64)>; 2])> {
+    /// What was measured. Returns the vibration levels of the failing bearing by time.
+    fn signal(&mut self) -> Outcome<(Loaded, Levels)> {
         self.heading(1, "The signal")?;
         let log = events(&self.machine, self.scenario.seed);
         let start_us = self.machine.truth().start_us;
-        let mut levels: [Vec<(i64, f64)>; 2] = Default::default();
+        let mut levels = Levels::new();
         let loaded = load(&self.store, &self.machine, &log, &mut |bearing, burst| {
             let square = burst.axes[0].iter().map(|g| g * g).sum::<f64>() / BURST_ROWS as f64;
-            levels[bearing].push((burst.times_us[0], square.sqrt()));
+            if bearing == FAILING {
+                levels.push((burst.times_us[0], square.sqrt()));
+            }
         })?;
         let what = [
             (
@@ -98,7 +103,7 @@ impl Story<'_> {
             writeln!(self.out, "   {stream:<10}{:>10} rows   {words}", grouped(rows))?;
         }
         let mut level = Buckets::new(start_us, self.scenario.days);
-        for &(time, rms) in &levels[FAILING] {
+        for &(time, rms) in &levels {
             level.add(time, rms);
         }
         let mut warmth = Buckets::new(start_us, self.scenario.days);
@@ -280,7 +285,7 @@ impl Story<'_> {
     }
 
     /// Detection over all days, and the comparison with the truth.
-    fn watched(&mut self, levels: &[Vec<(i64, f64)>; 2]) -> Outcome<()> {
+    fn watched(&mut self, levels: &Levels) -> Outcome<()> {
         self.heading(5, "Watching")?;
         let truth = self.machine.truth();
         let request = detect::Request::new("bearing", "vibration");
@@ -331,7 +336,7 @@ impl Story<'_> {
             None => writeln!(self.out, "   A  the alarm never came")?,
         }
         writeln!(self.out)?;
-        self.rivals(levels, &verdict, truth)?;
+        self.rivals(levels, &verdict)?;
         writeln!(
             self.out,
             "\n   {} windows scored in {}. False alarms before the flaw: {} in {} windows, {} of them on days that\n   \
@@ -362,13 +367,13 @@ impl Story<'_> {
     }
 
     /// When simpler watching would have spoken.
-    fn rivals(&mut self, levels: &[Vec<(i64, f64)>; 2], verdict: &Verdict, truth: Truth) -> Outcome<()> {
-        let healthy: Vec<f64> = (levels[FAILING].iter())
+    fn rivals(&mut self, levels: &Levels, verdict: &Verdict) -> Outcome<()> {
+        let healthy: Vec<f64> = (levels.iter())
             .filter(|(time, _)| *time < self.trained_until())
             .map(|&(_, level)| level)
             .collect();
         let usual = healthy.iter().sum::<f64>() / healthy.len().max(1) as f64;
-        let doubled = levels[FAILING]
+        let doubled = levels
             .windows(3)
             .find(|three| three.iter().all(|&(_, level)| level > 2.0 * usual));
         let words = "a limit on the level (twice the usual)";
