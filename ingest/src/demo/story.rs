@@ -285,7 +285,7 @@ impl Story<'_> {
     }
 
     /// Detection over all days, and the comparison with the truth.
-    fn watched(&mut self, levels: &Levels) -> Outcome<()> {
+    fn watched(&mut self, levels: &[(i64, f64)]) -> Outcome<()> {
         self.heading(5, "Watching")?;
         let truth = self.machine.truth();
         let request = detect::Request::new("bearing", "vibration");
@@ -367,7 +367,7 @@ impl Story<'_> {
     }
 
     /// When simpler watching would have spoken.
-    fn rivals(&mut self, levels: &Levels, verdict: &Verdict) -> Outcome<()> {
+    fn rivals(&mut self, levels: &[(i64, f64)], verdict: &Verdict) -> Outcome<()> {
         let healthy: Vec<f64> = (levels.iter())
             .filter(|(time, _)| *time < self.trained_until())
             .map(|&(_, level)| level)
