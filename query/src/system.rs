@@ -98,8 +98,8 @@ fn columns(store: &Store) -> Result<Columns> {
         ("layout", text(rows.iter().map(|row| row.4.layout.as_str()))),
         ("values", numbers(rows.iter().map(|row| row.4.values))),
         ("plain_bytes", numbers(rows.iter().map(|row| row.4.plain_bytes))),
-        ("ratio", Arc::new(ratio.collect::<Float64Array>())),
         ("bytes", numbers(bytes.iter().copied())),
+        ("ratio", Arc::new(ratio.collect::<Float64Array>())),
     ])
 }
 
