@@ -3,7 +3,7 @@
 use super::plan::{self, Buffer, LINE};
 use super::step::Step;
 use super::{End, Engine, StepReport, lower};
-use crate::kernel::Isa;
+use crate::kernel::{Isa, Scratch};
 use crate::model::{Affine, Element, Kind, Model, Operator, Tensor};
 use crate::{Error, Result};
 
@@ -19,8 +19,7 @@ pub(super) struct Compiler<'m> {
     buffers: Vec<Buffer>,
     steps: Vec<Step>,
     reports: Vec<StepReport>,
-    /// 16-bit words of scratch that some step needs.
-    scratch: usize,
+    pub(super) scratch: Scratch,
 }
 
 /// Compiles `model` for `isa`, which is available.
@@ -33,7 +32,7 @@ pub(super) fn compile(model: &Model, isa: Isa) -> Result<Engine> {
         buffers: Vec::new(),
         steps: Vec::new(),
         reports: Vec::new(),
-        scratch: 0,
+        scratch: Scratch::default(),
     };
     let (first, last, operators) = ends(model)?;
     let input = compiler.end(first)?;
@@ -69,7 +68,7 @@ pub(super) fn compile(model: &Model, isa: Isa) -> Result<Engine> {
         regions,
         arena,
         base,
-        scratch: vec![0; compiler.scratch],
+        scratch: compiler.scratch,
         input: End {
             buffer: 0,
             count: input.1,
@@ -118,7 +117,7 @@ fn ends(model: &Model) -> Result<(usize, usize, Vec<(usize, &Operator)>)> {
     Ok((first, last, operators))
 }
 
-impl Compiler<'_> {
+impl<'m> Compiler<'m> {
     fn end(&self, tensor: usize) -> Result<(Affine, usize)> {
         let tensor = self.model.tensor(tensor)?;
         if tensor.element != Element::I8 {
@@ -131,7 +130,7 @@ impl Compiler<'_> {
     }
 
     /// Input `position` of `operator`, which must be present.
-    pub(super) fn input<'a>(&'a self, operator: &Operator, position: usize) -> Result<(usize, &'a Tensor)> {
+    pub(super) fn input(&self, operator: &Operator, position: usize) -> Result<(usize, &'m Tensor)> {
         let index = self
             .optional(operator, position)
             .ok_or_else(|| Error::invalid(format!("its input {position} is missing")))?;
@@ -180,9 +179,20 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Notes that some step needs `words` 16-bit words of scratch.
-    pub(super) fn need_scratch(&mut self, words: usize) {
-        self.scratch = self.scratch.max(words);
+    /// Keeps a temporary buffer for the step being made.
+    pub(super) fn touch(&mut self, buffer: usize) {
+        self.buffers[buffer].last = self.buffers[buffer].last.max(self.steps.len());
+    }
+
+    /// Makes sure that `bytes` can be read from `buffer`.
+    pub(super) fn reach(&mut self, buffer: usize, bytes: usize) {
+        let buffer = &mut self.buffers[buffer];
+        buffer.bytes = buffer.bytes.max(bytes.saturating_sub(LINE));
+    }
+
+    /// Adds a step whose result is not a tensor of the model.
+    pub(super) fn push_hidden(&mut self, step: Step) {
+        self.steps.push(step);
     }
 
     /// Adds the step that computes `tensor` for operator `number`.
@@ -190,6 +200,7 @@ impl Compiler<'_> {
         let result = self.model.tensor(tensor)?;
         self.reports.push(StepReport {
             operator: number,
+            step: self.steps.len(),
             name: self.model.operators[number].kind.name(),
             kernel: cost.kernel,
             shape: result.shape.clone(),

@@ -3,16 +3,18 @@
 //! [`Engine::new`] checks the model, drops reshapes, folds float ends into the caller's quantizer, packs weights for
 //! this processor and places all activations in one arena by their lifetimes. Bytes in the arena are `q + 128`.
 
+mod bench;
 mod compile;
 mod lower;
 mod plan;
 mod report;
 mod step;
 
-use crate::kernel::Isa;
+use crate::kernel::{Isa, Scratch};
 use crate::model::{Affine, Model};
 use crate::{Error, Result};
 
+pub use bench::{Bench, bench};
 pub use report::StepReport;
 use step::Step;
 
@@ -27,7 +29,7 @@ pub struct Engine {
     arena: Vec<u8>,
     /// First arena byte in use, so that buffers start on cache lines.
     base: usize,
-    scratch: Vec<i16>,
+    scratch: Scratch,
     input: End,
     output: End,
 }
@@ -90,7 +92,7 @@ impl Engine {
 
     /// Bytes of the arena, including scratch.
     pub fn arena_bytes(&self) -> usize {
-        self.arena.len() + self.scratch.len() * 2
+        self.arena.len() + self.scratch.bytes()
     }
 
     /// What each operator became.
@@ -138,7 +140,9 @@ impl Engine {
         self.load(input);
         for number in 0..self.steps.len() {
             self.step(number);
-            let report = &self.reports[number];
+            let Some(report) = self.reports.iter().find(|r| r.step == number) else {
+                continue;
+            };
             let region = &self.regions[report.buffer];
             let bytes = &self.arena[self.base + region.start..][..report.count];
             let plain: Vec<i8> = bytes.iter().map(|b| (b ^ 0x80) as i8).collect();

@@ -15,6 +15,8 @@ pub struct StepReport {
     pub macs: u64,
     /// Bytes of weights and parameters, as packed.
     pub weight_bytes: usize,
+    /// The step that computes its result.
+    pub(super) step: usize,
     /// Numbers in its result.
     pub(super) count: usize,
     /// Buffer of its result.

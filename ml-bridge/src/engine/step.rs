@@ -2,7 +2,13 @@
 
 use std::ops::Range;
 
-use crate::kernel::{self, Isa, linear::Linear};
+use crate::kernel::depthwise::Depthwise;
+use crate::kernel::linear::Linear;
+use crate::kernel::mean::Mean;
+use crate::kernel::pointwise::{self, Binary, Table};
+use crate::kernel::pool::{Pad, Pool};
+use crate::kernel::softmax::Softmax;
+use crate::kernel::{self, Isa, Scratch};
 
 /// What runs, with the buffers that it reads and writes.
 #[derive(Debug, Clone)]
@@ -13,29 +19,183 @@ pub(super) enum Step {
         input: usize,
         output: usize,
     },
+    /// A depthwise convolution.
+    Depthwise {
+        layer: Box<Depthwise>,
+        input: usize,
+        output: usize,
+    },
+    /// A copy into a larger image.
+    Pad {
+        layer: Box<Pad>,
+        input: usize,
+        output: usize,
+    },
+    /// An average or maximum over windows.
+    Pool {
+        layer: Box<Pool>,
+        input: usize,
+        output: usize,
+    },
+    /// A mean over dimensions.
+    Mean {
+        layer: Box<Mean>,
+        input: usize,
+        output: usize,
+        count: usize,
+    },
+    /// A function of single bytes.
+    Table {
+        table: Box<Table>,
+        input: usize,
+        output: usize,
+        count: usize,
+    },
+    /// Softmax over rows.
+    Softmax {
+        layer: Box<Softmax>,
+        input: usize,
+        output: usize,
+        count: usize,
+    },
+    /// A sum, difference or product of `count` results.
+    Binary {
+        layer: Box<Binary>,
+        left: Source,
+        right: Source,
+        output: usize,
+        count: usize,
+    },
+    /// `outer` times: a block of each part, one behind the other, `whole` bytes together.
+    Concatenation {
+        parts: Vec<(usize, usize)>,
+        outer: usize,
+        whole: usize,
+        output: usize,
+    },
+}
+
+/// One side of a [`Step::Binary`].
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// A buffer and how much of it.
+    Buffer(usize, usize),
+    /// Constant bytes.
+    Constant(Vec<u8>),
 }
 
 impl Step {
     /// Runs the step; `regions` says where in `arena` each buffer lies.
     #[inline]
-    pub(super) fn run(&self, isa: Isa, arena: &mut [u8], regions: &[Range<usize>], scratch: &mut [i16]) {
+    pub(super) fn run(&self, isa: Isa, arena: &mut [u8], regions: &[Range<usize>], scratch: &mut Scratch) {
         match self {
             Step::Linear { layer, input, output } => {
                 let (input, output) = pair(arena, &regions[*input], &regions[*output]);
                 let results = layer.geometry.positions() * layer.outputs;
                 kernel::linear(isa, layer, input, &mut output[..results], scratch);
             }
+            Step::Depthwise { layer, input, output } => {
+                let (input, output) = pair(arena, &regions[*input], &regions[*output]);
+                let results = layer.window.size[0] * layer.window.size[1] * layer.window.channels;
+                kernel::depthwise(isa, layer, input, &mut output[..results], scratch);
+            }
+            Step::Pad { layer, input, output } => {
+                let (input, output) = pair(arena, &regions[*input], &regions[*output]);
+                layer.run(input, output);
+            }
+            Step::Pool { layer, input, output } => {
+                let (input, output) = pair(arena, &regions[*input], &regions[*output]);
+                let results = layer.output[0] * layer.output[1] * layer.channels;
+                layer.run(input, &mut output[..results], &mut scratch.sums);
+            }
+            Step::Mean {
+                layer,
+                input,
+                output,
+                count,
+            } => {
+                let (input, output) = pair(arena, &regions[*input], &regions[*output]);
+                layer.run(input, &mut output[..*count], &mut scratch.sums);
+            }
+            Step::Table {
+                table,
+                input,
+                output,
+                count,
+            } => {
+                let (input, output) = pair(arena, &regions[*input], &regions[*output]);
+                pointwise::look_up(table, input, &mut output[..*count]);
+            }
+            Step::Softmax {
+                layer,
+                input,
+                output,
+                count,
+            } => {
+                let (input, output) = pair(arena, &regions[*input], &regions[*output]);
+                layer.run(input, &mut output[..*count]);
+            }
+            Step::Binary {
+                layer,
+                left,
+                right,
+                output,
+                count,
+            } => {
+                let (below, output, above) = around(arena, &regions[*output]);
+                let left = left.bytes(below, above, regions);
+                let right = right.bytes(below, above, regions);
+                kernel::binary(isa, layer, left, right, &mut output[..*count]);
+            }
+            Step::Concatenation {
+                parts,
+                outer,
+                whole,
+                output,
+            } => {
+                let (below, output, above) = around(arena, &regions[*output]);
+                let mut start = 0;
+                for (buffer, block) in parts {
+                    let input = Source::region(&regions[*buffer], below, above);
+                    for number in 0..*outer {
+                        output[number * whole + start..][..*block]
+                            .copy_from_slice(&input[number * block..][..*block]);
+                    }
+                    start += block;
+                }
+            }
         }
     }
 }
 
+/// What lies outside a region, and from which arena byte on.
+type Outside<'a> = (&'a [u8], usize);
+
+impl Source {
+    fn bytes<'a>(&'a self, below: Outside<'a>, above: Outside<'a>, regions: &[Range<usize>]) -> &'a [u8] {
+        match self {
+            Source::Constant(bytes) => bytes,
+            Source::Buffer(buffer, count) => &Source::region(&regions[*buffer], below, above)[..*count],
+        }
+    }
+
+    fn region<'a>(region: &Range<usize>, below: Outside<'a>, above: Outside<'a>) -> &'a [u8] {
+        let (part, start) = if region.start < above.1 { below } else { above };
+        &part[region.start - start..region.end - start]
+    }
+}
+
+/// The arena below a region, the region, and the arena above it.
+#[inline]
+fn around<'a>(arena: &'a mut [u8], write: &Range<usize>) -> (Outside<'a>, &'a mut [u8], Outside<'a>) {
+    let (below, rest) = arena.split_at_mut(write.start);
+    let (output, above) = rest.split_at_mut(write.len());
+    ((below, 0), output, (above, write.end))
+}
+
 /// The bytes of a region that is read and of another that is written.
 #[inline]
-pub(super) fn pair<'a>(
-    arena: &'a mut [u8],
-    read: &Range<usize>,
-    write: &Range<usize>,
-) -> (&'a [u8], &'a mut [u8]) {
+fn pair<'a>(arena: &'a mut [u8], read: &Range<usize>, write: &Range<usize>) -> (&'a [u8], &'a mut [u8]) {
     debug_assert!(read.end <= write.start || write.end <= read.start);
     if read.start < write.start {
         let (left, right) = arena.split_at_mut(write.start);

@@ -16,6 +16,7 @@
 //! Every sum is exact in wrapping i32 arithmetic, so all paths give the same bits.
 
 use super::Isa;
+use super::lanes::Lanes;
 use super::requantize::Requantize;
 
 /// Outputs in one block: 32-bit lanes of a 512-bit register.
@@ -44,6 +45,14 @@ impl Geometry {
         self.size[0] * self.size[1]
     }
 
+    /// The same patches as one row, if rows follow each other without a gap.
+    pub fn flattened(mut self) -> Self {
+        if self.row_step == self.column_step * self.size[1] {
+            self.size = [1, self.size[0] * self.size[1]];
+        }
+        self
+    }
+
     /// Bytes of a patch.
     pub fn patch(&self) -> usize {
         self.offsets.len() * self.segment
@@ -67,7 +76,7 @@ pub enum Packed {
         weights: Vec<i16>,
     },
     /// See the module's drawing.
-    Lanes(super::lanes::Lanes),
+    Lanes(Lanes),
 }
 
 /// A layer: geometry, packed weights and the way back to bytes.
@@ -87,6 +96,15 @@ impl Linear {
     /// Packs `weights` (outputs x patch bytes) for the kernels of `isa`.
     pub fn new(isa: Isa, geometry: Geometry, outputs: usize, weights: &[i8], end: Requantize) -> Self {
         match isa {
+            Isa::Vnni => {
+                let lanes = Lanes::new(&geometry, outputs, weights, &end);
+                Linear {
+                    geometry,
+                    outputs,
+                    packed: Packed::Lanes(lanes),
+                    end,
+                }
+            }
             Isa::Portable | Isa::Avx2 => Linear::rows(geometry, outputs, weights, end),
         }
     }

@@ -1,8 +1,9 @@
 //! From 32-bit sums back to 8 bits, rounding exactly as TFLite's reference kernels do.
 //!
-//! A real factor `m` is kept as `multiplier * 2^(shift - 31)` with `multiplier` in `[2^30, 2^31)`. The product is
-//! rounded twice: to 31 fraction bits, halves up; then to an integer, halves away from zero. See "Quantization and
-//! Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference" (CVPR 2018).
+//! A real factor `m` is kept as `multiplier * 2^(shift - 31)` with `multiplier` in `[2^30, 2^31)`. Most operators round
+//! the product twice: to 31 fraction bits, halves up; then to an integer, halves away from zero. See "Quantization and
+//! Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference" (CVPR 2018). The reference kernel of
+//! dense layers rounds once, halves away from zero, as its results on exact halves show.
 //!
 //! Activations live in the arena as `q + 128`, an unsigned byte, since the dot-product instructions of x86 multiply
 //! unsigned activations with signed weights. All zero points and bounds here are in that biased form.
@@ -56,6 +57,26 @@ impl Factor {
         let value = value.wrapping_shl(left.unsigned_abs());
         rounding_shift(doubling_high(value, self.multiplier), right)
     }
+
+    /// `value * factor`, rounded once, halves away from zero.
+    #[inline]
+    pub fn apply_once(self, value: i32) -> i32 {
+        let shift = (31 - self.shift).clamp(1, 62);
+        let product = i64::from(value) * i64::from(self.multiplier);
+        let rounded = (product.unsigned_abs() + (1 << (shift - 1))) >> shift;
+        let rounded = i64::try_from(rounded).unwrap_or(i64::MAX);
+        let signed = if product < 0 { -rounded } else { rounded };
+        i32::try_from(signed).unwrap_or(if signed < 0 { i32::MIN } else { i32::MAX })
+    }
+}
+
+/// How often a product is rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rounding {
+    /// To 31 fraction bits, then to an integer.
+    Twice,
+    /// To an integer.
+    Once,
 }
 
 /// `real = mantissa * 2^exponent`, mantissa in `[0.5, 1)`.
@@ -130,6 +151,8 @@ pub struct Requantize {
     pub bias: Vec<i32>,
     /// One factor per output.
     pub factor: Vec<Factor>,
+    /// How products are rounded.
+    pub rounding: Rounding,
     /// Added after the factor, biased.
     pub zero_point: i32,
     /// Where results are held.
@@ -140,8 +163,16 @@ impl Requantize {
     /// The byte for output `channel` whose raw sum is `sum`. `channel` is below `bias.len()`.
     #[inline]
     pub fn apply(&self, channel: usize, sum: i32) -> u8 {
-        let scaled = self.factor[channel].apply(sum.wrapping_add(self.bias[channel]));
-        hold(scaled.wrapping_add(self.zero_point), self.bounds)
+        self.scale(channel, sum.wrapping_add(self.bias[channel]))
+    }
+
+    /// The byte for output `channel` whose sum, bias included, is `sum`.
+    #[inline]
+    pub fn scale(&self, channel: usize, sum: i32) -> u8 {
+        hold(
+            self.factor[channel].apply(sum).wrapping_add(self.zero_point),
+            self.bounds,
+        )
     }
 }
 
@@ -195,6 +226,14 @@ mod tests {
             let unit = 1i128 << (-shift).max(0);
             let second = first.signum() * ((first.abs() + unit / 2) / unit);
             prop_assert_eq!(i128::from(Factor { multiplier, shift }.apply(value)), second);
+        }
+
+        #[test]
+        fn rounds_once(value in any::<i32>(), multiplier in (1i32 << 30)..=i32::MAX, shift in -30i32..=0) {
+            let product = i128::from(value) * i128::from(multiplier);
+            let unit = 1i128 << (31 - shift);
+            let want = product.signum() * ((product.abs() + unit / 2) / unit);
+            prop_assert_eq!(i128::from(Factor { multiplier, shift }.apply_once(value)), want);
         }
 
         #[test]

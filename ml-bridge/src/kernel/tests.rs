@@ -3,9 +3,12 @@
 
 use proptest::prelude::*;
 
+use super::depthwise::{Depthwise, Window};
 use super::linear::{Geometry, Linear};
-use super::requantize::{Bounds, Factor, Requantize};
-use super::{Isa, linear};
+use super::pointwise::Binary;
+use super::requantize::{Bounds, Factor, Requantize, Rounding};
+use super::{Isa, Scratch, binary, depthwise, linear};
+use crate::model::{Activation, Affine};
 
 fn naive(geometry: &Geometry, outputs: usize, weights: &[i8], end: &Requantize, input: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -59,7 +62,8 @@ proptest! {
         let low = next() as u8;
         let end = Requantize {
             bias: (0..outputs).map(|_| next() as i32 >> 14).collect(),
-            factor: (0..outputs).map(|_| Factor { multiplier: 1 << 30 | (next() as i32 & 0x3fff_ffff), shift: shift - (next() % 3) as i32 }).collect(),
+            factor: (0..outputs).map(|_| Factor { multiplier: 1 << 30 | (next() as i32 & 0x3fff_ffff & -1 << (next() % 2 * 29)), shift: shift - (next() % 3) as i32 }).collect(),
+            rounding: if next() % 2 == 0 { Rounding::Twice } else { Rounding::Once },
             zero_point: i32::from(next() as u8),
             bounds: Bounds { low: low / 2, high: low / 2 + 128 },
         };
@@ -67,9 +71,98 @@ proptest! {
         for isa in Isa::available() {
             let layer = Linear::new(isa, geometry.clone(), outputs, &weights, end.clone());
             let mut output = vec![0u8; want.len()];
-            let mut scratch = vec![0i16; layer.scratch()];
+            let mut scratch = Scratch::default();
+            scratch.fit_linear(&layer);
             linear(isa, &layer, &input, &mut output, &mut scratch);
             prop_assert_eq!(&output, &want, "{}", isa.name());
+        }
+    }
+
+    #[test]
+    fn depthwise_equals_naive(
+        size in [1usize..5, 1usize..9],
+        channels in prop_oneof![1usize..20, Just(32usize), Just(40), Just(64), Just(100)],
+        taps in [1usize..6, 1usize..6],
+        stride in [1usize..3, 1usize..3],
+        dilation in [1usize..3, 1usize..3],
+        upright in any::<bool>(),
+        seed in any::<u64>(),
+        shift in -12i32..=1,
+    ) {
+        let mut next = noise(seed);
+        let (size, taps) = if upright { ([size[0] * size[1], 1], [taps[0], 1]) } else { (size, taps) };
+        let width = (size[1] - 1) * stride[1] + (taps[1] - 1) * dilation[1] + 1;
+        let window = Window { size, channels, pitch: width * channels, taps, stride, dilation };
+        let weights: Vec<i8> = (0..taps[0] * taps[1] * channels).map(|_| next() as i8).collect();
+        let low = next() as u8;
+        let end = Requantize {
+            bias: (0..channels).map(|_| next() as i32 >> 14).collect(),
+            factor: (0..channels).map(|_| Factor { multiplier: 1 << 30 | (next() as i32 & 0x3fff_ffff & -1 << (next() % 2 * 29)), shift: shift - (next() % 3) as i32 }).collect(),
+            rounding: if next() % 2 == 0 { Rounding::Twice } else { Rounding::Once },
+            zero_point: i32::from(next() as u8),
+            bounds: Bounds { low: low / 2, high: low / 2 + 128 },
+        };
+        let input: Vec<u8> = (0..window.reach() + 3 * window.pitch.max(dilation[0] * channels) * dilation[1] + 128).map(|_| next() as u8).collect();
+        let mut want = Vec::new();
+        for y in 0..size[0] {
+            for x in 0..size[1] {
+                for channel in 0..channels {
+                    let mut sum = 0i32;
+                    for ky in 0..taps[0] {
+                        for kx in 0..taps[1] {
+                            let at = (y * stride[0] + ky * dilation[0]) * window.pitch
+                                + (x * stride[1] + kx * dilation[1]) * channels + channel;
+                            sum += i32::from(input[at]) * i32::from(weights[(ky * taps[1] + kx) * channels + channel]);
+                        }
+                    }
+                    want.push(end.apply(channel, sum));
+                }
+            }
+        }
+        for isa in Isa::available() {
+            let layer = Depthwise::new(isa, window.clone(), &weights, end.clone());
+            prop_assert!(layer.reach() <= input.len());
+            let mut output = vec![0u8; want.len()];
+            let mut scratch = Scratch::default();
+            scratch.fit_depthwise(&layer);
+            depthwise(isa, &layer, &input, &mut output, &mut scratch);
+            prop_assert_eq!(&output, &want, "{}", isa.name());
+        }
+    }
+
+    #[test]
+    fn binary_equals_its_definition(
+        scales in [1e-3f32..1.0, 1e-3f32..1.0, 1e-3f32..1.0],
+        equal in any::<bool>(),
+        zero_points in [-128i32..=127, -128i32..=127, -128i32..=127],
+        kind in 0..3,
+        length in 0usize..70,
+        seed in any::<u64>(),
+    ) {
+        let mut next = noise(seed);
+        let scales = if equal { [scales[0]; 3] } else { scales };
+        let affine = |i: usize| Affine { scale: scales[i], zero_point: zero_points[i] };
+        let (l, r, to) = (affine(0), affine(1), affine(2));
+        let layer = match kind {
+            0 => Binary::sum(l, r, to, 1, Activation::None),
+            1 => Binary::sum(l, r, to, -1, Activation::Relu),
+            _ => Binary::product(l, r, to, Activation::Relu6),
+        };
+        let left: Vec<u8> = (0..length).map(|_| next() as u8).collect();
+        let right: Vec<u8> = (0..length).map(|_| next() as u8).collect();
+        let want: Vec<u8> = left.iter().zip(&right).map(|(a, b)| layer.apply(*a, *b)).collect();
+        for isa in Isa::available() {
+            let mut output = vec![0u8; length];
+            binary(isa, &layer, &left, &right, &mut output);
+            prop_assert_eq!(&output, &want, "{}", isa.name());
+        }
+        // And near the real numbers.
+        for ((a, b), c) in left.iter().zip(&right).zip(&want) {
+            let real = |q: u8, x: Affine| f64::from(x.scale) * f64::from(i32::from(q) - 128 - x.zero_point);
+            let (a, b) = (real(*a, l), real(*b, r));
+            let exact = match kind { 0 => a + b, 1 => (a - b).max(0.0), _ => (a * b).clamp(0.0, 6.0) };
+            let steps = (exact / f64::from(to.scale) + f64::from(to.zero_point)).clamp(-128.0, 127.0);
+            prop_assert!((steps - f64::from(i32::from(*c) - 128)).abs() < 1.01);
         }
     }
 }

@@ -9,6 +9,7 @@
 pub mod dense;
 pub mod file;
 mod shape;
+pub mod tflite;
 mod validate;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use super::super::compile::{Compiler, Cost};
 use super::super::step::Step;
 use super::{computed_i8, constant_i8};
 use crate::kernel::linear::{Geometry, Linear};
-use crate::kernel::requantize::{BIAS, Bounds, Factor, Requantize};
+use crate::kernel::requantize::{BIAS, Bounds, Factor, Requantize, Rounding};
 use crate::model::{Activation, Operator, Tensor};
 use crate::{Error, Result};
 
@@ -35,7 +35,7 @@ pub(super) fn lower(
         )));
     }
     let values = constant_i8(weights)?;
-    let end = end(
+    let mut end = end(
         compiler,
         operator,
         [input, weights, output],
@@ -43,6 +43,8 @@ pub(super) fn lower(
         outputs,
         activation,
     )?;
+    // The reference kernel of this operator rounds otherwise than all others.
+    end.rounding = Rounding::Once;
     let geometry = Geometry {
         size: [1, rows],
         row_step: 0,
@@ -74,7 +76,8 @@ pub(super) fn push_step(
     [input, output]: [usize; 2],
     layer: Linear,
 ) -> Result<()> {
-    compiler.need_scratch(layer.scratch());
+    compiler.reach(input, layer.geometry.reach());
+    compiler.scratch.fit_linear(&layer);
     let macs = layer.geometry.positions() as u64 * layer.outputs as u64 * layer.geometry.patch() as u64;
     let cost = Cost {
         kernel: compiler.isa.name().to_string(),
@@ -103,17 +106,20 @@ pub(super) fn end(
     activation: Activation,
 ) -> Result<Requantize> {
     let mut end = factors(compiler, operator, [input, weights, output], outputs, activation)?;
-    // The sum over stored bytes is the sum over (q - zero point) plus this much.
+    add_zero_point(&mut end, input, values)?;
+    Ok(end)
+}
+
+/// Adds to the bias what the input's zero point amounts to: the sum over stored bytes is the sum over
+/// (q - zero point) plus this much. `values` are rows of weights, one per output.
+pub(super) fn add_zero_point(end: &mut Requantize, input: &Tensor, values: &[i8]) -> Result<()> {
     let offset = input.affine()?.zero_point + BIAS;
-    for (bias, row) in end
-        .bias
-        .iter_mut()
-        .zip(values.chunks_exact((values.len() / outputs).max(1)))
-    {
+    let row = (values.len() / end.bias.len().max(1)).max(1);
+    for (bias, row) in end.bias.iter_mut().zip(values.chunks_exact(row)) {
         let sum = row.iter().fold(0i32, |a, w| a.wrapping_add(i32::from(*w)));
         *bias = bias.wrapping_sub(sum.wrapping_mul(offset));
     }
-    Ok(end)
+    Ok(())
 }
 
 /// As [`end`], the bias without what the input's zero point amounts to.
@@ -152,6 +158,7 @@ pub(super) fn factors(
     Ok(Requantize {
         bias,
         factor,
+        rounding: Rounding::Twice,
         zero_point: to.zero_point + BIAS,
         bounds: Bounds::new(activation, to),
     })

@@ -1,16 +1,56 @@
 //! Each operator's way into a step: its shapes and types are checked here, so that kernels can rely on them.
 
+mod conv;
 mod dense;
+mod element;
+mod spatial;
 
 use super::compile::Compiler;
-use crate::model::{Element, Kind, Operator, Tensor};
+use crate::kernel::pointwise;
+use crate::model::{Activation, Element, Kind, Operator, Tensor};
 use crate::{Error, Result};
 
 /// Compiles one operator.
 pub(super) fn lower(compiler: &mut Compiler<'_>, number: usize, operator: &Operator) -> Result<()> {
     match &operator.kind {
         Kind::FullyConnected { activation } => dense::lower(compiler, number, operator, *activation),
+        Kind::Conv2d { sliding, activation } => conv::conv(compiler, number, operator, sliding, *activation),
+        Kind::DepthwiseConv2d { sliding, activation } => {
+            conv::depthwise(compiler, number, operator, sliding, *activation)
+        }
+        Kind::AveragePool2d {
+            sliding,
+            window,
+            activation,
+        } => spatial::pool(compiler, number, operator, (sliding, *window, *activation), false),
+        Kind::MaxPool2d {
+            sliding,
+            window,
+            activation,
+        } => spatial::pool(compiler, number, operator, (sliding, *window, *activation), true),
+        Kind::Mean => spatial::mean(compiler, number, operator),
+        Kind::Pad => spatial::pad(compiler, number, operator),
+        Kind::Concatenation {
+            axis,
+            activation: Activation::None,
+        } => spatial::concatenation(compiler, number, operator, *axis),
         Kind::Reshape => reshape(compiler, operator),
+        Kind::Add { .. } | Kind::Sub { .. } | Kind::Mul { .. } => element::binary(compiler, number, operator),
+        Kind::Softmax { beta } => element::softmax(compiler, number, operator, *beta),
+        Kind::Logistic => element::table(compiler, number, operator, |from, to| {
+            element::fixed_output(to, 1.0 / 256.0, -128)?;
+            Ok(pointwise::logistic(from))
+        }),
+        Kind::Tanh => element::table(compiler, number, operator, |from, to| {
+            element::fixed_output(to, 1.0 / 128.0, 0)?;
+            Ok(pointwise::tanh(from))
+        }),
+        Kind::Relu { activation } => element::table(compiler, number, operator, |from, to| {
+            Ok(pointwise::rescale(from, to, *activation))
+        }),
+        Kind::Quantize => element::table(compiler, number, operator, |from, to| {
+            Ok(pointwise::rescale(from, to, Activation::None))
+        }),
         other => Err(Error::invalid(format!("{} is not supported", other.name()))),
     }
 }
