@@ -124,11 +124,7 @@ pub fn bench(bytes: &[u8], isa: Isa, budget: Duration) -> Result<Bench> {
 }
 
 fn buffers(engine: &Engine) -> (Vec<i8>, Vec<i8>) {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_possible_wrap,
-        reason = "any pattern will do"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "any pattern will do")]
     let input = (0..engine.input_count()).map(|i| (i * 31 % 251) as i8).collect();
     (input, vec![0; engine.output_count()])
 }

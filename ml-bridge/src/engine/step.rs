@@ -106,7 +106,7 @@ impl Step {
             Step::Pool { layer, input, output } => {
                 let (input, output) = pair(arena, &regions[*input], &regions[*output]);
                 let results = layer.output[0] * layer.output[1] * layer.channels;
-                layer.run(input, &mut output[..results], &mut scratch.sums);
+                layer.run(input, &mut output[..results]);
             }
             Step::Mean {
                 layer,

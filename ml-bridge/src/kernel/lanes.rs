@@ -33,6 +33,8 @@ pub struct Scale {
     pub odd_add: [u64; 8],
     /// `e`.
     pub shift: [u32; 16],
+    /// Lanes in which the sign of a sum decides halves.
+    pub signs: u16,
 }
 
 /// 16 biases plus 2^31.
@@ -85,6 +87,11 @@ pub fn output_of(blocks: usize, block: usize, lane: usize) -> usize {
 impl Lanes {
     /// Packs `weights` (outputs x patch bytes).
     pub fn new(geometry: &Geometry, outputs: usize, weights: &[i8], end: &Requantize) -> Self {
+        let mut end = end.clone();
+        for (channel, row) in weights.chunks_exact(geometry.patch().max(1)).enumerate() {
+            drop_tiny(size_of_sums(row), &mut end, channel);
+        }
+        let end = &end;
         let words = geometry.segment.div_ceil(4);
         // One patch alone is bound by reading weights: wide groups keep several streams of sums going.
         let most = if geometry.positions() == 1 { 8 } else { 4 };
@@ -146,17 +153,24 @@ impl Lanes {
     fn pack(&mut self, geometry: &Geometry, group: &Group, weights: &[i8]) {
         let (segment, patch) = (geometry.segment, geometry.patch());
         for block in 0..group.blocks {
-            for lane in 0..LANES {
+            let rows: [Option<&[i8]>; LANES] = std::array::from_fn(|lane| {
                 let output = output_of(group.blocks, block, lane);
-                if output >= group.outputs {
-                    continue;
-                }
-                let row = &weights[(group.first + output) * patch..][..patch];
-                for (number, part) in row.chunks_exact(segment).enumerate() {
-                    let start = group.line + number * self.words * group.blocks + block;
-                    for (word, bytes) in part.chunks(4).enumerate() {
-                        let line = &mut self.weights[start + word * group.blocks];
-                        line.0[lane * 4..][..bytes.len()].copy_from_slice(bytes);
+                (output < group.outputs).then(|| &weights[(group.first + output) * patch..][..patch])
+            });
+            let mut lines = self.weights[group.line + block..]
+                .iter_mut()
+                .step_by(group.blocks);
+            for number in 0..geometry.offsets.len() {
+                for word in 0..self.words {
+                    let Some(line) = lines.next() else { return };
+                    let start = number * segment + word * 4;
+                    let count = (segment - word * 4).min(4);
+                    for (to, row) in line.0.chunks_exact_mut(4).zip(&rows) {
+                        match (row, count) {
+                            (Some(row), 4) => to.copy_from_slice(&row[start..start + 4]),
+                            (Some(row), _) => to[..count].copy_from_slice(&row[start..start + count]),
+                            (None, _) => {}
+                        }
                     }
                 }
             }
@@ -188,36 +202,65 @@ pub fn scale(end: &Requantize, channel: impl Fn(usize) -> Option<usize>) -> Scal
         even_add: [0; 8],
         odd_add: [0; 8],
         shift: [0; 16],
+        signs: 0,
     };
     for lane in 0..LANES {
         let Some(channel) = channel(lane) else { continue };
         let Factor { multiplier, shift } = end.factor[channel];
-        let right = (-shift).clamp(1, 31);
-        let high = (1i64 << (right - 1)) + (i64::from(end.zero_point) << right) - i64::from(multiplier);
-        let add = match end.rounding {
-            Rounding::Twice => ((high - 1) << 32) + (1 << 31),
-            Rounding::Once => high << 32,
-        } as u64;
-        let twice = 2 * u64::from(multiplier.unsigned_abs());
+        let right = (-shift).clamp(0, 30);
+        // Half of the last place that stays, and for the first of two roundings half of a unit.
+        let half = if right > 0 {
+            1i64 << (right - 1 + 32)
+        } else {
+            1 << 31
+        };
+        let twice = end.rounding == Rounding::Twice && right > 0;
+        let first = if twice { (1i64 << 31) - (1 << 32) } else { 0 };
+        let high = (i64::from(end.zero_point) << right) - i64::from(multiplier);
+        let add = (high << 32).wrapping_add(half + first) as u64;
         let (m, k) = if lane % 2 == 0 {
             (&mut scale.even, &mut scale.even_add)
         } else {
             (&mut scale.odd, &mut scale.odd_add)
         };
-        m[lane / 2] = twice;
+        m[lane / 2] = 2 * u64::from(multiplier.unsigned_abs());
         k[lane / 2] = add;
         scale.shift[lane] = right.unsigned_abs();
+        scale.signs |= u16::from(twice) << lane;
     }
     scale
+}
+
+/// A bound on sums of bytes times `weights`.
+pub fn size_of_sums(weights: &[i8]) -> i64 {
+    let total: u64 = weights
+        .chunks(1 << 16)
+        .map(|c| u64::from(c.iter().map(|w| u32::from(w.unsigned_abs())).sum::<u32>()))
+        .sum();
+    i64::try_from(total).unwrap_or(i64::MAX / 256) * 255
 }
 
 /// Whether every sum of bytes times `weights` (rows, one per output) can be taken back exactly.
 pub fn exact(weights: &[i8], outputs: usize, end: &Requantize) -> bool {
     let row = (weights.len() / outputs.max(1)).max(1);
-    weights.chunks_exact(row).enumerate().all(|(channel, row)| {
-        let size: i64 = row.iter().map(|w| i64::from(w.unsigned_abs())).sum::<i64>() * 255;
-        exact_for(size, end, channel)
-    })
+    weights
+        .chunks_exact(row)
+        .enumerate()
+        .all(|(channel, row)| exact_for(size_of_sums(row), end, channel))
+}
+
+/// Sets factors under which every sum of up to `size` (and its bias) becomes 0 to 0, with any shift.
+pub fn drop_tiny(size: i64, end: &mut Requantize, channel: usize) {
+    let factor = end.factor[channel];
+    let size = size + i64::from(end.bias[channel]).abs();
+    // Below half a unit: multiplier < 2^31, so a product below 2^(30 - shift) is enough.
+    if factor.shift < 0 && size < 1 << 31 && (size * i64::from(factor.multiplier)) >> (30 - factor.shift) == 0
+    {
+        end.factor[channel] = Factor {
+            multiplier: 0,
+            shift: -1,
+        };
+    }
 }
 
 /// Whether sums of up to `size` plus the bias of `channel` can be taken back exactly.
@@ -225,11 +268,10 @@ pub fn exact_for(size: i64, end: &Requantize, channel: usize) -> bool {
     let factor = end.factor[channel];
     let right = -factor.shift;
     let size = size + i64::from(end.bias[channel]).abs();
-    let in_range = (1..=30).contains(&right)
-        && factor.multiplier > 0
+    let in_range = (0..=30).contains(&right)
         && size < 1 << 31
         && size + (1i64 << right) + (i64::from(end.zero_point).abs() << right) < 1 << 31;
     // A half needs a sum with at least this many trailing zeros.
-    let zeros = i64::from(30 + right) - i64::from(factor.multiplier.trailing_zeros());
+    let zeros = i64::from(30 + right) - i64::from(factor.multiplier.trailing_zeros().min(31));
     in_range && (end.rounding == Rounding::Twice || (zeros < 63 && size < 1i64 << zeros.max(0)))
 }

@@ -1,5 +1,7 @@
 //! Averages and maxima over windows, and copies into padded images.
 
+use std::ops::Range;
+
 use super::requantize::Bounds;
 
 /// A window sliding over an image `[height, width, channels]`.
@@ -25,7 +27,7 @@ pub struct Pool {
 
 impl Pool {
     /// The part of axis `axis` that the window at result `position` covers.
-    fn part(&self, axis: usize, position: usize) -> std::ops::Range<usize> {
+    fn part(&self, axis: usize, position: usize) -> Range<usize> {
         let start = position * self.stride[axis];
         let end = (start + self.window[axis])
             .saturating_sub(self.before[axis])
@@ -33,31 +35,34 @@ impl Pool {
         start.saturating_sub(self.before[axis]).min(end)..end
     }
 
-    /// Computes the image; `sums` holds a number per channel.
-    pub fn run(&self, input: &[u8], output: &mut [u8], sums: &mut [i32]) {
+    /// Computes the image.
+    pub fn run(&self, input: &[u8], output: &mut [u8]) {
         let mut results = output.chunks_exact_mut(self.channels);
         for y in 0..self.output[0] {
             let rows = self.part(0, y);
             for x in 0..self.output[1] {
-                let columns = self.part(1, x);
                 let Some(result) = results.next() else { return };
-                let pixels = rows.clone().flat_map(|row| {
-                    let start = (row * self.input[1] + columns.start) * self.channels;
-                    input[start..][..columns.len() * self.channels].chunks_exact(self.channels)
-                });
-                if self.max {
-                    result.fill(0);
-                    pixels.for_each(|p| result.iter_mut().zip(p).for_each(|(r, v)| *r = (*r).max(*v)));
-                    result
-                        .iter_mut()
-                        .for_each(|r| *r = (*r).clamp(self.bounds.low, self.bounds.high));
-                } else {
-                    let sums = &mut sums[..self.channels];
-                    sums.fill(0);
-                    pixels.for_each(|p| sums.iter_mut().zip(p).for_each(|(s, v)| *s += i32::from(*v)));
-                    self.average(sums, rows.len() * columns.len(), result);
-                }
+                self.window(input, [rows.clone(), self.part(1, x)], result);
             }
+        }
+    }
+
+    /// One result per channel, from the pixels in `rows` and `columns`; 64, 16, 8 or 1 channels at a time.
+    fn window(&self, input: &[u8], [rows, columns]: [Range<usize>; 2], result: &mut [u8]) {
+        let mut done = 0;
+        while done < self.channels {
+            let width = [64, 16, 8, 1]
+                .into_iter()
+                .find(|w| done + w <= self.channels)
+                .unwrap_or(1);
+            let part = &mut result[done..done + width];
+            match width {
+                64 => self.channels_at::<64>(input, &rows, &columns, done, part),
+                16 => self.channels_at::<16>(input, &rows, &columns, done, part),
+                8 => self.channels_at::<8>(input, &rows, &columns, done, part),
+                _ => self.channels_at::<1>(input, &rows, &columns, done, part),
+            }
+            done += width;
         }
     }
 
@@ -66,18 +71,51 @@ impl Pool {
         clippy::cast_sign_loss,
         reason = "an average of bytes, clamped"
     )]
-    fn average(&self, sums: &[i32], count: usize, result: &mut [u8]) {
+    fn channels_at<const N: usize>(
+        &self,
+        input: &[u8],
+        rows: &Range<usize>,
+        columns: &Range<usize>,
+        first: usize,
+        result: &mut [u8],
+    ) {
+        let pixels = rows.clone().flat_map(|row| {
+            let start = (row * self.input[1] + columns.start) * self.channels;
+            input[start..][..columns.len() * self.channels].chunks_exact(self.channels)
+        });
+        let (low, high) = (self.bounds.low, self.bounds.high);
+        if self.max {
+            let mut most = [0u8; N];
+            for pixel in pixels {
+                most.iter_mut()
+                    .zip(&pixel[first..first + N])
+                    .for_each(|(m, v)| *m = (*m).max(*v));
+            }
+            result
+                .iter_mut()
+                .zip(most)
+                .for_each(|(r, m)| *r = m.clamp(low, high));
+            return;
+        }
+        // 255 * 2^16 times fits u32 with room; windows are smaller than 2^16 each way, and images than 2^28.
+        let mut sums = [0u32; N];
+        for pixel in pixels {
+            sums.iter_mut()
+                .zip(&pixel[first..first + N])
+                .for_each(|(s, v)| *s = s.wrapping_add(u32::from(*v)));
+        }
         // An empty window (all padding) averages to zero.
-        let count = i32::try_from(count.max(1)).unwrap_or(i32::MAX);
+        let count = i64::try_from((rows.len() * columns.len()).max(1)).unwrap_or(i64::MAX);
         for (to, sum) in result.iter_mut().zip(sums) {
             // Halves go away from int8 zero, which is byte 128.
-            let plain = sum - 128 * count;
-            let rounded = if plain > 0 {
-                (plain + count / 2) / count
+            let plain = i64::from(sum) - 128 * count;
+            let half = if plain > 0 { count / 2 } else { -(count / 2) };
+            let rounded = if count <= 1 << 20 {
+                i64::from((plain + half) as i32 / count as i32)
             } else {
-                (plain - count / 2) / count
+                (plain + half) / count
             };
-            *to = (rounded + 128).clamp(i32::from(self.bounds.low), i32::from(self.bounds.high)) as u8;
+            *to = (rounded + 128).clamp(i64::from(low), i64::from(high)) as u8;
         }
     }
 }

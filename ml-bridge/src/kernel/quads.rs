@@ -14,7 +14,7 @@
 //! otherwise one pixel. Lane `l` of a run's block `b` belongs to channel `(16 b + l) % channels`, so patterns repeat.
 
 use super::depthwise::Window;
-use super::lanes::{Bias, Line, Scale, bias, exact_for, scale};
+use super::lanes::{Bias, Line, Scale, bias, drop_tiny, exact_for, scale, size_of_sums};
 use super::linear::LANES;
 use super::requantize::Requantize;
 
@@ -127,14 +127,13 @@ impl Quads {
             scales: Vec::new(),
             exact: true,
         };
+        let mut end = end.clone();
         for channel in 0..channels {
-            let size: i64 = weights[channel..]
-                .iter()
-                .step_by(channels)
-                .map(|w| i64::from(w.unsigned_abs()))
-                .sum();
-            quads.exact &= exact_for(size * 255, end, channel);
+            let own: Vec<i8> = weights[channel..].iter().step_by(channels).copied().collect();
+            drop_tiny(size_of_sums(&own), &mut end, channel);
+            quads.exact &= exact_for(size_of_sums(&own), &end, channel);
         }
+        let end = &end;
         for pattern in 0..patterns {
             let channel = |lane: usize| {
                 let at = pattern * LANES + lane;

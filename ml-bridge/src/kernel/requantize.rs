@@ -169,10 +169,12 @@ impl Requantize {
     /// The byte for output `channel` whose sum, bias included, is `sum`.
     #[inline]
     pub fn scale(&self, channel: usize, sum: i32) -> u8 {
-        hold(
-            self.factor[channel].apply(sum).wrapping_add(self.zero_point),
-            self.bounds,
-        )
+        let factor = self.factor[channel];
+        let scaled = match self.rounding {
+            Rounding::Twice => factor.apply(sum),
+            Rounding::Once => factor.apply_once(sum),
+        };
+        hold(scaled.saturating_add(self.zero_point), self.bounds)
     }
 }
 

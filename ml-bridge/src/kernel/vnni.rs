@@ -1,6 +1,6 @@
 //! AVX-512 VNNI kernels: `vpdpbusd` adds four products of an unsigned and a signed byte to each 32-bit lane, exactly.
 //!
-//! Tile: 6 patches x 4 blocks, 8 x 3, 10 x 2 or 12 x 1 (a block is 16 outputs); a patch's next 4 bytes are broadcast,
+//! Tile: 6 patches x 4 blocks, 8 x 3, 10 x 2 or 10 x 1 (a block is 16 outputs); a patch's next 4 bytes are broadcast,
 //! and the group's weights read once per tile. The last tile is moved back to end with the last patch, so that there
 //! is no remainder. A single patch (dense layer) takes up to 8 blocks at once. See [`super::lanes`] for packing.
 #![allow(unsafe_code)]
@@ -14,7 +14,6 @@ use std::arch::x86_64::*;
 use super::lanes::{Group, Lanes, Scale};
 use super::linear::{LANES, Linear, Packed};
 use super::portable::place;
-use super::requantize::{Requantize, Rounding};
 
 /// Runs `layer` over `input` into `output` (positions x outputs).
 pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8]) {
@@ -50,7 +49,7 @@ pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8]) {
                 (1, 6) => pass.single::<6, 2>(),
                 (1, 7) => pass.single::<7, 1>(),
                 (1, _) => pass.single::<8, 1>(),
-                (_, 1) => pass.tiles::<12, 1>(),
+                (_, 1) => pass.tiles::<10, 1>(),
                 (_, 2) => pass.tiles::<10, 2>(),
                 (_, 3) => pass.tiles::<8, 3>(),
                 _ => pass.tiles::<6, 4>(),
@@ -154,7 +153,7 @@ impl Pass<'_> {
                 }
             }
             for (position, sums) in (first..).zip(&sums) {
-                self.emit::<N>(sums, position);
+                self.emit::<N>(*sums, position);
             }
         }
     }
@@ -201,7 +200,7 @@ impl Pass<'_> {
                     *total = _mm512_add_epi32(*total, *sum);
                 }
             }
-            self.emit::<N>(&total, 0);
+            self.emit::<N>(total, 0);
         }
     }
 
@@ -211,40 +210,49 @@ impl Pass<'_> {
     /// As [`Pass::tiles`].
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn emit<const N: usize>(&self, sums: &[__m512i; N], position: usize) {
+    unsafe fn emit<const N: usize>(&self, sums: [__m512i; N], position: usize) {
         if !self.lanes.exact {
-            self.emit_slowly(sums, position);
+            // Copied by value, so that the tile's sums may stay in registers.
+            let mut values = [[0i32; LANES]; N];
+            for (values, sums) in values.iter_mut().zip(sums) {
+                // SAFETY: `values` holds 64 bytes.
+                unsafe { _mm512_storeu_si512(values.as_mut_ptr().cast(), sums) };
+            }
+            self.emit_slowly(&values, position);
             return;
         }
         let bounds = self.layer.end.bounds;
         // SAFETY: `position` and the group's outputs lie in the output; the masks leave out bytes beyond them.
         unsafe {
             let to = self.output.add(position * self.layer.outputs + self.group.first);
-            let scaled = |n: usize| {
-                back(
-                    sums[n],
-                    self.lanes.scale(self.group.block + n),
-                    signs(&self.layer.end),
-                )
-            };
             let mut block = 0;
             while block + 4 <= N {
+                let scales = [0, 1, 2, 3].map(|n| self.lanes.scale(self.group.block + block + n));
                 let bytes = pack(
-                    scaled(block),
-                    scaled(block + 1),
-                    scaled(block + 2),
-                    scaled(block + 3),
+                    back(sums[block], scales[0]),
+                    back(sums[block + 1], scales[1]),
+                    back(sums[block + 2], scales[2]),
+                    back(sums[block + 3], scales[3]),
                 );
                 let bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8(bounds.low as i8));
                 let bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8(bounds.high as i8));
-                let count = (self.group.outputs - block * LANES).min(64);
-                _mm512_mask_storeu_epi8(to.add(block * LANES).cast(), u64::MAX >> (64 - count), bytes);
+                let count = self.group.outputs - block * LANES;
+                let to = to.add(block * LANES);
+                if count >= 64 {
+                    _mm512_storeu_si512(to.cast(), bytes);
+                } else {
+                    _mm512_mask_storeu_epi8(to.cast(), u64::MAX >> (64 - count), bytes);
+                }
                 block += 4;
             }
             while block < N {
-                let bytes = narrow(scaled(block), bounds.low, bounds.high);
-                let count = (self.group.outputs - block * LANES).min(LANES);
-                _mm_mask_storeu_epi8(to.add(block * LANES).cast(), u16::MAX >> (16 - count), bytes);
+                let values = back(sums[block], self.lanes.scale(self.group.block + block));
+                let count = self.group.outputs - block * LANES;
+                store(
+                    narrow(values, bounds.low, bounds.high),
+                    to.add(block * LANES),
+                    count,
+                );
                 block += 1;
             }
         }
@@ -253,13 +261,9 @@ impl Pass<'_> {
     /// As [`Pass::emit`] for layers whose sums or factors are out of the usual range.
     #[cold]
     #[inline(never)]
-    #[target_feature(enable = "avx512f")]
-    fn emit_slowly(&self, sums: &[__m512i], position: usize) {
-        for (block, sum) in sums.iter().enumerate() {
-            let mut values = [0i32; LANES];
-            // SAFETY: `values` holds 64 bytes.
-            unsafe { _mm512_storeu_si512(values.as_mut_ptr().cast(), *sum) };
-            for (lane, value) in values.into_iter().enumerate() {
+    fn emit_slowly(&self, sums: &[[i32; LANES]], position: usize) {
+        for (block, values) in sums.iter().enumerate() {
+            for (lane, value) in values.iter().enumerate() {
                 let output = super::lanes::output_of(sums.len(), block, lane);
                 if output < self.group.outputs {
                     let channel = self.group.first + output;
@@ -272,36 +276,43 @@ impl Pass<'_> {
     }
 }
 
+/// Stores the first `count` of 16 bytes (all, if there are more). A masked store costs far more than a plain one.
+///
+/// # Safety
+/// As many bytes can be written at `to`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(super) unsafe fn store(bytes: __m128i, to: *mut u8, count: usize) {
+    // SAFETY: the caller's word.
+    unsafe {
+        if count >= LANES {
+            _mm_storeu_si128(to.cast(), bytes);
+        } else if count == 8 {
+            _mm_storel_epi64(to.cast(), bytes);
+        } else {
+            _mm_mask_storeu_epi8(to.cast(), u16::MAX >> (16 - count), bytes);
+        }
+    }
+}
+
 /// 16 sums plus 2^31 as results before they are held between bounds; see [`super::lanes`].
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn back(sums: __m512i, scale: &Scale, signs: __mmask16) -> __m512i {
+pub(super) fn back(sums: __m512i, scale: &Scale) -> __m512i {
     let load = |part: &[u64; 8]| {
         // SAFETY: the part holds 64 bytes.
         unsafe { _mm512_loadu_si512(part.as_ptr().cast()) }
     };
     // SAFETY: the shifts hold 64 bytes.
     let shift = unsafe { _mm512_loadu_si512(scale.shift.as_ptr().cast()) };
-    back_with(
-        sums,
-        [
-            load(&scale.even),
-            load(&scale.odd),
-            load(&scale.even_add),
-            load(&scale.odd_add),
-            shift,
-        ],
-        signs,
-    )
-}
-
-/// The lanes in which the sign of a sum decides halves.
-#[inline]
-pub(super) fn signs(end: &Requantize) -> __mmask16 {
-    match end.rounding {
-        Rounding::Twice => u16::MAX,
-        Rounding::Once => 0,
-    }
+    let constants = [
+        load(&scale.even),
+        load(&scale.odd),
+        load(&scale.even_add),
+        load(&scale.odd_add),
+        shift,
+    ];
+    back_with(sums, constants, scale.signs)
 }
 
 /// As [`back`], the constants in registers: even, odd, what is added to each, shifts.

@@ -13,7 +13,7 @@ use std::arch::x86_64::*;
 use super::lanes::Scale;
 use super::linear::LANES;
 use super::pointwise::{Binary, Combine, Fast, SUM_SHIFT};
-use super::vnni::{back_with, narrow};
+use super::vnni::{back_with, narrow, store};
 
 /// Combines `left` and `right`, which are as long as `output`.
 pub fn binary(layer: &Binary, fast: &Fast, left: &[u8], right: &[u8], output: &mut [u8]) {
@@ -24,20 +24,23 @@ pub fn binary(layer: &Binary, fast: &Fast, left: &[u8], right: &[u8], output: &m
 }
 
 /// Constants of one factor in registers.
-struct Constants([__m512i; 5]);
+struct Constants([__m512i; 5], __mmask16);
 
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn constants(scale: &Scale) -> Constants {
     // SAFETY: each part holds 64 bytes.
     unsafe {
-        Constants([
-            _mm512_loadu_si512(scale.even.as_ptr().cast()),
-            _mm512_loadu_si512(scale.odd.as_ptr().cast()),
-            _mm512_loadu_si512(scale.even_add.as_ptr().cast()),
-            _mm512_loadu_si512(scale.odd_add.as_ptr().cast()),
-            _mm512_loadu_si512(scale.shift.as_ptr().cast()),
-        ])
+        Constants(
+            [
+                _mm512_loadu_si512(scale.even.as_ptr().cast()),
+                _mm512_loadu_si512(scale.odd.as_ptr().cast()),
+                _mm512_loadu_si512(scale.even_add.as_ptr().cast()),
+                _mm512_loadu_si512(scale.odd_add.as_ptr().cast()),
+                _mm512_loadu_si512(scale.shift.as_ptr().cast()),
+            ],
+            scale.signs,
+        )
     }
 }
 
@@ -46,7 +49,7 @@ fn constants(scale: &Scale) -> Constants {
 #[target_feature(enable = "avx512f")]
 fn times(sums: __m512i, factor: &Constants) -> __m512i {
     let unsigned = _mm512_xor_si512(sums, _mm512_set1_epi32(i32::MIN));
-    back_with(unsigned, factor.0, u16::MAX)
+    back_with(unsigned, factor.0, factor.1)
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -78,7 +81,7 @@ fn run(layer: &Binary, fast: &Fast, left: &[u8], right: &[u8], output: &mut [u8]
         };
         let bytes = narrow(times(raw, &end), layer.bounds.low, layer.bounds.high);
         // SAFETY: as above.
-        unsafe { _mm_mask_storeu_epi8(output.as_mut_ptr().add(at).cast(), mask, bytes) };
+        unsafe { store(bytes, output.as_mut_ptr().add(at), count) };
         at += LANES;
     }
 }

@@ -14,7 +14,7 @@ use super::depthwise::{Depthwise, Packed};
 use super::lanes::Line;
 use super::linear::LANES;
 use super::quads::Quads;
-use super::vnni::{back_with, narrow, signs};
+use super::vnni::{back_with, narrow, store};
 
 /// Runs `layer` over `input` into `output`.
 pub fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8], scratch: &mut [Line]) {
@@ -86,7 +86,7 @@ unsafe fn interleave(quads: &Quads, input: &[u8], scratch: &mut [Line]) {
 /// The processor has the instructions; `scratch` holds the interleaved row, `output` all its results.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn run<const T: usize>(layer: &Depthwise, quads: &Quads, scratch: &[Line], output: &mut [u8]) {
-    let (bounds, signs) = (layer.end.bounds, signs(&layer.end));
+    let bounds = layer.end.bounds;
     let count = quads.taps.len();
     let mut starts = [std::ptr::null::<u8>(); T];
     for (start, (stretch, offset)) in starts.iter_mut().zip(&quads.taps) {
@@ -102,6 +102,7 @@ unsafe fn run<const T: usize>(layer: &Depthwise, quads: &Quads, scratch: &[Line]
     for pattern in 0..quads.patterns {
         let lines = &quads.weights[pattern * count..][..count];
         let scale = &quads.scales[pattern];
+        let signs = scale.signs;
         let load = |part: &[u64; 8]| {
             // SAFETY: the part holds 64 bytes.
             unsafe { _mm512_loadu_si512(part.as_ptr().cast()) }
@@ -148,13 +149,7 @@ unsafe fn run<const T: usize>(layer: &Depthwise, quads: &Quads, scratch: &[Line]
                 if quads.exact {
                     let bytes = narrow(back_with(sums, scale, signs), bounds.low, bounds.high);
                     // SAFETY: `to` and the `lanes` bytes after it lie in the row's results.
-                    unsafe {
-                        _mm_mask_storeu_epi8(
-                            output.as_mut_ptr().add(to).cast(),
-                            u16::MAX >> (16 - lanes),
-                            bytes,
-                        );
-                    }
+                    unsafe { store(bytes, output.as_mut_ptr().add(to), lanes) };
                 } else {
                     slowly(layer, sums, at, &mut output[to..][..lanes]);
                 }

@@ -55,7 +55,6 @@ pub(super) fn pool(
         max,
     };
     let cost = plain(output.count() * window[0] * window[1]);
-    compiler.scratch.fit_sums(image.channels);
     let (from, to) = (compiler.read(source)?, compiler.write(target)?);
     compiler.push(
         number,
