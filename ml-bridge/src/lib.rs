@@ -15,6 +15,7 @@
 
 pub mod detect;
 pub mod engine;
+pub mod fuzzing;
 pub mod kernel;
 pub mod math;
 pub mod model;

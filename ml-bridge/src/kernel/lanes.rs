@@ -268,9 +268,11 @@ pub fn exact_for(size: i64, end: &Requantize, channel: usize) -> bool {
     let factor = end.factor[channel];
     let right = -factor.shift;
     let size = size + i64::from(end.bias[channel]).abs();
-    let in_range = (0..=30).contains(&right)
-        && size < 1 << 31
-        && size + (1i64 << right) + (i64::from(end.zero_point).abs() << right) < 1 << 31;
+    if !(0..=30).contains(&right) || size >= 1 << 31 {
+        return false;
+    }
+    let scaled = ((size * i64::from(factor.multiplier)) >> 31) + 2;
+    let in_range = scaled + (1i64 << right) / 2 + (i64::from(end.zero_point).abs() << right) < 1 << 31;
     // A half needs a sum with at least this many trailing zeros.
     let zeros = i64::from(30 + right) - i64::from(factor.multiplier.trailing_zeros().min(31));
     in_range && (end.rounding == Rounding::Twice || (zeros < 63 && size < 1i64 << zeros.max(0)))

@@ -79,17 +79,17 @@ impl Pool {
         first: usize,
         result: &mut [u8],
     ) {
-        let pixels = rows.clone().flat_map(|row| {
-            let start = (row * self.input[1] + columns.start) * self.channels;
-            input[start..][..columns.len() * self.channels].chunks_exact(self.channels)
-        });
+        let width = columns.len() * self.channels;
+        let line = |row: usize| &input[(row * self.input[1] + columns.start) * self.channels..][..width];
         let (low, high) = (self.bounds.low, self.bounds.high);
         if self.max {
             let mut most = [0u8; N];
-            for pixel in pixels {
-                most.iter_mut()
-                    .zip(&pixel[first..first + N])
-                    .for_each(|(m, v)| *m = (*m).max(*v));
+            for row in rows.clone() {
+                for pixel in line(row).chunks_exact(self.channels) {
+                    most.iter_mut()
+                        .zip(&pixel[first..first + N])
+                        .for_each(|(m, v)| *m = (*m).max(*v));
+                }
             }
             result
                 .iter_mut()
@@ -97,12 +97,14 @@ impl Pool {
                 .for_each(|(r, m)| *r = m.clamp(low, high));
             return;
         }
-        // 255 * 2^16 times fits u32 with room; windows are smaller than 2^16 each way, and images than 2^28.
+        // 255 times the pixels of an image, of which there are fewer than 2^28, may wrap only in absurd windows.
         let mut sums = [0u32; N];
-        for pixel in pixels {
-            sums.iter_mut()
-                .zip(&pixel[first..first + N])
-                .for_each(|(s, v)| *s = s.wrapping_add(u32::from(*v)));
+        for row in rows.clone() {
+            for pixel in line(row).chunks_exact(self.channels) {
+                sums.iter_mut()
+                    .zip(&pixel[first..first + N])
+                    .for_each(|(s, v)| *s = s.wrapping_add(u32::from(*v)));
+            }
         }
         // An empty window (all padding) averages to zero.
         let count = i64::try_from((rows.len() * columns.len()).max(1)).unwrap_or(i64::MAX);
@@ -166,8 +168,8 @@ impl Pad {
         for (to, from) in middle.chunks_exact_mut(pitch).zip(input.chunks_exact(self.row)) {
             let (left, to) = to.split_at_mut(self.left);
             let (to, right) = to.split_at_mut(self.row * self.repeat);
-            left.fill(self.value);
-            right.fill(self.value);
+            left.iter_mut().for_each(|b| *b = self.value);
+            right.iter_mut().for_each(|b| *b = self.value);
             if self.repeat == 1 {
                 to.copy_from_slice(from);
             } else {

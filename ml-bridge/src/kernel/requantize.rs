@@ -49,24 +49,32 @@ impl Factor {
         }
     }
 
-    /// `value * factor`, rounded as described above.
+    /// `value * factor`, rounded twice.
     #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a product of 31-bit magnitudes shifted by 32 or more"
+    )]
     pub fn apply(self, value: i32) -> i32 {
-        let left = self.shift.clamp(0, 31);
-        let right = (-self.shift).clamp(0, 31);
-        let value = value.wrapping_shl(left.unsigned_abs());
-        rounding_shift(doubling_high(value, self.multiplier), right)
+        if self.shift < 0 {
+            // Both roundings at once: the second's half is added before the first's shift. See `lanes`.
+            let right = (-self.shift).min(31);
+            let half = (1i64 << 30) + (1i64 << (30 + right)) - (i64::from(value < 0) << 31);
+            return ((i64::from(value) * i64::from(self.multiplier) + half) >> (31 + right)) as i32;
+        }
+        let value = value.wrapping_shl(self.shift.unsigned_abs().min(31));
+        doubling_high(value, self.multiplier)
     }
 
     /// `value * factor`, rounded once, halves away from zero.
     #[inline]
     pub fn apply_once(self, value: i32) -> i32 {
         let shift = (31 - self.shift).clamp(1, 62);
-        let product = i64::from(value) * i64::from(self.multiplier);
-        let rounded = (product.unsigned_abs() + (1 << (shift - 1))) >> shift;
-        let rounded = i64::try_from(rounded).unwrap_or(i64::MAX);
-        let signed = if product < 0 { -rounded } else { rounded };
-        i32::try_from(signed).unwrap_or(if signed < 0 { i32::MIN } else { i32::MAX })
+        let half = (1i64 << (shift - 1)) - i64::from(value < 0);
+        let rounded = (i64::from(value) * i64::from(self.multiplier) + half) >> shift;
+        #[expect(clippy::cast_possible_truncation, reason = "clamped")]
+        let held = rounded.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
+        held
     }
 }
 

@@ -152,8 +152,21 @@ impl Pass<'_> {
                     at += 4;
                 }
             }
-            for (position, sums) in (first..).zip(&sums) {
-                self.emit::<N>(*sums, position);
+            if self.lanes.exact {
+                for n in 0..N {
+                    // A block's constants are read once for all patches.
+                    let (constants, signs) = load(self.lanes.scale(self.group.block + n));
+                    for sums in &mut sums {
+                        sums[n] = back_with(sums[n], constants, signs);
+                    }
+                }
+                for (position, sums) in (first..).zip(sums) {
+                    self.emit::<N>(sums, position);
+                }
+            } else {
+                for (position, sums) in (first..).zip(sums) {
+                    self.emit_slowly::<N>(sums, position);
+                }
             }
         }
     }
@@ -200,39 +213,36 @@ impl Pass<'_> {
                     *total = _mm512_add_epi32(*total, *sum);
                 }
             }
-            self.emit::<N>(total, 0);
+            if self.lanes.exact {
+                for (n, total) in total.iter_mut().enumerate() {
+                    let (constants, signs) = load(self.lanes.scale(self.group.block + n));
+                    *total = back_with(*total, constants, signs);
+                }
+                self.emit::<N>(total, 0);
+            } else {
+                self.emit_slowly::<N>(total, 0);
+            }
         }
     }
 
-    /// Takes the sums of `position` back to bytes and stores them.
+    /// Holds the results of `position` between bounds and stores them.
     ///
     /// # Safety
     /// As [`Pass::tiles`].
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn emit<const N: usize>(&self, sums: [__m512i; N], position: usize) {
-        if !self.lanes.exact {
-            // Copied by value, so that the tile's sums may stay in registers.
-            let mut values = [[0i32; LANES]; N];
-            for (values, sums) in values.iter_mut().zip(sums) {
-                // SAFETY: `values` holds 64 bytes.
-                unsafe { _mm512_storeu_si512(values.as_mut_ptr().cast(), sums) };
-            }
-            self.emit_slowly(&values, position);
-            return;
-        }
+    unsafe fn emit<const N: usize>(&self, values: [__m512i; N], position: usize) {
         let bounds = self.layer.end.bounds;
         // SAFETY: `position` and the group's outputs lie in the output; the masks leave out bytes beyond them.
         unsafe {
             let to = self.output.add(position * self.layer.outputs + self.group.first);
             let mut block = 0;
             while block + 4 <= N {
-                let scales = [0, 1, 2, 3].map(|n| self.lanes.scale(self.group.block + block + n));
                 let bytes = pack(
-                    back(sums[block], scales[0]),
-                    back(sums[block + 1], scales[1]),
-                    back(sums[block + 2], scales[2]),
-                    back(sums[block + 3], scales[3]),
+                    values[block],
+                    values[block + 1],
+                    values[block + 2],
+                    values[block + 3],
                 );
                 let bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8(bounds.low as i8));
                 let bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8(bounds.high as i8));
@@ -246,10 +256,9 @@ impl Pass<'_> {
                 block += 4;
             }
             while block < N {
-                let values = back(sums[block], self.lanes.scale(self.group.block + block));
                 let count = self.group.outputs - block * LANES;
                 store(
-                    narrow(values, bounds.low, bounds.high),
+                    narrow(values[block], bounds.low, bounds.high),
                     to.add(block * LANES),
                     count,
                 );
@@ -258,10 +267,25 @@ impl Pass<'_> {
         }
     }
 
-    /// As [`Pass::emit`] for layers whose sums or factors are out of the usual range.
+    /// Takes the sums of `position` back one by one, for layers whose sums or factors are out of the usual range.
+    ///
+    /// # Safety
+    /// As [`Pass::tiles`].
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn emit_slowly<const N: usize>(&self, sums: [__m512i; N], position: usize) {
+        // Copied by value, so that the tile's sums may stay in registers.
+        let mut values = [[0i32; LANES]; N];
+        for (values, sums) in values.iter_mut().zip(sums) {
+            // SAFETY: `values` holds 64 bytes.
+            unsafe { _mm512_storeu_si512(values.as_mut_ptr().cast(), sums) };
+        }
+        self.emit_values(&values, position);
+    }
+
     #[cold]
     #[inline(never)]
-    fn emit_slowly(&self, sums: &[[i32; LANES]], position: usize) {
+    fn emit_values(&self, sums: &[[i32; LANES]], position: usize) {
         for (block, values) in sums.iter().enumerate() {
             for (lane, value) in values.iter().enumerate() {
                 let output = super::lanes::output_of(sums.len(), block, lane);
@@ -295,27 +319,24 @@ pub(super) unsafe fn store(bytes: __m128i, to: *mut u8, count: usize) {
     }
 }
 
-/// 16 sums plus 2^31 as results before they are held between bounds; see [`super::lanes`].
+/// A block's constants in registers: even, odd, what is added to each, shifts; and its signs.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn back(sums: __m512i, scale: &Scale) -> __m512i {
-    let load = |part: &[u64; 8]| {
-        // SAFETY: the part holds 64 bytes.
-        unsafe { _mm512_loadu_si512(part.as_ptr().cast()) }
+pub(super) fn load(scale: &Scale) -> ([__m512i; 5], __mmask16) {
+    // SAFETY: each part holds 64 bytes.
+    let constants = unsafe {
+        [
+            _mm512_loadu_si512(scale.even.as_ptr().cast()),
+            _mm512_loadu_si512(scale.odd.as_ptr().cast()),
+            _mm512_loadu_si512(scale.even_add.as_ptr().cast()),
+            _mm512_loadu_si512(scale.odd_add.as_ptr().cast()),
+            _mm512_loadu_si512(scale.shift.as_ptr().cast()),
+        ]
     };
-    // SAFETY: the shifts hold 64 bytes.
-    let shift = unsafe { _mm512_loadu_si512(scale.shift.as_ptr().cast()) };
-    let constants = [
-        load(&scale.even),
-        load(&scale.odd),
-        load(&scale.even_add),
-        load(&scale.odd_add),
-        shift,
-    ];
-    back_with(sums, constants, scale.signs)
+    (constants, scale.signs)
 }
 
-/// As [`back`], the constants in registers: even, odd, what is added to each, shifts.
+/// 16 sums plus 2^31 as results before they are held between bounds; see [`super::lanes`].
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn back_with(

@@ -10,10 +10,9 @@
 
 use std::arch::x86_64::*;
 
-use super::lanes::Scale;
 use super::linear::LANES;
 use super::pointwise::{Binary, Combine, Fast, SUM_SHIFT};
-use super::vnni::{back_with, narrow, store};
+use super::vnni::{back_with, load, narrow, store};
 
 /// Combines `left` and `right`, which are as long as `output`.
 pub fn binary(layer: &Binary, fast: &Fast, left: &[u8], right: &[u8], output: &mut [u8]) {
@@ -23,39 +22,18 @@ pub fn binary(layer: &Binary, fast: &Fast, left: &[u8], right: &[u8], output: &m
     unsafe { run(layer, fast, left, right, output) }
 }
 
-/// Constants of one factor in registers.
-struct Constants([__m512i; 5], __mmask16);
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn constants(scale: &Scale) -> Constants {
-    // SAFETY: each part holds 64 bytes.
-    unsafe {
-        Constants(
-            [
-                _mm512_loadu_si512(scale.even.as_ptr().cast()),
-                _mm512_loadu_si512(scale.odd.as_ptr().cast()),
-                _mm512_loadu_si512(scale.even_add.as_ptr().cast()),
-                _mm512_loadu_si512(scale.odd_add.as_ptr().cast()),
-                _mm512_loadu_si512(scale.shift.as_ptr().cast()),
-            ],
-            scale.signs,
-        )
-    }
-}
-
 /// `sums * factor`, rounded twice.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn times(sums: __m512i, factor: &Constants) -> __m512i {
+fn times(sums: __m512i, factor: &([__m512i; 5], __mmask16)) -> __m512i {
     let unsigned = _mm512_xor_si512(sums, _mm512_set1_epi32(i32::MIN));
     back_with(unsigned, factor.0, factor.1)
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 fn run(layer: &Binary, fast: &Fast, left: &[u8], right: &[u8], output: &mut [u8]) {
-    let end = constants(&fast.end);
-    let terms = fast.terms.each_ref().map(|t| t.as_ref().map(|s| constants(s)));
+    let end = load(&fast.end);
+    let terms = fast.terms.each_ref().map(|t| t.as_ref().map(|s| load(s)));
     let zero = layer.zero_points.map(|z| _mm512_set1_epi32(z));
     let widen = |bytes: __m128i, side: usize| _mm512_sub_epi32(_mm512_cvtepu8_epi32(bytes), zero[side]);
     let term = |value: __m512i, side: usize| match &terms[side] {

@@ -14,7 +14,7 @@ use super::depthwise::{Depthwise, Packed};
 use super::lanes::Line;
 use super::linear::LANES;
 use super::quads::Quads;
-use super::vnni::{back_with, narrow, store};
+use super::vnni::{back_with, load, narrow, store};
 
 /// Runs `layer` over `input` into `output`.
 pub fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8], scratch: &mut [Line]) {
@@ -101,28 +101,15 @@ unsafe fn run<const T: usize>(layer: &Depthwise, quads: &Quads, scratch: &[Line]
     }
     for pattern in 0..quads.patterns {
         let lines = &quads.weights[pattern * count..][..count];
-        let scale = &quads.scales[pattern];
-        let signs = scale.signs;
-        let load = |part: &[u64; 8]| {
-            // SAFETY: the part holds 64 bytes.
-            unsafe { _mm512_loadu_si512(part.as_ptr().cast()) }
-        };
-        // SAFETY: lines, biases and shifts hold 64 bytes.
-        let (weights, bias, shift) = unsafe {
+        // SAFETY: lines and biases hold 64 bytes.
+        let (weights, bias) = unsafe {
             let mut weights = [_mm512_setzero_si512(); T];
             for (w, line) in weights.iter_mut().zip(lines) {
                 *w = _mm512_loadu_si512(line.0.as_ptr().cast());
             }
-            let bias = _mm512_loadu_si512(quads.bias[pattern].0.as_ptr().cast());
-            (weights, bias, _mm512_loadu_si512(scale.shift.as_ptr().cast()))
+            (weights, _mm512_loadu_si512(quads.bias[pattern].0.as_ptr().cast()))
         };
-        let scale = [
-            load(&scale.even),
-            load(&scale.odd),
-            load(&scale.even_add),
-            load(&scale.odd_add),
-            shift,
-        ];
+        let (scale, signs) = load(&quads.scales[pattern]);
         for number in 0..quads.runs {
             let mut at = pattern * LANES;
             while at < quads.run {

@@ -9,3 +9,6 @@ mod reader;
 
 pub use export::to_bytes;
 pub use import::from_bytes;
+
+#[cfg(test)]
+mod tests;
