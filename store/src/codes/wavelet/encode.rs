@@ -25,6 +25,8 @@ const BITS_PER_NS: f64 = 0.002;
 const CODED_NS: f64 = 45.0;
 const RAW_NS: f64 = 18.0;
 const PLANE_NS: f64 = 1.5;
+/// What a coded plane costs more than a coded level: a leaf is scanned and decoded more slowly with one.
+const CODED_PLANE_NS: f64 = 20.0;
 
 /// Encodes codes.
 ///
@@ -145,7 +147,8 @@ fn choose<T: Element>(codes: &[T], bits: u32) -> Shape {
     for bit in (0..bits).rev() {
         if bits - 1 - bit == fewest {
             for plane in 0..=bit {
-                let price = per_row(vector::estimate(sorter.plane(plane), len));
+                let price =
+                    per_row(vector::estimate(sorter.plane(plane), len)) + CODED_PLANE_NS * BITS_PER_NS;
                 if price < plane_price[plane as usize].0 {
                     plane_price[plane as usize] = (price, true);
                 }

@@ -19,6 +19,8 @@ use crate::section::View;
 
 /// Rows for each position asked, up to which decoding all of them is faster than asking.
 const DECODE_ROWS_A_POSITION: u64 = 40;
+/// Rows of a leaf up to which its codes are gathered and sorted.
+const LEAF_ROWS: u64 = 1 << 16;
 /// Positions that one pass over the levels holds.
 const BATCH: usize = 4096;
 
@@ -220,6 +222,10 @@ impl Wavelet {
             return Ok(());
         }
         let high = node.prefix << (planes - 1) << 1;
+        let rows: u64 = node.pieces.iter().map(|piece| piece.1 - piece.0).sum();
+        if rows > LEAF_ROWS {
+            return self.list_large_leaf(view, node, bounds, limit, out);
+        }
         let mut values = Vec::new();
         for &(start, end) in &node.pieces {
             for row in start..end {
@@ -232,6 +238,40 @@ impl Wavelet {
         values.sort_unstable();
         for group in values.chunk_by(|a, b| a == b).take(limit - out.len()) {
             out.push((self.code(group[0]), group.len() as u64));
+        }
+        Ok(())
+    }
+
+    /// The same for a leaf whose rows are not to be held in memory: one value after the other.
+    fn list_large_leaf(
+        &self,
+        view: &View<'_>,
+        node: &Node,
+        bounds: (u64, u64),
+        limit: usize,
+        out: &mut Vec<(u64, u64)>,
+    ) -> Result<()> {
+        let high = node.prefix << (self.planes.count() - 1) << 1;
+        let rows: u64 = node.pieces.iter().map(|piece| piece.1 - piece.0).sum();
+        let count = |low: u64, high: u64| -> Result<u64> {
+            let mut total = 0;
+            for &(start, end) in &node.pieces {
+                total += self.planes.count_between(view, start..end, low, high)?;
+            }
+            Ok(total)
+        };
+        let mut k = match bounds.0.saturating_sub(high).checked_sub(1) {
+            Some(below) => count(0, below)?,
+            None => 0,
+        };
+        while k < rows && out.len() < limit {
+            let (low, _) = self.planes.quantile(view, &node.pieces, k)?;
+            if high | low > bounds.1 {
+                break;
+            }
+            let found = count(low, low)?.max(1);
+            out.push((self.code(high | low), found));
+            k += found;
         }
         Ok(())
     }

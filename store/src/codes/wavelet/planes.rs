@@ -120,24 +120,38 @@ impl Planes {
     ) -> Result<()> {
         let path = merger.path();
         let bytes = merger.start(count, self.count());
-        if self.raw_count as usize != self.planes.len() {
-            self.fill_mixed(view, pieces, count, bytes)?;
-        } else if self.raw_count > 0 {
-            match path {
-                #[cfg(all(target_arch = "x86_64", avx512))]
-                Path::Avx512(avx512) => avx512.run(
-                    #[inline(always)]
-                    || {
-                        self.fill_raw(view, pieces, count, bytes, |planes, count, out| {
-                            avx512.unpack(planes, count, out)
-                        })
-                    },
-                )?,
-                _ => self.fill_raw(view, pieces, count, bytes, unpack)?,
-            }
+        match path {
+            #[cfg(all(target_arch = "x86_64", avx512))]
+            Path::Avx512(avx512) => avx512.run(
+                #[inline(always)]
+                || {
+                    self.fill_bytes(view, pieces, count, bytes, |planes, count, out| {
+                        avx512.unpack(planes, count, out)
+                    })
+                },
+            )?,
+            _ => self.fill_bytes(view, pieces, count, bytes, unpack)?,
         }
         merger.planes_done();
         Ok(())
+    }
+
+    #[inline(always)]
+    fn fill_bytes(
+        &self,
+        view: &View<'_>,
+        pieces: &[Range<u64>],
+        count: usize,
+        out: &mut [u8],
+        unpack: impl Fn(&[u64; 8], usize, &mut [u8; 64]),
+    ) -> Result<()> {
+        if self.raw_count as usize != self.planes.len() {
+            self.fill_mixed(view, pieces, count, out, unpack)
+        } else if self.raw_count > 0 {
+            self.fill_raw(view, pieces, count, out, unpack)
+        } else {
+            Ok(())
+        }
     }
 
     #[inline(always)]
@@ -186,7 +200,15 @@ impl Planes {
     }
 
     /// The same with planes that are bit vectors: plane by plane.
-    fn fill_mixed(&self, view: &View<'_>, pieces: &[Range<u64>], count: usize, out: &mut [u8]) -> Result<()> {
+    #[inline(always)]
+    fn fill_mixed(
+        &self,
+        view: &View<'_>,
+        pieces: &[Range<u64>],
+        count: usize,
+        out: &mut [u8],
+        unpack: impl Fn(&[u64; 8], usize, &mut [u8; 64]),
+    ) -> Result<()> {
         let mut strings = Vec::with_capacity(8);
         for (index, out) in out.chunks_exact_mut(count + PADDING).enumerate() {
             strings.clear();

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{Wavelet, encode};
-use crate::codes::testing;
+use crate::codes::{Codes, Interval, testing};
 use crate::section::Section;
 
 fn open(codes: &[u64]) -> Wavelet {
@@ -58,6 +58,30 @@ fn a_rare_digit_is_a_coded_plane() {
         "{:?}",
         wavelet.shape()
     );
+    testing::check(&wavelet, &codes, 5).unwrap();
+}
+
+#[test]
+fn a_large_leaf_is_listed_value_by_value() {
+    // So few distinct codes that a leaf holds more rows than are gathered.
+    let codes: Vec<u64> = testing::noise(400_000, 2, 8)
+        .into_iter()
+        .map(|x| 1_000 + x * x)
+        .collect();
+    let wavelet = open(&codes);
+    let all = std::slice::from_ref(&(0..400_000));
+    let found = wavelet
+        .distinct(
+            all,
+            Interval {
+                low: 1_001,
+                high: 1_008,
+            },
+            10,
+        )
+        .unwrap();
+    let count = |code| codes.iter().filter(|&&other| other == code).count() as u64;
+    assert_eq!(found, [(1_001, count(1_001)), (1_004, count(1_004))]);
     testing::check(&wavelet, &codes, 5).unwrap();
 }
 
