@@ -44,3 +44,12 @@ pub fn model(bytes: &[u8]) {
         run(&model);
     }
 }
+
+/// Either of the two, whichever the bytes look like.
+pub fn any(bytes: &[u8]) {
+    if bytes.get(4..8) == Some(b"TFL3") {
+        tflite(bytes)
+    } else {
+        model(bytes)
+    }
+}

@@ -152,21 +152,8 @@ impl Pass<'_> {
                     at += 4;
                 }
             }
-            if self.lanes.exact {
-                for n in 0..N {
-                    // A block's constants are read once for all patches.
-                    let (constants, signs) = load(self.lanes.scale(self.group.block + n));
-                    for sums in &mut sums {
-                        sums[n] = back_with(sums[n], constants, signs);
-                    }
-                }
-                for (position, sums) in (first..).zip(sums) {
-                    self.emit::<N>(sums, position);
-                }
-            } else {
-                for (position, sums) in (first..).zip(sums) {
-                    self.emit_slowly::<N>(sums, position);
-                }
+            for (position, sums) in (first..).zip(sums) {
+                self.emit::<N>(sums, position);
             }
         }
     }
@@ -213,36 +200,34 @@ impl Pass<'_> {
                     *total = _mm512_add_epi32(*total, *sum);
                 }
             }
-            if self.lanes.exact {
-                for (n, total) in total.iter_mut().enumerate() {
-                    let (constants, signs) = load(self.lanes.scale(self.group.block + n));
-                    *total = back_with(*total, constants, signs);
-                }
-                self.emit::<N>(total, 0);
-            } else {
-                self.emit_slowly::<N>(total, 0);
-            }
+            self.emit::<N>(total, 0);
         }
     }
 
-    /// Holds the results of `position` between bounds and stores them.
+    /// Takes the sums of `position` back to bytes and stores them.
     ///
     /// # Safety
     /// As [`Pass::tiles`].
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn emit<const N: usize>(&self, values: [__m512i; N], position: usize) {
+    unsafe fn emit<const N: usize>(&self, sums: [__m512i; N], position: usize) {
+        if !self.lanes.exact {
+            // SAFETY: passed on.
+            unsafe { self.emit_slowly::<N>(sums, position) };
+            return;
+        }
         let bounds = self.layer.end.bounds;
         // SAFETY: `position` and the group's outputs lie in the output; the masks leave out bytes beyond them.
         unsafe {
             let to = self.output.add(position * self.layer.outputs + self.group.first);
             let mut block = 0;
             while block + 4 <= N {
+                let scales = [0, 1, 2, 3].map(|n| self.lanes.scale(self.group.block + block + n));
                 let bytes = pack(
-                    values[block],
-                    values[block + 1],
-                    values[block + 2],
-                    values[block + 3],
+                    back(sums[block], scales[0]),
+                    back(sums[block + 1], scales[1]),
+                    back(sums[block + 2], scales[2]),
+                    back(sums[block + 3], scales[3]),
                 );
                 let bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8(bounds.low as i8));
                 let bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8(bounds.high as i8));
@@ -257,8 +242,9 @@ impl Pass<'_> {
             }
             while block < N {
                 let count = self.group.outputs - block * LANES;
+                let values = back(sums[block], self.lanes.scale(self.group.block + block));
                 store(
-                    narrow(values[block], bounds.low, bounds.high),
+                    narrow(values, bounds.low, bounds.high),
                     to.add(block * LANES),
                     count,
                 );
@@ -334,6 +320,14 @@ pub(super) fn load(scale: &Scale) -> ([__m512i; 5], __mmask16) {
         ]
     };
     (constants, scale.signs)
+}
+
+/// As [`back_with`], the constants read.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn back(sums: __m512i, scale: &Scale) -> __m512i {
+    let (constants, signs) = load(scale);
+    back_with(sums, constants, signs)
 }
 
 /// 16 sums plus 2^31 as results before they are held between bounds; see [`super::lanes`].
