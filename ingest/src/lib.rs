@@ -32,3 +32,8 @@ pub mod reject;
 pub mod source;
 
 pub use failure::{Failure, Outcome};
+
+/// The examples of the README, compiled and run with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

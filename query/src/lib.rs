@@ -1,7 +1,8 @@
 //! SQL over Siltstone stores, through Apache DataFusion.
 //!
 //! [`context`] gives a session in which each stream of a store is a table: the time column first, then key columns
-//! and channels. Times are UTC; a literal without an offset means UTC.
+//! and channels. Times are UTC; a literal without an offset means UTC. Names are taken as they are written, in upper
+//! or lower case.
 //!
 //! What happens inside the store, on compressed codes, before DataFusion sees a row: projection, limit, and every
 //! filter that one of the store's predicates says exactly (comparisons and IN on any column, also under casts that
@@ -87,7 +88,9 @@ fn session(settings: Settings, catalog: &str, schema: &str) -> Result<SessionCon
     let mut config = SessionConfig::new()
         .with_information_schema(true)
         .with_create_default_catalog_and_schema(false)
-        .with_default_catalog_and_schema(catalog, schema);
+        .with_default_catalog_and_schema(catalog, schema)
+        // Columns are named by the files they came from: PM25 means PM25, quoted or not.
+        .set_bool("datafusion.sql_parser.enable_ident_normalization", false);
     if settings.partitions > 0 {
         config = config.with_target_partitions(settings.partitions);
     }

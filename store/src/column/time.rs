@@ -643,12 +643,14 @@ impl TimeColumn {
             shift: self.shift,
             half: half == 1,
         };
+        #[expect(clippy::cast_possible_truncation, reason = "at most 64, as checked")]
+        let width = width as u32;
         Ok(Opened {
             index,
             first,
             end: self.rows,
             line,
-            width: width as u32,
+            width,
             bit,
         })
     }
