@@ -112,18 +112,16 @@ def run_set(name, spec, options, results):
     con.execute("set threads to 1; set timezone = 'UTC'; set preserve_insertion_order = true")
     if spec.get("zeek"):
         columns = zeek_columns(source)
-        ingest += ["--format", "csv", "--delimiter", "\\t", "--comment", "#", "--no-header", "--columns", ",".join(columns),
-                   "--time-unit", "us", "--no-quotes", *[x for c in columns if c not in ("ts", "id.orig_p", "trans_id", "id.resp_p")
-                                          for x in ("--type", f"{c}=text")]]
+        ingest += ["--format", "zeek"]
         types = {c: "VARCHAR" for c in columns} | {"ts": "DOUBLE", "id.orig_p": "BIGINT", "id.resp_p": "BIGINT", "trans_id": "BIGINT"}
         con.execute("create table t as select * from read_csv(?, delim='\t', header=false, comment='#', quote='', escape='', "
-                    "nullstr='', columns=" + repr(types) + ", null_padding=true, auto_detect=false)", [str(source)])
+                    "nullstr='-', columns=" + repr(types) + ", null_padding=true, auto_detect=false)", [str(source)])
     else:
         con.execute("create table t as select * from read_csv(?, header=true, sample_size=-1)", [str(source)])
     started = time.perf_counter()
     done = silt(options.silt, *ingest)
     seconds = time.perf_counter() - started
-    silt(options.silt, "maintain", store, "--seal")
+    silt(options.silt, "maintain", store)
     rows = con.execute("select count(*) from t").fetchone()[0]
 
     conditions = ["true"]
