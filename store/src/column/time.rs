@@ -48,6 +48,8 @@ pub use encode::encode;
 
 const HEADER_BYTES: u64 = 32;
 const WIDTH_BITS: u32 = 7;
+/// Finest slope.
+const MAX_SHIFT: u32 = 64;
 
 /// A straight line over some rows.
 #[derive(Debug, Clone, Copy, PartialEq)]

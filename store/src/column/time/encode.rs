@@ -2,13 +2,11 @@
 
 use std::ops::Range;
 
-use super::super::packed::{BitWriter, PADDING_BYTES, width_of};
-use super::{HEADER_BYTES, Line, WIDTH_BITS};
+use super::super::packed::{BitWriter, width_of};
+use super::{Line, MAX_SHIFT, WIDTH_BITS};
 
 /// Bits of a piece, for the choice of a residual width.
 const PIECE_BITS: u64 = 88;
-/// Finest slope.
-const MAX_SHIFT: u32 = 64;
 /// Runs shorter than this share pieces.
 const SHORT_RUN: u64 = 16;
 /// Rows of a run that the choice of a width looks at.
