@@ -12,7 +12,7 @@
 //! | [`question`] | predicates, aggregates and scans over the parts of a snapshot |
 //! | [`log`], [`tail`] | what makes rows durable before they are sealed |
 //! | [`segment`] | one flat file: writer, footer, verified pages, run directory |
-//! | [`column`] | one column of a segment: domain + codes + validity + statistics |
+//! | [`mod@column`] | one column of a segment: domain + codes + validity + statistics |
 //! | [`domain`], [`codes`], [`text`] | order-preserving maps; code layouts; text indexes |
 //! | [`bits`] | bit vectors with rank and select |
 //! | [`storage`], [`section`] | the one door to the disk; checked views of mapped bytes |

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::kernel::Isa;
 use crate::model::file;
 
-/// What [`bench`] measured. Times are wall-clock nanoseconds.
+/// What `bench` measured. Times are wall-clock nanoseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bench {
     /// The kernels used.

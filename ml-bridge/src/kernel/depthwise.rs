@@ -78,7 +78,7 @@ impl Depthwise {
             }
     }
 
-    /// Lines of scratch that [`super::depthwise`] needs.
+    /// Lines of scratch that [`super::depthwise()`] needs.
     pub fn scratch(&self) -> usize {
         match &self.packed {
             Packed::Taps(_) => 0,

@@ -134,7 +134,7 @@ impl Linear {
         }
     }
 
-    /// Words of scratch that [`super::linear`] needs.
+    /// Words of scratch that [`super::linear()`] needs.
     pub fn scratch(&self) -> usize {
         match &self.packed {
             Packed::Rows { length, .. } => length * 2,

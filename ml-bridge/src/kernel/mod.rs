@@ -121,7 +121,7 @@ impl Scratch {
     }
 }
 
-/// Runs `layer` over `input` into `output`, as [`linear`].
+/// Runs `layer` over `input` into `output`, as [`linear()`].
 pub fn depthwise(isa: Isa, layer: &Depthwise, input: &[u8], output: &mut [u8], scratch: &mut Scratch) {
     match isa {
         #[cfg(avx512)]

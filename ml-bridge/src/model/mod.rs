@@ -1,7 +1,7 @@
 //! A model: a small graph of tensors and operators, with its quantization and its words.
 //!
 //! [`Model`] is plain data that anything may build: [`dense`] builds stacks of dense layers, [`tflite`] reads and
-//! writes `.tflite`, [`file`] is this project's own format. Nothing runs here; [`crate::engine`] compiles a model.
+//! writes `.tflite`, [`mod@file`] is this project's own format. Nothing runs here; [`crate::engine`] compiles a model.
 //!
 //! Quantization is TFLite's: `real = scale * (q - zero_point)`, weights symmetric (`zero_point` 0) with one scale
 //! per tensor or per output channel, bias in i32 at `input scale * weight scale`.

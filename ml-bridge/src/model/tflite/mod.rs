@@ -1,7 +1,7 @@
 //! `.tflite` files: read without any TFLite library, refused by name where something is unknown.
 //!
-//! The container is a flatbuffer. [`reader`] walks it with every offset checked; [`import`] knows the schema's
-//! field numbers and turns one subgraph into a [`Model`](super::Model); [`export`] goes the other way.
+//! The container is a flatbuffer. `reader` walks it with every offset checked; `import` knows the schema's
+//! field numbers and turns one subgraph into a [`Model`](super::Model); `export` goes the other way.
 
 mod export;
 mod import;
