@@ -147,7 +147,7 @@ def run_set(name, spec, options, results):
         # The store keeps integer clocks as timestamps; DuckDB read them as integers.
         ours = condition
         if spec["time"] in ("ts_ms", "ts_us") and spec["time"] in condition:
-            ours = condition.replace(spec["time"], f"arrow_cast({spec['time']}, 'Int64')") if options.cast else condition
+            ours = condition.replace(spec["time"], f"arrow_cast({spec['time']}, 'Int64')")
         answer = silt(options.silt, "sql", store, f"select {select} from t where {ours}", "--format", "csv").stdout
         mine = list(csv.reader(io.StringIO(answer)))[1]
         theirs = con.execute(f"select {select} from t where {condition}").fetchone()
@@ -160,7 +160,7 @@ def run_set(name, spec, options, results):
     order = ", ".join(quote(c) for c in spec["keys"] + [spec["time"]])
     con.execute(f"copy (select * from t order by {order}) to '{parquet}' (format parquet, compression zstd)")
     size = sum(f.stat().st_size for f in store.rglob("*") if f.is_file())
-    segments = sum(f.stat().st_size for f in store.rglob("*.seg*") if f.is_file())
+    segments = sum(f.stat().st_size for f in store.rglob("segment-*") if f.is_file())
     results.append((name, rows, len(questions), wrong, size, segments, parquet.stat().st_size, source.stat().st_size, seconds))
     summary = [line for line in done.stderr.splitlines() if line.strip()]
     print(f"{name}: {len(questions) - wrong} of {len(questions)} answers equal; {summary[-1] if summary else ''}", flush=True)
@@ -172,7 +172,6 @@ def main():
     parser.add_argument("--silt", required=True)
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("answers-work"))
     parser.add_argument("--sets", default=",".join(SETS))
-    parser.add_argument("--cast", action="store_true", default=True)
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
