@@ -85,6 +85,14 @@ impl Pages {
         })
     }
 
+    /// Pages that were touched and found sound so far.
+    pub fn touched(&self) -> u64 {
+        let words = self.verified.iter();
+        words
+            .map(|word| u64::from(word.load(Ordering::Relaxed).count_ones()))
+            .sum()
+    }
+
     /// Compares all pages with their checksums, whether touched before or not, and names the damaged ones.
     pub fn scrub(&self) -> Vec<Error> {
         (0..self.crcs.len())

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::batch::Batch;
+pub use crate::codes::choose::{Dial, Layout, MiniBlock};
 use crate::error::{Error, Result};
 use crate::log::wal::Wal;
 use crate::schema::{ColumnType, Schema, SharedSchema};
@@ -27,14 +28,18 @@ use crate::storage::{Storage, StorageLock};
 
 mod changes;
 mod conform;
+mod layouts;
 mod merge;
 mod models;
 mod open;
 mod read;
+mod relayout;
 mod seal;
 mod state;
 mod write;
 
+pub use layouts::Layouts;
+pub use relayout::Relaid;
 use state::State;
 
 /// When appended rows reach the disk.
@@ -288,6 +293,42 @@ impl Store {
     /// See [`Store::seal`].
     pub fn maintain(&self) -> Result<()> {
         self.do_what_is_due()
+    }
+
+    /// How the columns of segments yet to be written should be stored.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such stream.
+    pub fn layouts(&self, stream: &str) -> Result<Layouts> {
+        self.wished_layouts(stream)
+    }
+
+    /// Changes how columns should be stored in segments written from now on; see [`Store::relayout`] for the others.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such stream, or a name is no channel of it; `Poisoned`; `Io`.
+    pub fn set_layouts(&self, stream: &str, layouts: &Layouts) -> Result<()> {
+        self.wish_layouts(stream, layouts)
+    }
+
+    /// Writes the sealed rows of a stream again, with other layouts: beside the old file, which goes when the new one
+    /// is safe. Only segments whose last row is before `before` (in the unit of the stream's clock), and that were not
+    /// written with these layouts already. `progress` is told of each segment after it was replaced.
+    ///
+    /// Answers do not change, and readers go on; what the stream wishes for new segments stays ([`Store::layouts`]).
+    /// Holds one column of one segment in memory; appends wait while a segment is written.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such stream, or a name is no channel of it; `Corrupt` if a segment is damaged:
+    /// it is left as it is and the others are done; `Poisoned`; `Io`. Segments done before stay done.
+    pub fn relayout(
+        &self,
+        stream: &str,
+        layouts: &Layouts,
+        before: Option<i64>,
+        progress: &mut dyn FnMut(&Relaid),
+    ) -> Result<()> {
+        self.relayout_stream(stream, layouts, before, progress)
     }
 
     /// A consistent view of a stream.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use siltstone_store::Error;
 use siltstone_store::storage::failing::{FailingStorage, Failure, Survival};
 use siltstone_store::storage::memory::MemoryStorage;
-use siltstone_store::store::{Options, Store, SyncPolicy};
+use siltstone_store::store::{Layout, MiniBlock, Options, Store, SyncPolicy};
 
 mod support;
 use support::{numbers, rows, schema};
@@ -93,6 +93,10 @@ fn scenario(storage: &FailingStorage, sync: SyncPolicy, told: &mut Told) -> Resu
     // Five segments of `a` become one.
     store.maintain()?;
     assert!(store.segments("a")?.len() < 3);
+    store.set_layouts("a", &Layout::Scan.into())?;
+    for (stream, layout) in [("a", Layout::Small(MiniBlock::Rows256)), ("b", Layout::Scan)] {
+        store.relayout(stream, &layout.into(), None, &mut |_| {})?;
+    }
     store.put_model("m", b"better")?;
     told.models.push((2, b"better".to_vec()));
     // From here on it may be there or not.

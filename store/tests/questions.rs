@@ -13,9 +13,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use siltstone_store::batch::Batch;
-use siltstone_store::column::Sum;
+use siltstone_store::codes::choose::Layout;
+use siltstone_store::column::{Hints, Sum};
 use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::{ColumnType, Schema, SharedSchema, TimeUnit};
+use siltstone_store::segment::rewrite::rewrite;
 use siltstone_store::segment::{Segment, writer};
 use siltstone_store::snapshot::Snapshot;
 use siltstone_store::text::TextPattern;
@@ -224,24 +226,60 @@ fn batch_of(schema: &SharedSchema, rows: &mut [Row]) -> Batch {
     batch
 }
 
-fn segment_of(batch: &Batch) -> Arc<Segment> {
+/// A layout that a segment is written with, and one that it is then given.
+type Layouts = (Layout, Option<Layout>);
+
+fn layouts() -> impl Strategy<Value = Layouts> {
+    let any = || prop::sample::select(Layout::ALL.to_vec());
+    (any(), prop::option::of(any()))
+}
+
+fn hints(layout: Layout) -> Hints {
+    Hints {
+        layout,
+        ..Hints::default()
+    }
+}
+
+fn segment_of(batch: &Batch, (first, second): Layouts) -> Arc<Segment> {
     let mut file = Vec::new();
-    let info = writer::write(batch, (1, batch.len() as u64), &[], &mut |bytes| {
+    let sequences = (1, batch.len() as u64);
+    let columns = vec![hints(first); batch.schema().columns().len()];
+    let info = writer::write(batch, sequences, &columns, &mut |bytes| {
         file.extend_from_slice(bytes);
         Ok(())
     })
     .unwrap();
     assert_eq!(info.bytes, file.len() as u64);
-    Arc::new(Segment::open("test", Arc::new(file)).unwrap())
+    let segment = Segment::open("test", Arc::new(file)).unwrap();
+    let Some(second) = second else {
+        return Arc::new(segment);
+    };
+    let mut file = Vec::new();
+    let rewritten = rewrite(&segment, &|_| hints(second), &mut |bytes| {
+        file.extend_from_slice(bytes);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(rewritten.bytes, file.len() as u64);
+    assert_eq!(
+        (rewritten.rows, rewritten.time_range, rewritten.sequences),
+        (info.rows, info.time_range, info.sequences)
+    );
+    Arc::new(Segment::open("rewritten", Arc::new(file)).unwrap())
 }
 
 /// A snapshot of some parts (the last one a tail if `tail`), and its rows in part order.
-fn snapshot(parts: Vec<Vec<Row>>, tail: bool) -> (Snapshot, Vec<Vec<Row>>) {
+fn snapshot(parts: Vec<Vec<Row>>, tail: bool, layouts: &[Layouts]) -> (Snapshot, Vec<Vec<Row>>) {
     let schema = schema();
     let mut parts: Vec<Vec<Row>> = parts.into_iter().filter(|rows| !rows.is_empty()).collect();
     let mut batches: Vec<Batch> = parts.iter_mut().map(|rows| batch_of(&schema, rows)).collect();
     let last = if tail { batches.pop().map(Arc::new) } else { None };
-    let segments = batches.iter().map(segment_of).collect();
+    let segments = batches
+        .iter()
+        .zip(layouts)
+        .map(|(batch, layouts)| segment_of(batch, *layouts))
+        .collect();
     (Snapshot::new(Arc::clone(&schema), segments, last), parts)
 }
 
@@ -376,7 +414,7 @@ proptest! {
 
     #[test]
     fn tail_answers_as_a_loop(rows in prop::collection::vec(row(), 0..60), predicate in predicate()) {
-        let (snapshot, parts) = snapshot(vec![rows], true);
+        let (snapshot, parts) = snapshot(vec![rows], true, &[]);
         check(&snapshot, &parts, &predicate);
     }
 }
@@ -387,10 +425,11 @@ proptest! {
     #[test]
     fn segments_and_tail_answer_as_a_loop(
         parts in prop::collection::vec(prop::collection::vec(row(), 0..40), 1..4),
+        layouts in prop::collection::vec(layouts(), 4),
         tail: bool,
         predicate in predicate(),
     ) {
-        let (snapshot, parts) = snapshot(parts, tail);
+        let (snapshot, parts) = snapshot(parts, tail, &layouts);
         check(&snapshot, &parts, &predicate);
     }
 }
@@ -401,9 +440,10 @@ proptest! {
     #[test]
     fn a_long_segment_answers_as_a_loop(
         rows in prop::collection::vec(row(), 900..1_500),
+        layouts in layouts(),
         predicate in predicate(),
     ) {
-        let (snapshot, parts) = snapshot(vec![rows], false);
+        let (snapshot, parts) = snapshot(vec![rows], false, &[layouts]);
         check(&snapshot, &parts, &predicate);
     }
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::rows::Mask;
 use crate::section::Section;
 
+pub mod choose;
 pub mod constant;
 mod merge;
 mod simd;
@@ -248,15 +249,6 @@ pub fn open(kind: CodesKind, section: Section) -> Result<Box<dyn Codes>> {
         CodesKind::Constant => Box::new(constant::Constant::open(section)?),
         CodesKind::Wavelet => Box::new(wavelet::Wavelet::open(section)?),
     })
-}
-
-/// The layout with the fewest bytes that serves every question quickly.
-pub fn choose(codes: &[u64]) -> CodesKind {
-    match codes.first() {
-        Some(first) if codes.iter().all(|code| code == first) => CodesKind::Constant,
-        None => CodesKind::Constant,
-        _ => CodesKind::Wavelet,
-    }
 }
 
 fn check_position(len: u64, position: u64) -> Result<()> {

@@ -27,6 +27,7 @@ use super::packed::pad8;
 use super::statistics::FloatSum;
 use super::validity::{encode_places, load_places, places_below};
 use crate::codes::Interval;
+use crate::codes::choose::Layout;
 use crate::domain::choose;
 use crate::domain::decimal::HEADER_BYTES as GRID_BYTES;
 use crate::error::Result;
@@ -51,7 +52,7 @@ pub(crate) fn encode(ty: ColumnType, exceptions: &[(u64, u64)], len: u64, out: &
         codes_kind,
         codes,
         statistics,
-    } = numeric::encode_coded(ty, &keys, choose::encode_exact(ty, &keys))?;
+    } = numeric::encode_coded(ty, &keys, choose::encode_exact(ty, &keys), Layout::default())?;
     out.extend_from_slice(&(keys.len() as u64).to_le_bytes());
     for body in [&places, &domain, &codes, &statistics] {
         out.extend_from_slice(&(body.len() as u64).to_le_bytes());

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use std::ops::{Bound, Range};
 
 use crate::batch::{BatchColumn, ByteColumn, ColumnData};
-use crate::codes::{Codes, Interval};
+use crate::codes::choose::Layout;
+use crate::codes::{Codes, CodesKind, Interval};
 use crate::domain::wrong_type;
 use crate::error::{Error, Result};
 use crate::rows::{Mask, RowRanges};
@@ -114,6 +115,8 @@ enum Body {
 pub struct Hints {
     /// The stream's grid for this column: decimal digits after the point, as segments before this one used.
     pub digits: Option<u8>,
+    /// How the codes should be stored.
+    pub layout: Layout,
 }
 
 impl Column {
@@ -178,7 +181,7 @@ impl Column {
                 parts.push(Part {
                     kind: PartKind::Text,
                     codec: kind as u16,
-                    body: text::encode(kind, &valid)?,
+                    body: text::encode_with(kind, &valid, hints.layout)?,
                 });
             }
             _ => return Err(wrong_type(ty)),
@@ -520,6 +523,15 @@ impl Column {
         match &self.body {
             Body::Numeric(numeric) => Some(numeric.codes()),
             _ => None,
+        }
+    }
+
+    /// Whether codes of this column could be stored in another layout.
+    pub(crate) fn has_layout(&self) -> bool {
+        match &self.body {
+            Body::Empty => false,
+            Body::Numeric(numeric) => numeric.codes().kind() != CodesKind::Constant,
+            Body::Text(index, _) => index.kind() == TextKind::Dictionary,
         }
     }
 

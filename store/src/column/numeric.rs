@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::exceptions::Exceptions;
 use super::statistics::{self, FloatSum, Statistics, Summands};
 use super::{Hints, Sum};
+use crate::codes::choose::Layout;
 use crate::codes::{self, Codes, CodesKind, Interval};
 use crate::domain::choose::{self, Coded};
 use crate::domain::decimal::{Grid, POWERS};
@@ -34,11 +35,11 @@ pub(crate) struct Encoded {
 
 /// Encodes `keys` in the domain that suits them.
 pub(crate) fn encode(ty: ColumnType, keys: &[u64], hints: &Hints) -> Result<Encoded> {
-    encode_coded(ty, keys, choose::encode(ty, keys, hints))
+    encode_coded(ty, keys, choose::encode(ty, keys, hints), hints.layout)
 }
 
 /// Encodes `keys` that a domain was chosen for.
-pub(crate) fn encode_coded(ty: ColumnType, keys: &[u64], coded: Coded) -> Result<Encoded> {
+pub(crate) fn encode_coded(ty: ColumnType, keys: &[u64], coded: Coded, wish: Layout) -> Result<Encoded> {
     let Coded {
         kind,
         header,
@@ -74,12 +75,12 @@ pub(crate) fn encode_coded(ty: ColumnType, keys: &[u64], coded: Coded) -> Result
     if !exceptions.is_empty() {
         super::exceptions::encode(ty, &exceptions, codes.len() as u64, &mut domain)?;
     }
-    let codes_kind = codes::choose(&codes);
+    let (codes_kind, codes) = codes::choose::encode(&codes, wish);
     Ok(Encoded {
         kind,
         domain,
         codes_kind,
-        codes: codes::encode(codes_kind, &codes),
+        codes,
         statistics,
     })
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::frame::{FramePart, read_payload, seal_frame, write_rows, write_source};
 use super::generation::{GenerationHeader, file_name};
-use super::manifest::{CursorEntry, Manifest, ModelEntry, SegmentEntry, SourceEntry, StreamEntry};
+use super::manifest::{CursorEntry, Manifest, ModelEntry, SegmentEntry, SourceEntry, StreamEntry, Wishes};
 use super::replay::LogReader;
 use crate::batch::Batch;
+use crate::codes::choose::{Dial, Layout, MiniBlock};
 use crate::schema::{ColumnId, ColumnType, Schema, TimeUnit};
 use crate::storage::memory::MemoryStorage;
 use crate::value::Value;
@@ -111,6 +112,7 @@ fn manifest_1_0() {
         time_range: (-5, 1_000_950),
         sequences: (1, 20),
         bytes: 4096,
+        wishes: Wishes::default(),
     };
     let stream = StreamEntry {
         id: 1,
@@ -118,6 +120,10 @@ fn manifest_1_0() {
         schema: schema(),
         sealed: 20,
         digits: vec![(ColumnId(12), 1)],
+        wishes: Wishes {
+            all: Layout::Small(MiniBlock::Rows256),
+            columns: vec![(ColumnId(12), Layout::Rank(Dial::Smaller))],
+        },
         segments: vec![segment],
     };
     let model = ModelEntry {

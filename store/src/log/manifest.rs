@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use crate::codes::choose::Layout;
 use crate::error::{Error, Result};
 use crate::schema::{ColumnId, SharedSchema, read_schema, write_schema};
 use crate::storage::Storage;
@@ -66,6 +67,8 @@ pub(crate) struct StreamEntry {
     pub sealed: u64,
     /// Decimal digits that segments of this stream use, by column.
     pub digits: Vec<(ColumnId, u8)>,
+    /// How new segments should be stored.
+    pub wishes: Wishes,
     /// The segments, in the order of their first sequence number.
     pub segments: Vec<SegmentEntry>,
 }
@@ -83,6 +86,17 @@ pub(crate) struct SegmentEntry {
     pub sequences: (u64, u64),
     /// Bytes of the file.
     pub bytes: u64,
+    /// How it should have been stored when it was written.
+    pub wishes: Wishes,
+}
+
+/// How the columns of a stream or segment should be stored.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Wishes {
+    /// All columns but those below.
+    pub all: Layout,
+    /// Columns with a wish of their own, by ascending id.
+    pub columns: Vec<(ColumnId, Layout)>,
 }
 
 /// All versions of a model.
@@ -194,7 +208,7 @@ impl Manifest {
             next_stream: body.u32()?,
             bytes_written: body.u64()?,
             plain_bytes: body.u64()?,
-            streams: read_list(&mut body, 41, StreamEntry::read)?,
+            streams: read_list(&mut body, 46, StreamEntry::read)?,
             models: read_list(&mut body, 16, read_model)?,
             sources: read_list(&mut body, 8, |input| {
                 Ok(SourceEntry {
@@ -248,6 +262,36 @@ impl Manifest {
     }
 }
 
+impl Wishes {
+    /// How a column should be stored.
+    pub fn of(&self, id: ColumnId) -> Layout {
+        let own = self.columns.iter().find(|(column, _)| *column == id);
+        own.map_or(self.all, |(_, layout)| *layout)
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.u8(self.all.code());
+        list(out, &self.columns, |&(column, layout), out| {
+            out.u32(column.0);
+            out.u8(layout.code());
+        });
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Wishes> {
+        Ok(Wishes {
+            all: read_layout(input)?,
+            columns: read_list(input, 5, |input| {
+                Ok((ColumnId(input.u32()?), read_layout(input)?))
+            })?,
+        })
+    }
+}
+
+fn read_layout(input: &mut Reader<'_>) -> Result<Layout> {
+    let code = input.u8()?;
+    Layout::from_code(code).ok_or_else(|| input.corrupt(format!("unknown layout {code}")))
+}
+
 impl StreamEntry {
     fn write(&self, out: &mut Writer) {
         out.u32(self.id);
@@ -258,6 +302,7 @@ impl StreamEntry {
             out.u32(column.0);
             out.u8(digits);
         });
+        self.wishes.write(out);
         list(out, &self.segments, |segment, out| {
             out.bytes(segment.file.as_bytes());
             out.u64(segment.rows);
@@ -266,6 +311,7 @@ impl StreamEntry {
             out.u64(segment.sequences.0);
             out.u64(segment.sequences.1);
             out.u64(segment.bytes);
+            segment.wishes.write(out);
         });
     }
 
@@ -276,13 +322,15 @@ impl StreamEntry {
             schema: Arc::new(read_schema(input)?),
             sealed: input.u64()?,
             digits: read_list(input, 5, |input| Ok((ColumnId(input.u32()?), input.u8()?)))?,
-            segments: read_list(input, 52, |input| {
+            wishes: Wishes::read(input)?,
+            segments: read_list(input, 57, |input| {
                 Ok(SegmentEntry {
                     file: input.text()?.to_owned(),
                     rows: input.u64()?,
                     time_range: (input.i64()?, input.i64()?),
                     sequences: (input.u64()?, input.u64()?),
                     bytes: input.u64()?,
+                    wishes: Wishes::read(input)?,
                 })
             })?,
         })

@@ -16,14 +16,15 @@ use crate::column::time::TimeColumn;
 use crate::column::{Column, Part};
 use crate::error::Result;
 use crate::schema::{ColumnId, ColumnSpec, Schema};
-use crate::section::{FileBytes, Pages};
+use crate::section::{FileBytes, Pages, Section};
 
 pub mod footer;
+pub mod rewrite;
 pub mod runs;
 pub mod stat;
 pub mod writer;
 
-use footer::Footer;
+use footer::{Footer, SectionEntry};
 use runs::RunDirectory;
 
 /// First bytes of a segment file.
@@ -101,6 +102,11 @@ impl Segment {
         }
     }
 
+    /// Pages whose checksums were compared so far: how much of the file was touched.
+    pub fn pages_touched(&self) -> u64 {
+        self.pages.touched()
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> u64 {
         self.footer.rows
@@ -148,17 +154,21 @@ impl Segment {
     }
 
     fn open_column(&self, spec: &ColumnSpec) -> Result<Column> {
-        let mut parts = Vec::new();
-        for section in self.footer.sections.iter().filter(|s| s.column == spec.id.0) {
+        Column::open(spec.ty, self.footer.rows, self.column_parts(spec)?)
+    }
+
+    /// The parts of a column, none of them opened yet.
+    fn column_parts(&self, spec: &ColumnSpec) -> Result<Vec<Part<Section>>> {
+        let sections = self.footer.sections.iter().filter(|s| s.column == spec.id.0);
+        let part = |section: &SectionEntry| {
             let what = format!("{} of column {:?}", footer::part_name(section.kind), spec.name);
-            let body = self.pages.section(section.range.clone(), what)?;
-            parts.push(Part {
+            Ok(Part {
                 kind: section.kind,
                 codec: section.codec,
-                body,
-            });
-        }
-        Column::open(spec.ty, self.footer.rows, parts)
+                body: self.pages.section(section.range.clone(), what)?,
+            })
+        };
+        sections.map(part).collect()
     }
 
     /// Bytes of the sections that belong to a column, by part; the run directory and times are column 0.

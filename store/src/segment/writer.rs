@@ -12,15 +12,27 @@ use crate::section::PAGE_BYTES;
 /// Takes the file's bytes in order.
 pub type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
 
-/// Bytes so far, and the checksum of each page of them.
-struct Pager<'a> {
+/// A segment file that is being written: bytes so far, and the checksum of each page of them.
+pub(super) struct Output<'a> {
     sink: Sink<'a>,
     written: u64,
     crcs: Vec<u32>,
     page: crc32fast::Hasher,
 }
 
-impl Pager<'_> {
+impl<'a> Output<'a> {
+    /// A file with nothing but its header.
+    pub(super) fn begin(sink: Sink<'a>) -> Result<Output<'a>> {
+        let mut output = Output {
+            sink,
+            written: 0,
+            crcs: Vec::new(),
+            page: crc32fast::Hasher::new(),
+        };
+        output.write(&header())?;
+        Ok(output)
+    }
+
     fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         (self.sink)(bytes)?;
         while !bytes.is_empty() {
@@ -41,13 +53,30 @@ impl Pager<'_> {
     }
 
     /// Writes a section and gives the bytes that it takes, without the padding after it.
-    fn section(&mut self, bytes: &[u8]) -> Result<std::ops::Range<u64>> {
+    pub(super) fn section(&mut self, bytes: &[u8]) -> Result<std::ops::Range<u64>> {
         let start = self.written;
         self.write(bytes)?;
         let end = self.written;
         let padding = end.next_multiple_of(SECTION_ALIGNMENT as u64) - end;
         self.write(&[0; SECTION_ALIGNMENT][..index(padding)])?;
         Ok(start..end)
+    }
+
+    /// Writes the footer, whose `covered` is filled in here.
+    pub(super) fn finish(mut self, footer: Footer) -> Result<SegmentInfo> {
+        let covered = self.written;
+        if covered % PAGE_BYTES != 0 {
+            self.end_page();
+        }
+        let footer = Footer { covered, ..footer };
+        let tail = write_footer(&footer, &self.crcs);
+        (self.sink)(&tail)?;
+        Ok(SegmentInfo {
+            rows: footer.rows,
+            time_range: footer.time_range,
+            sequences: footer.sequences,
+            bytes: covered + tail.len() as u64,
+        })
     }
 }
 
@@ -71,21 +100,15 @@ pub fn write(batch: &Batch, sequences: (u64, u64), hints: &[Hints], sink: Sink<'
         return Err(Error::invalid("rows of a segment are sorted by (keys, time)"));
     }
     let schema = batch.schema();
-    let mut pager = Pager {
-        sink,
-        written: 0,
-        crcs: Vec::new(),
-        page: crc32fast::Hasher::new(),
-    };
-    pager.write(&header())?;
-    let runs = pager.section(&runs::encode(batch, &run_list))?;
-    let times = pager.section(&time::encode(&batch.times, &run_list))?;
+    let mut output = Output::begin(sink)?;
+    let runs = output.section(&runs::encode(batch, &run_list))?;
+    let times = output.section(&time::encode(&batch.times, &run_list))?;
     let mut sections = Vec::new();
     let no_hints = Hints::default();
     for (position, spec) in schema.columns().iter().enumerate().skip(schema.keys().len()) {
         let hint = hints.get(position).unwrap_or(&no_hints);
         for part in Column::encode(spec.ty, &batch.columns[position], hint)? {
-            let range = pager.section(&part.body)?;
+            let range = output.section(&part.body)?;
             sections.push(SectionEntry {
                 column: spec.id.0,
                 kind: part.kind,
@@ -94,13 +117,9 @@ pub fn write(batch: &Batch, sequences: (u64, u64), hints: &[Hints], sink: Sink<'
             });
         }
     }
-    let covered = pager.written;
-    if covered % PAGE_BYTES != 0 {
-        pager.end_page();
-    }
     let first = batch.times.iter().min().copied().unwrap_or_default();
     let last = batch.times.iter().max().copied().unwrap_or_default();
-    let footer = Footer {
+    output.finish(Footer {
         rows: batch.len() as u64,
         time_range: (first, last),
         sequences,
@@ -114,15 +133,6 @@ pub fn write(batch: &Batch, sequences: (u64, u64), hints: &[Hints], sink: Sink<'
         runs,
         times,
         sections,
-        covered,
-    };
-    let tail = write_footer(&footer, &pager.crcs);
-    (pager.sink)(&tail)?;
-    let bytes = covered + tail.len() as u64;
-    Ok(SegmentInfo {
-        rows: footer.rows,
-        time_range: footer.time_range,
-        sequences,
-        bytes,
+        covered: 0,
     })
 }

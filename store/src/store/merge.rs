@@ -46,7 +46,13 @@ impl Store {
         let old = &stream.segments[chosen.clone()];
         let first = old.iter().map(|entry| entry.sequences.0).min().unwrap_or(0);
         let last = old.iter().map(|entry| entry.sequences.1).max().unwrap_or(0);
-        let (entry, segment) = self.write_segment(&stream, &rows, (first, last))?;
+        // What was given another layout as it aged keeps it, as long as its neighbours have it too.
+        let common = old.windows(2).all(|pair| pair[0].wishes == pair[1].wishes);
+        let wishes = match old.first() {
+            Some(entry) if common => entry.wishes.clone(),
+            _ => stream.wishes.clone(),
+        };
+        let (entry, segment) = self.write_segment(&stream, &rows, (first, last), &wishes)?;
         drop(rows);
         let file = entry.file.clone();
         let change = |manifest: &mut Manifest| {
@@ -134,6 +140,7 @@ fn merged_rows(schema: &SharedSchema, segments: &[Arc<Segment>]) -> Result<Batch
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::manifest::Wishes;
 
     fn entry(rows: u64, time_range: (i64, i64)) -> SegmentEntry {
         SegmentEntry {
@@ -142,6 +149,7 @@ mod tests {
             time_range,
             sequences: (0, 0),
             bytes: 0,
+            wishes: Wishes::default(),
         }
     }
 

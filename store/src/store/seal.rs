@@ -9,10 +9,11 @@ use crate::batch::Batch;
 use crate::column::Hints;
 use crate::error::{Error, Result};
 use crate::log::generation;
-use crate::log::manifest::{Manifest, SegmentEntry, StreamEntry};
+use crate::log::manifest::{Manifest, SegmentEntry, StreamEntry, Wishes};
 use crate::schema::ColumnId;
 use crate::segment::stat::ColumnTotals;
-use crate::segment::{Segment, writer as segment_writer};
+use crate::segment::writer::{self as segment_writer, Sink};
+use crate::segment::{Segment, SegmentInfo};
 
 /// Bytes at which a log generation ends, once what it holds is sealed.
 const GENERATION_BYTES: u64 = 4 << 20;
@@ -33,7 +34,8 @@ impl Store {
             };
             (rows, start, state.manifest.streams[index].clone())
         };
-        let (entry, segment) = self.write_segment(&stream, &rows, (start.first, start.last))?;
+        let (entry, segment) =
+            self.write_segment(&stream, &rows, (start.first, start.last), &stream.wishes)?;
         let digits = digits_of(&stream, &segment);
         let pinned = self.state().oldest_pinned(Some(index));
         if pinned.is_none() || writer.wal.generation_bytes() >= GENERATION_BYTES {
@@ -76,21 +78,26 @@ impl Store {
         stream: &StreamEntry,
         rows: &Batch,
         sequences: (u64, u64),
+        wishes: &Wishes,
+    ) -> Result<(SegmentEntry, Arc<Segment>)> {
+        let columns = stream.schema.columns();
+        let hints: Vec<Hints> = columns.iter().map(|c| hints(stream, wishes, c.id)).collect();
+        self.write_file(wishes, |sink| {
+            segment_writer::write(rows, sequences, &hints, sink)
+        })
+    }
+
+    /// Writes the next segment file, which nothing refers to yet.
+    pub(super) fn write_file(
+        &self,
+        wishes: &Wishes,
+        write: impl FnOnce(Sink<'_>) -> Result<SegmentInfo>,
     ) -> Result<(SegmentEntry, Arc<Segment>)> {
         let name = segment_file(self.state().manifest.next_segment);
         let beside = format!("{name}.new");
-        let columns = stream.schema.columns();
-        let digits = |id: ColumnId| {
-            stream
-                .digits
-                .iter()
-                .find(|(column, _)| *column == id)
-                .map(|d| d.1)
-        };
-        let hints: Vec<Hints> = columns.iter().map(|c| Hints { digits: digits(c.id) }).collect();
         let written = self.storage.create(&beside).and_then(|file| {
             let mut buffer = Vec::new();
-            let info = segment_writer::write(rows, sequences, &hints, &mut |bytes| {
+            let info = write(&mut |bytes| {
                 // Sections may be small, and each call of the system costs.
                 buffer.extend_from_slice(bytes);
                 if buffer.len() >= BUFFER_BYTES {
@@ -114,6 +121,7 @@ impl Store {
                     time_range: info.time_range,
                     sequences: info.sequences,
                     bytes: info.bytes,
+                    wishes: wishes.clone(),
                 };
                 Ok((entry, segment))
             }
@@ -141,6 +149,15 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+/// What is known of a column before it is encoded.
+pub(super) fn hints(stream: &StreamEntry, wishes: &Wishes, id: ColumnId) -> Hints {
+    let digits = stream.digits.iter().find(|(column, _)| *column == id);
+    Hints {
+        digits: digits.map(|(_, digits)| *digits),
+        layout: wishes.of(id),
     }
 }
 

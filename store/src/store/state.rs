@@ -164,29 +164,36 @@ impl State {
     /// # Errors
     /// What is wrong with the first that cannot be opened.
     pub fn open_segments(&mut self, stream: usize, storage: &dyn Storage) -> Result<Vec<Arc<Segment>>> {
-        let entries = &self.manifest.streams[stream].segments;
-        let slots = &mut self.live[stream].segments;
-        let mut out = Vec::with_capacity(entries.len());
-        for (entry, slot) in entries.iter().zip(slots) {
-            let segment = match slot {
-                Some(segment) => segment.clone(),
-                None => slot
-                    .insert(Arc::new(Segment::open(
-                        &entry.file,
-                        storage
-                            .map(&entry.file)
-                            .map_err(|error| missing(error, &entry.file))?,
-                    )?))
-                    .clone(),
-            };
-            let info = segment.info();
-            if (info.rows, info.bytes, info.sequences) != (entry.rows, entry.bytes, entry.sequences) {
-                let what = "rows, bytes or sequence numbers differ from what the manifest says";
-                return Err(Error::corrupt(entry.file.clone(), "footer", 0, what));
-            }
-            out.push(segment);
+        let count = self.manifest.streams[stream].segments.len();
+        (0..count)
+            .map(|at| self.open_segment(stream, at, storage))
+            .collect()
+    }
+
+    /// Opens segment `at` of a stream, if it is not open yet.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn open_segment(&mut self, stream: usize, at: usize, storage: &dyn Storage) -> Result<Arc<Segment>> {
+        let entry = &self.manifest.streams[stream].segments[at];
+        let slot = &mut self.live[stream].segments[at];
+        let segment = match slot {
+            Some(segment) => segment.clone(),
+            None => slot
+                .insert(Arc::new(Segment::open(
+                    &entry.file,
+                    storage
+                        .map(&entry.file)
+                        .map_err(|error| missing(error, &entry.file))?,
+                )?))
+                .clone(),
+        };
+        let info = segment.info();
+        if (info.rows, info.bytes, info.sequences) != (entry.rows, entry.bytes, entry.sequences) {
+            let what = "rows, bytes or sequence numbers differ from what the manifest says";
+            return Err(Error::corrupt(entry.file.clone(), "footer", 0, what));
         }
-        Ok(out)
+        Ok(segment)
     }
 }
 

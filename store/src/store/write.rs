@@ -10,7 +10,7 @@ use super::{Receipt, Store, SyncPolicy, Writer, locked};
 use crate::batch::{Batch, ColumnData};
 use crate::error::{Error, Result};
 use crate::log::frame::{MAX_FRAME_VALUES, write_rows, write_source};
-use crate::log::manifest::{Manifest, SourceEntry, StreamEntry};
+use crate::log::manifest::{Manifest, SourceEntry, StreamEntry, Wishes};
 use crate::log::wal::Payload;
 use crate::schema::{ColumnType, Schema, SharedSchema};
 use crate::wire::Writer as Record;
@@ -39,6 +39,7 @@ impl Store {
                 schema: schema.clone(),
                 sealed: 0,
                 digits: Vec::new(),
+                wishes: Wishes::default(),
                 segments: Vec::new(),
             });
             manifest.next_stream = manifest.next_stream.saturating_add(1);

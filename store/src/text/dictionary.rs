@@ -26,6 +26,7 @@ use std::ops::{Bound, Range};
 
 use super::{TextIndex, TextKind, TextPattern};
 use crate::batch::ByteColumn;
+use crate::codes::choose::Layout;
 use crate::codes::{self, Codes, CodesKind, Interval};
 use crate::error::{Error, Result};
 use crate::rows::Mask;
@@ -42,11 +43,11 @@ const FEW_INTERVALS: usize = 8;
 /// Codes decoded at a time where it is not.
 const CHUNK: u64 = 4096;
 
-/// Encodes strings.
+/// Encodes strings, their codes as `wish` asks.
 ///
 /// # Errors
 /// `InvalidArgument` if there are 2^32 distinct strings or more.
-pub fn encode(strings: &ByteColumn) -> Result<Vec<u8>> {
+pub fn encode(strings: &ByteColumn, wish: Layout) -> Result<Vec<u8>> {
     let mut codes_of: HashMap<&[u8], u64> = HashMap::new();
     for row in 0..strings.len() {
         codes_of.entry(strings.get(row)).or_default();
@@ -59,8 +60,7 @@ pub fn encode(strings: &ByteColumn) -> Result<Vec<u8>> {
     let count = u32::try_from(sorted.len())
         .map_err(|_| Error::invalid("a dictionary holds fewer than 2^32 strings"))?;
     let codes: Vec<u64> = (0..strings.len()).map(|row| codes_of[strings.get(row)]).collect();
-    let kind = codes::choose(&codes);
-    let body = codes::encode(kind, &codes);
+    let (kind, body) = codes::choose::encode(&codes, wish);
 
     let (mut starts, mut entries) = (Vec::new(), Vec::new());
     let mut previous: &[u8] = &[];

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::ops::{Bound, Range};
 
 use crate::batch::ByteColumn;
+use crate::codes::choose::Layout;
 use crate::error::Result;
 use crate::rows::Mask;
 use crate::section::Section;
@@ -124,8 +125,16 @@ pub trait TextIndex: Send + Sync + Debug {
 /// # Errors
 /// `InvalidArgument` if the strings together are longer than the index can address.
 pub fn encode(kind: TextKind, strings: &ByteColumn) -> Result<Vec<u8>> {
+    encode_with(kind, strings, Layout::default())
+}
+
+/// [`encode`], with a wish for how codes inside the index are stored.
+///
+/// # Errors
+/// See [`encode`].
+pub fn encode_with(kind: TextKind, strings: &ByteColumn, wish: Layout) -> Result<Vec<u8>> {
     match kind {
-        TextKind::Dictionary => dictionary::encode(strings),
+        TextKind::Dictionary => dictionary::encode(strings, wish),
         TextKind::Fm => fm::encode(strings),
     }
 }
