@@ -13,6 +13,7 @@ use crate::section::Section;
 pub mod choose;
 pub mod constant;
 mod merge;
+pub mod scan;
 mod simd;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -64,11 +65,13 @@ pub enum CodesKind {
     Constant = 1,
     /// Adaptive wavelet matrix over bit planes (the `rank` layout).
     Wavelet = 2,
+    /// Bit-packed blocks of values or differences (the `scan` layout).
+    Scan = 3,
 }
 
 impl CodesKind {
     /// All layouts, for tests and benches that walk them.
-    pub const ALL: [CodesKind; 2] = [CodesKind::Constant, CodesKind::Wavelet];
+    pub const ALL: [CodesKind; 3] = [CodesKind::Constant, CodesKind::Wavelet, CodesKind::Scan];
 
     /// Layout with this number, if there is one.
     pub fn from_code(code: u16) -> Option<Self> {
@@ -80,6 +83,7 @@ impl CodesKind {
         match self {
             CodesKind::Constant => "constant",
             CodesKind::Wavelet => "wavelet",
+            CodesKind::Scan => "scan",
         }
     }
 }
@@ -237,6 +241,7 @@ pub fn encode(kind: CodesKind, codes: &[u64]) -> Vec<u8> {
     match kind {
         CodesKind::Constant => constant::encode(codes),
         CodesKind::Wavelet => wavelet::encode(codes),
+        CodesKind::Scan => scan::encode(codes),
     }
 }
 
@@ -248,6 +253,7 @@ pub fn open(kind: CodesKind, section: Section) -> Result<Box<dyn Codes>> {
     Ok(match kind {
         CodesKind::Constant => Box::new(constant::Constant::open(section)?),
         CodesKind::Wavelet => Box::new(wavelet::Wavelet::open(section)?),
+        CodesKind::Scan => Box::new(scan::Scan::open(section)?),
     })
 }
 

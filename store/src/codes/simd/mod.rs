@@ -42,6 +42,47 @@ macro_rules! fast {
 }
 pub(crate) use fast;
 
+/// Which instructions loops are compiled for that the compiler turns into vector work by itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Isa {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Bmi(bmi::Bmi),
+    #[cfg(all(target_arch = "x86_64", avx512))]
+    Avx512(avx512::Avx512),
+}
+
+impl Isa {
+    /// Those that this processor has, slowest first.
+    pub(crate) fn all() -> Vec<Isa> {
+        #[allow(unused_mut, reason = "nothing to add on other processors")]
+        let mut found = vec![Isa::Portable];
+        #[cfg(target_arch = "x86_64")]
+        found.extend(bmi::Bmi::detect().map(Isa::Bmi));
+        #[cfg(all(target_arch = "x86_64", avx512))]
+        found.extend(avx512::Avx512::detect().map(Isa::Avx512));
+        found
+    }
+
+    /// The best of them.
+    pub(crate) fn best() -> Isa {
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        *BEST.get_or_init(|| Isa::all().pop().unwrap_or(Isa::Portable))
+    }
+
+    /// Calls `work`, compiled for these instructions where it is marked `#[inline(always)]`.
+    #[inline(always)]
+    pub(crate) fn run<R>(self, work: impl FnOnce() -> R) -> R {
+        match self {
+            Isa::Portable => work(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Bmi(bmi) => bmi.run(work),
+            #[cfg(all(target_arch = "x86_64", avx512))]
+            Isa::Avx512(avx512) => avx512.run(work),
+        }
+    }
+}
+
 /// How levels are merged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Path {
