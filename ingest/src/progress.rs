@@ -7,6 +7,38 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// A line for work of unknown length that counts what is done. Hidden unless standard error is a terminal.
+#[derive(Debug)]
+pub struct Work {
+    bar: ProgressBar,
+}
+
+impl Work {
+    /// A line `name`, counting `unit`.
+    pub fn new(name: &str, unit: &'static str) -> Work {
+        let bar = ProgressBar::new_spinner();
+        if !std::io::stderr().is_terminal() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {human_pos} {msg} ({elapsed})") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(name.to_owned());
+        bar.set_message(unit);
+        Work { bar }
+    }
+
+    /// Counts on.
+    pub fn add(&self, done: u64) {
+        self.bar.inc(done);
+    }
+
+    /// Takes the line away.
+    pub fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// The line.
 #[derive(Debug)]
 pub struct Progress {

@@ -388,6 +388,24 @@ fn exit_codes_and_remedies() {
     let answer = place.silt(&["verify", "store"]);
     assert_eq!(answer.code, 1, "{}{}", answer.out, answer.err);
     assert!(answer.out.contains("segment-"), "{}", answer.out);
+    // A question that meets the damage fails, unless it may leave out what is damaged; a repair keeps the rest.
+    let all = place.silt(&["export", "store", "s"]);
+    assert_eq!(all.code, 3, "{}", all.err);
+    let partial = place.silt(&["count", "store", "s", "--allow-partial", "--no-map"]);
+    assert_eq!(
+        (partial.code, partial.out.as_str()),
+        (3, "0\n"),
+        "{}",
+        partial.err
+    );
+    assert!(partial.err.contains("left out"), "{}", partial.err);
+    let repaired = place.silt(&["repair", "store", "--to", "saved"]);
+    assert_eq!(repaired.code, 1, "{}", repaired.err);
+    assert!(repaired.out.contains("segment-"), "{}", repaired.out);
+    assert!(place.path("saved/rejects/repair.jsonl").exists());
+    assert_eq!(place.silt(&["verify", "saved"]).code, 0);
+    let again = place.silt(&["repair", "store", "--to", "saved"]);
+    assert_ne!(again.code, 0, "never over");
 }
 
 #[test]

@@ -99,6 +99,28 @@ impl Error {
         }
     }
 
+    /// The same damage once more, for a second listener. Only damage has a copy; anything else becomes damage in words.
+    pub(crate) fn same(&self) -> Self {
+        match self {
+            Error::Corrupt {
+                file,
+                section,
+                offset,
+                what,
+            } => Error::corrupt(file, section, *offset, what),
+            Error::UnsupportedVersion {
+                file,
+                found,
+                supported,
+            } => Error::UnsupportedVersion {
+                file: file.clone(),
+                found: *found,
+                supported: *supported,
+            },
+            other => Error::corrupt("log", "file", 0, other.to_string()),
+        }
+    }
+
     /// Whether this is damage in a file (as opposed to a wrong question or a refusing system).
     pub fn is_corruption(&self) -> bool {
         matches!(self, Error::Corrupt { .. } | Error::UnsupportedVersion { .. })

@@ -100,6 +100,14 @@ impl Pages {
             .collect()
     }
 
+    /// Compares the pages that nobody has touched yet with their checksums.
+    ///
+    /// # Errors
+    /// `Corrupt` for the first that does not fit.
+    pub fn check(&self) -> Result<()> {
+        self.touch(0..self.covered)
+    }
+
     #[inline]
     fn touch(&self, range: Range<u64>) -> Result<()> {
         if self.crcs.is_empty() || range.start >= range.end {

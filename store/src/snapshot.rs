@@ -31,11 +31,23 @@ pub type Select = RowSets;
 /// Iterator of [`Snapshot::scan`].
 pub type Scan = Batches;
 
+/// Something that a snapshot was allowed to leave out because it is damaged.
+#[derive(Debug)]
+pub struct LeftOut {
+    /// Name of the file.
+    pub file: String,
+    /// Rows of it that no answer counts; `None` if nobody knows how many.
+    pub rows: Option<u64>,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
 /// A consistent view of one stream. Cheap to clone; later appends do not change it.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     schema: SharedSchema,
     parts: Arc<Vec<Part>>,
+    left_out: Arc<Vec<LeftOut>>,
 }
 
 impl Snapshot {
@@ -53,7 +65,23 @@ impl Snapshot {
         Snapshot {
             schema,
             parts: Arc::new(parts),
+            left_out: Arc::default(),
         }
+    }
+
+    /// The same snapshot, which says what is missing in it.
+    #[must_use]
+    pub fn with_left_out(self, left_out: Vec<LeftOut>) -> Snapshot {
+        Snapshot {
+            left_out: Arc::new(left_out),
+            ..self
+        }
+    }
+
+    /// What is damaged and in no answer; always empty unless the store was opened with
+    /// [`allow_partial`](crate::store::ReadOptions::allow_partial).
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
     }
 
     /// Shape of the stream when the snapshot was taken.

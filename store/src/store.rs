@@ -34,12 +34,14 @@ mod models;
 mod open;
 mod read;
 mod relayout;
+mod repair;
 mod seal;
 mod state;
 mod write;
 
 pub use layouts::Layouts;
 pub use relayout::Relaid;
+pub use repair::{Lost, Repaired};
 use state::State;
 
 /// When appended rows reach the disk.
@@ -74,6 +76,25 @@ impl Default for Options {
     }
 }
 
+/// How a store is opened for reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Answer from what is intact, and list the rest in [`Snapshot::left_out`]. Without it a question that meets damage
+    /// fails. Every page of a stream is checked when its first snapshot is taken.
+    pub allow_partial: bool,
+    /// Map files. Without it they are read into memory, see [`FileStorage::unmapped`].
+    pub mapped: bool,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        ReadOptions {
+            allow_partial: false,
+            mapped: true,
+        }
+    }
+}
+
 /// What `append` promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
@@ -102,6 +123,8 @@ pub struct Store {
     storage: Arc<dyn Storage>,
     path: PathBuf,
     options: Options,
+    /// Whether snapshots leave out what is damaged.
+    partial: bool,
     state: Mutex<State>,
     /// There only in the one process that may write.
     writer: Option<Writer>,
@@ -144,6 +167,16 @@ impl Store {
         Store::open_read_in(Arc::new(FileStorage::new(path.as_ref())))
     }
 
+    /// [`Store::open_read`] in another way than the usual one.
+    ///
+    /// # Errors
+    /// See [`Store::open`].
+    pub fn open_read_with(path: impl AsRef<Path>, options: ReadOptions) -> Result<Store> {
+        let files = FileStorage::new(path.as_ref());
+        let files = if options.mapped { files } else { files.unmapped() };
+        open::open_read(Arc::new(files), options.allow_partial)
+    }
+
     /// [`Store::create`] in any storage.
     ///
     /// # Errors
@@ -165,7 +198,15 @@ impl Store {
     /// # Errors
     /// See [`Store::open`].
     pub fn open_read_in(storage: Arc<dyn Storage>) -> Result<Store> {
-        open::open_read(storage)
+        open::open_read(storage, false)
+    }
+
+    /// A store in any storage, open for reading, that answers from what is intact: see [`ReadOptions::allow_partial`].
+    ///
+    /// # Errors
+    /// See [`Store::open`].
+    pub fn open_partial_in(storage: Arc<dyn Storage>) -> Result<Store> {
+        open::open_read(storage, true)
     }
 
     /// The directory.
@@ -364,6 +405,39 @@ impl Store {
     /// `Io` if a directory can't be read. Damage is not an error here, but in the list.
     pub fn verify(&self) -> Result<Vec<Error>> {
         self.find_damage()
+    }
+
+    /// Copies what can be read of a damaged store into a new one beside it, which must not exist yet.
+    ///
+    /// Rows keep their order. A value that cannot be read becomes null, a row whose time or keys cannot be read is left
+    /// out, and so are models that fail their checksum; [`Repaired`] lists all of it. If the manifest cannot be read,
+    /// streams are found by the shape of the segments and named `recovered_1` and so on; rows that are only in the log
+    /// are lost then, since the log does not know shapes. Sequence numbers are given anew, so named cursors start again
+    /// at 0. `progress` hears of every piece: rows done.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no store, or something where the new one is to be; `Locked`; `Io`.
+    pub fn repair(
+        from: impl AsRef<Path>,
+        to: impl AsRef<Path>,
+        options: Options,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Repaired> {
+        let files = |path: &Path| Arc::new(FileStorage::new(path));
+        repair::repair(files(from.as_ref()), files(to.as_ref()), options, progress)
+    }
+
+    /// [`Store::repair`] in any storage.
+    ///
+    /// # Errors
+    /// See [`Store::repair`].
+    pub fn repair_in(
+        from: Arc<dyn Storage>,
+        to: Arc<dyn Storage>,
+        options: Options,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Repaired> {
+        repair::repair(from, to, options, progress)
     }
 
     /// Visits rows of all streams that were appended after `sequence`, and gives the sequence number to go on from.

@@ -3,22 +3,83 @@
 use std::path::Path;
 
 use siltstone_store::schema::Schema;
-use siltstone_store::store::Store;
+use siltstone_store::snapshot::Snapshot;
+use siltstone_store::store::{ReadOptions, Store};
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Answer, Failure, Outcome};
 
 /// Opens a store for reading.
 ///
 /// # Errors
 /// When there is none.
 pub fn open_read(path: &Path) -> Outcome<Store> {
-    if !path.is_dir() {
-        return Err(Failure::System(format!(
-            "there is no store at {}; silt ingest creates one",
-            path.display()
-        )));
+    Reading::default().open(path)
+}
+
+fn check_directory(path: &Path) -> Outcome<()> {
+    if path.is_dir() {
+        return Ok(());
     }
-    Ok(Store::open_read(path)?)
+    Err(Failure::System(format!(
+        "there is no store at {}; silt ingest creates one",
+        path.display()
+    )))
+}
+
+/// Options of commands that read.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct Reading {
+    /// Answer from what is intact, and say what was left out (the exit code is 3 then)
+    #[arg(long)]
+    pub allow_partial: bool,
+    /// Read files into memory instead of mapping them: for directories where other programs may shorten files
+    #[arg(long)]
+    pub no_map: bool,
+}
+
+impl Reading {
+    /// Opens a store for reading in this way.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn open(self, path: &Path) -> Outcome<Store> {
+        check_directory(path)?;
+        let options = ReadOptions {
+            allow_partial: self.allow_partial,
+            mapped: !self.no_map,
+        };
+        Ok(Store::open_read_with(path, options)?)
+    }
+
+    /// A snapshot; what it leaves out is said on standard error.
+    ///
+    /// # Errors
+    /// When the store has no such stream, or damage is met that may not be left out.
+    pub fn snapshot(self, store: &Store, stream: &str) -> Outcome<(Snapshot, Answer)> {
+        check_stream(store, stream)?;
+        let snapshot = store.snapshot(stream)?;
+        let answer = note_left_out(stream, &snapshot);
+        Ok((snapshot, answer))
+    }
+}
+
+/// Says what a snapshot leaves out, and how the command is to end because of it.
+pub fn note_left_out(stream: &str, snapshot: &Snapshot) -> Answer {
+    for left_out in snapshot.left_out() {
+        let rows = left_out.rows.map_or_else(
+            || "rows".to_owned(),
+            |rows| format!("{} rows", crate::progress::grouped(rows)),
+        );
+        eprintln!(
+            "silt: {stream}: {rows} of {} are left out: {}",
+            left_out.file, left_out.error
+        );
+    }
+    if snapshot.left_out().is_empty() {
+        Answer::Done
+    } else {
+        Answer::PartlyRefused
+    }
 }
 
 /// Checks that the store has the stream.

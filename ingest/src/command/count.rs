@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::common;
-use crate::failure::{Answer, Outcome};
+use super::common::Reading;
+use crate::failure::Outcome;
 use crate::filter;
 
 /// Arguments of `silt count`.
@@ -21,6 +21,9 @@ pub struct Args {
     /// Which rows
     #[command(flatten)]
     pub condition: Condition,
+    /// How to read
+    #[command(flatten)]
+    pub reading: Reading,
 }
 
 /// The option `--where`.
@@ -37,11 +40,10 @@ pub struct Condition {
 /// # Errors
 /// When the store or the condition cannot be read.
 pub fn run(args: &Args) -> Outcome {
-    let store = common::open_read(&args.store)?;
-    common::check_stream(&store, &args.stream)?;
-    let snapshot = store.snapshot(&args.stream)?;
+    let store = args.reading.open(&args.store)?;
+    let (snapshot, answer) = args.reading.snapshot(&store, &args.stream)?;
     let predicate = filter::parse_optional(args.condition.expression.as_deref(), snapshot.schema())?;
     let count = snapshot.count(&predicate)?;
     super::print(&format!("{count}\n"))?;
-    Ok(Answer::Done)
+    Ok(answer)
 }

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use siltstone_store::schema::Schema;
 use siltstone_store::snapshot::{Scan, Snapshot};
 
-use super::common;
+use super::common::{self, Reading};
 use super::count::Condition;
-use crate::failure::{Answer, Failure, Outcome};
+use crate::failure::{Failure, Outcome};
 use crate::filter;
 use crate::output::{RowFormat, RowWriter};
 use crate::progress::grouped;
@@ -39,6 +39,9 @@ pub struct Args {
     /// Which rows
     #[command(flatten)]
     pub condition: Condition,
+    /// How to read
+    #[command(flatten)]
+    pub reading: Reading,
 }
 
 /// Formats of an exported file.
@@ -59,9 +62,8 @@ pub enum ExportFormat {
 /// # Errors
 /// When the store cannot be read or the file not be written.
 pub fn run(args: &Args) -> Outcome {
-    let store = common::open_read(&args.store)?;
-    common::check_stream(&store, &args.stream)?;
-    let snapshot = store.snapshot(&args.stream)?;
+    let store = args.reading.open(&args.store)?;
+    let (snapshot, answer) = args.reading.snapshot(&store, &args.stream)?;
     let schema = snapshot.schema();
     let names: Vec<&str> = match args.columns.as_slice() {
         [] => common::column_names(schema),
@@ -85,7 +87,7 @@ pub fn run(args: &Args) -> Outcome {
         }
     };
     eprintln!("silt: {} rows", grouped(rows));
-    Ok(Answer::Done)
+    Ok(answer)
 }
 
 struct Question<'a> {

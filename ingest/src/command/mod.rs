@@ -19,6 +19,7 @@ pub mod export;
 pub mod ingest;
 pub mod maintain;
 pub mod model;
+pub mod repair;
 pub mod search;
 pub mod sql;
 pub mod stat;
@@ -74,6 +75,8 @@ pub enum Command {
     Maintain(maintain::Args),
     /// Read every byte of a store and list the damage found
     Verify(verify::Args),
+    /// Save what can be read of a damaged store in a new one
+    Repair(repair::Args),
 }
 
 impl Command {
@@ -95,6 +98,7 @@ impl Command {
             Command::Model(args) => model::run(args),
             Command::Maintain(args) => maintain::run(args),
             Command::Verify(args) => verify::run(args),
+            Command::Repair(args) => repair::run(args),
         }
     }
 }

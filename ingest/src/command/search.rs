@@ -8,9 +8,9 @@ use siltstone_store::schema::Schema;
 use siltstone_store::snapshot::Snapshot;
 use siltstone_store::text::TextPattern;
 
-use super::common;
+use super::common::{self, Reading};
 use super::count::Condition;
-use crate::failure::{Answer, Failure, Outcome};
+use crate::failure::{Failure, Outcome};
 use crate::filter;
 use crate::output::{RowFormat, RowWriter};
 
@@ -51,6 +51,9 @@ pub struct Args {
     /// How to print rows
     #[arg(long, value_enum, default_value = "table")]
     pub format: RowFormat,
+    /// How to read
+    #[command(flatten)]
+    pub reading: Reading,
 }
 
 /// Prints the rows, or their number.
@@ -58,9 +61,8 @@ pub struct Args {
 /// # Errors
 /// When the store or the condition cannot be read, or a column is no text.
 pub fn run(args: &Args) -> Outcome {
-    let store = common::open_read(&args.store)?;
-    common::check_stream(&store, &args.stream)?;
-    let snapshot = store.snapshot(&args.stream)?;
+    let store = args.reading.open(&args.store)?;
+    let (snapshot, answer) = args.reading.snapshot(&store, &args.stream)?;
     let schema = snapshot.schema();
     let searched = searched_columns(schema, &args.column)?;
     let needle = args.pattern.as_bytes().to_vec();
@@ -78,7 +80,7 @@ pub fn run(args: &Args) -> Outcome {
     if args.count {
         let count = snapshot.count(&predicate)?;
         super::print(&format!("{count}\n"))?;
-        return Ok(Answer::Done);
+        return Ok(answer);
     }
     let keys = schema.keys().iter().map(|key| key.name.as_str());
     let mut shown: Vec<&str> = keys.collect();
@@ -119,7 +121,7 @@ pub fn run(args: &Args) -> Outcome {
         ""
     };
     eprintln!("silt: {printed} rows{more}");
-    Ok(Answer::Done)
+    Ok(answer)
 }
 
 /// Keys, and the text columns in which one of the first rows found has the pattern: what a reader wants to see.

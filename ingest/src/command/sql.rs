@@ -29,8 +29,11 @@ pub struct Args {
     #[arg(long, short, value_name = "FILE", requires = "query")]
     pub output: Option<PathBuf>,
     /// Open the store for writing, for INSERT
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["allow_partial", "no_map"])]
     pub write: bool,
+    /// How to read
+    #[command(flatten)]
+    pub reading: super::common::Reading,
 }
 
 /// How an answer is printed.
@@ -97,8 +100,17 @@ Statements end with a semicolon and may take several lines.
         let store = if writes {
             Store::open(&args.store, Options::default())?
         } else {
-            Store::open_read(&args.store)?
+            args.reading.open(&args.store)?
         };
+        let mut answer = Answer::Done;
+        if args.reading.allow_partial && !writes {
+            // A query may ask any of them, and says nothing of what it did not see.
+            for stream in store.streams() {
+                if common::note_left_out(&stream, &store.snapshot(&stream)?) != Answer::Done {
+                    answer = Answer::PartlyRefused;
+                }
+            }
+        }
         let context = siltstone_query::context(&Arc::new(store));
         let ask = Box::new(move |sql: &str, format, out| Ok(export::run(&context, sql, format, out)?));
         let session = Session {
@@ -128,7 +140,7 @@ Statements end with a semicolon and may take several lines.
                 }
             }
         }
-        Ok(Answer::Done)
+        Ok(answer)
     }
 
     fn is_insert(query: &str) -> bool {

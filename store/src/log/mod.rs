@@ -16,4 +16,5 @@ mod golden;
 pub(crate) mod manifest;
 mod pack;
 pub(crate) mod replay;
+mod salvage;
 pub(crate) mod wal;

@@ -14,9 +14,9 @@ const CHUNK_BYTES: u64 = 256 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogReader {
     /// Generation being read.
-    generation: u64,
+    pub(super) generation: u64,
     /// First byte of it that has not been read.
-    offset: u64,
+    pub(super) offset: u64,
     /// Sequence number of the last row read.
     pub last: u64,
     /// Rows up to this one were on disk when something that was read was written.
@@ -144,7 +144,7 @@ impl LogReader {
         }
     }
 
-    fn lost(&self, promised: u64) -> Error {
+    pub(super) fn lost(&self, promised: u64) -> Error {
         let file = generation::file_name(self.generation);
         let what = format!(
             "rows up to {promised} were promised, the readable frames end at {}",
@@ -155,12 +155,12 @@ impl LogReader {
 }
 
 /// Reads a file of which only the first `bytes` bytes are looked at, however it grows meanwhile.
-struct ChunkReader<'a> {
-    storage: &'a dyn Storage,
-    name: &'a str,
-    bytes: u64,
-    chunk: Vec<u8>,
-    start: u64,
+pub(super) struct ChunkReader<'a> {
+    pub(super) storage: &'a dyn Storage,
+    pub(super) name: &'a str,
+    pub(super) bytes: u64,
+    pub(super) chunk: Vec<u8>,
+    pub(super) start: u64,
 }
 
 impl ChunkReader<'_> {
@@ -193,6 +193,28 @@ impl ChunkReader<'_> {
         }
         let payload = self.get(at, u64::from(header.payload_bytes))?;
         Ok(header.fits(payload, salt).then(|| (header, payload.to_vec())))
+    }
+
+    /// The first whole frame at `offset` or behind it, and where it is.
+    pub(super) fn next_frame(
+        &mut self,
+        offset: u64,
+        salt: u32,
+    ) -> Result<Option<(u64, FrameHeader, Vec<u8>)>> {
+        let mut at = offset;
+        while at < self.bytes {
+            if let Some((header, payload)) = self.frame(at, salt)? {
+                return Ok(Some((at, header, payload)));
+            }
+            at += 1;
+            let chunk = self.get(at, CHUNK_BYTES)?;
+            at += match memmem::find(chunk, b"FRAM") {
+                Some(place) => place as u64,
+                // The magic may lie across the end of a chunk.
+                None => (chunk.len() as u64).saturating_sub(3).max(1),
+            };
+        }
+        Ok(None)
     }
 
     /// Raises `durable` to what any frame header behind `offset` says.

@@ -188,6 +188,15 @@ impl Segment {
         )
     }
 
+    /// Checks every page that was not touched yet, and opens every column.
+    ///
+    /// # Errors
+    /// The first damage.
+    pub fn check(&self) -> Result<()> {
+        self.pages.check()?;
+        (0..self.columns.len()).try_for_each(|position| self.column(position).map(|_| ()))
+    }
+
     /// Checks every page and opens every column; lists the damage.
     pub fn scrub(&self) -> Vec<crate::Error> {
         let mut damage = self.pages.scrub();

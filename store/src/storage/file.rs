@@ -16,12 +16,28 @@ use crate::section::FileBytes;
 #[derive(Debug)]
 pub struct FileStorage {
     root: PathBuf,
+    mapped: bool,
 }
 
 impl FileStorage {
     /// The files below `root`. Touches nothing yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        FileStorage { root: root.into() }
+        FileStorage {
+            root: root.into(),
+            mapped: true,
+        }
+    }
+
+    /// The same files, each read into memory when it is opened instead of being mapped.
+    ///
+    /// Costs the memory of every file in use. For directories in which other programs may shorten files: the system
+    /// kills a process that reads a mapped byte which is no longer there.
+    #[must_use]
+    pub fn unmapped(self) -> Self {
+        FileStorage {
+            mapped: false,
+            ..self
+        }
     }
 
     fn open_file(&self, name: &str) -> Result<File> {
@@ -92,8 +108,12 @@ impl Storage for FileStorage {
     fn map(&self, name: &str) -> Result<FileBytes> {
         let file = self.open_file(name)?;
         let failed = |e| Error::io(self.path(name), "map", e);
-        if file.metadata().map_err(failed)?.len() == 0 {
+        let bytes = file.metadata().map_err(failed)?.len();
+        if bytes == 0 {
             return Ok(Arc::new(Vec::new()));
+        }
+        if !self.mapped {
+            return Ok(Arc::new(self.read(name, 0..bytes)?));
         }
         Ok(Arc::new(map::map(&file).map_err(failed)?))
     }

@@ -3,7 +3,8 @@
 //! A mapped file must not shrink while it is mapped: the system answers a read behind the new end by killing the
 //! process (SIGBUS). This library never truncates or rewrites a file that it maps: segments and models are written
 //! under another name, renamed once complete, and afterwards only unlinked, which leaves mapped bytes alive. Another
-//! program that truncates a segment in place can stop a reader, but cannot make it read outside the mapping.
+//! program that truncates a segment in place can stop a reader, but cannot make it read outside the mapping; where that is
+//! to be feared, [`super::file::FileStorage::unmapped`] reads files instead.
 
 #![allow(unsafe_code)]
 

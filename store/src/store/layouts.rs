@@ -88,7 +88,7 @@ impl Layouts {
         })
     }
 
-    fn of(wishes: &Wishes, schema: &Schema) -> Layouts {
+    pub(super) fn of(wishes: &Wishes, schema: &Schema) -> Layouts {
         let channels = schema.channels().iter();
         let named = channels.filter_map(|channel| {
             let layout = wishes.of(channel.id);

@@ -9,6 +9,15 @@ use crate::storage::is_not_found;
 
 impl Store {
     pub(super) fn add_model(&self, name: &str, bytes: &[u8]) -> Result<u32> {
+        self.put_version(name, None, bytes)
+    }
+
+    /// Keeps a model under a version that it had elsewhere.
+    pub(super) fn restore_model(&self, name: &str, version: u32, bytes: &[u8]) -> Result<u32> {
+        self.put_version(name, Some(version), bytes)
+    }
+
+    fn put_version(&self, name: &str, version: Option<u32>, bytes: &[u8]) -> Result<u32> {
         let writer = self.writer()?;
         let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || name.len() > 200 || !name.chars().all(good) {
@@ -24,7 +33,7 @@ impl Store {
             .iter()
             .find(|model| model.name == name)
             .cloned();
-        let version = known.map_or(1, |model| model.next_version);
+        let version = version.unwrap_or_else(|| known.map_or(1, |model| model.next_version));
         let file = model_file(name, version);
         let written = self.write_model(&file, bytes).and_then(|()| {
             self.publish(writer, |manifest| {

@@ -11,7 +11,8 @@ use crate::log::replay::LogReader;
 use crate::log::wal::Wal;
 use crate::storage::{Storage, StorageLock, is_not_found};
 
-const LOCK: &str = "lock";
+/// Name of the lock file.
+pub(super) const LOCK: &str = "lock";
 /// Directory of models.
 pub(super) const MODELS: &str = "models";
 
@@ -49,6 +50,7 @@ pub(super) fn create(storage: Arc<dyn Storage>, options: Options) -> Result<Stor
         options,
         State::new(manifest, None),
         Some((wal, lock)),
+        false,
     ))
 }
 
@@ -74,7 +76,7 @@ pub(super) fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Store>
             }
         }
     }
-    let store = assemble(storage, options, state, Some((wal, lock)));
+    let store = assemble(storage, options, state, Some((wal, lock)), false);
     if !unsure.is_empty() {
         let writer = store.writer()?;
         store.publish(writer, |_| {})?;
@@ -82,9 +84,10 @@ pub(super) fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Store>
     Ok(store)
 }
 
-pub(super) fn open_read(storage: Arc<dyn Storage>) -> Result<Store> {
+pub(super) fn open_read(storage: Arc<dyn Storage>, partial: bool) -> Result<Store> {
     let manifest = load(&*storage)?;
-    let store = assemble(storage, Options::default(), State::new(manifest, None), None);
+    let state = State::new(manifest, None);
+    let store = assemble(storage, Options::default(), state, None, partial);
     store.refresh()?;
     Ok(store)
 }
@@ -94,6 +97,7 @@ fn assemble(
     options: Options,
     state: State,
     writer: Option<(Wal, Box<dyn StorageLock>)>,
+    partial: bool,
 ) -> Store {
     let path = storage.path("");
     let writer = writer.map(|(wal, lock)| Writer {
@@ -105,6 +109,7 @@ fn assemble(
         storage,
         path,
         options,
+        partial,
         state: Mutex::new(state),
         writer,
     }
@@ -123,7 +128,7 @@ fn load(storage: &dyn Storage) -> Result<Manifest> {
     })
 }
 
-fn lock(storage: &dyn Storage) -> Result<Box<dyn StorageLock>> {
+pub(super) fn lock(storage: &dyn Storage) -> Result<Box<dyn StorageLock>> {
     let program = std::env::args_os().next().unwrap_or_default();
     let program = std::path::Path::new(&program)
         .file_name()
@@ -192,7 +197,7 @@ pub(super) fn segment_file(number: u64) -> String {
     format!("segment-{number:010}")
 }
 
-fn is_segment(name: &str) -> bool {
+pub(super) fn is_segment(name: &str) -> bool {
     name.starts_with("segment-")
 }
 

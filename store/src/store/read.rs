@@ -45,6 +45,11 @@ impl Store {
                 let manifest = state.manifest.clone();
                 let before = std::mem::replace(&mut *state, State::new(manifest.clone(), None));
                 *state = State::new(manifest, Some(before));
+                if self.partial && error.is_corruption() && state.log_damage.is_empty() {
+                    // The log is what is damaged, as far as is known: take what can be read of it.
+                    state.salvage(&*self.storage);
+                    return ask(&mut state);
+                }
                 return Err(error);
             }
         }
@@ -53,8 +58,13 @@ impl Store {
     pub(super) fn take_snapshot(&self, stream: &str) -> Result<Snapshot> {
         self.with_fresh_state(|state| {
             let index = state.stream(stream)?;
-            let segments = state.open_segments(index, &*self.storage)?;
             let schema = state.manifest.streams[index].schema.clone();
+            if self.partial {
+                let (segments, left_out) = state.intact_segments(index, &*self.storage);
+                let snapshot = Snapshot::new(schema, segments, state.live[index].tail.view());
+                return Ok(snapshot.with_left_out(left_out));
+            }
+            let segments = state.open_segments(index, &*self.storage)?;
             Ok(Snapshot::new(schema, segments, state.live[index].tail.view()))
         })
     }

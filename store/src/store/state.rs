@@ -10,6 +10,7 @@ use crate::log::manifest::{Manifest, StreamEntry};
 use crate::log::replay::LogReader;
 use crate::schema::SharedSchema;
 use crate::segment::Segment;
+use crate::snapshot::LeftOut;
 use crate::storage::Storage;
 use crate::tail::Tail;
 
@@ -27,6 +28,8 @@ pub(super) struct State {
     pub sources: BTreeMap<String, Vec<u8>>,
     /// How far a reading process has seen the log.
     pub reader: LogReader,
+    /// What [`State::salvage`] could not read.
+    pub log_damage: Vec<Error>,
 }
 
 /// The parts of one stream.
@@ -94,6 +97,7 @@ impl State {
             live,
             sources,
             reader,
+            log_damage: Vec::new(),
         }
     }
 
@@ -129,6 +133,7 @@ impl State {
             live,
             sources,
             reader,
+            ..
         } = self;
         let mut log = *reader;
         log.advance(
@@ -140,6 +145,49 @@ impl State {
         )?;
         *reader = log;
         Ok(())
+    }
+
+    /// Reads into the tails what can be read of a damaged log, and keeps what is wrong with it.
+    pub fn salvage(&mut self, storage: &dyn Storage) {
+        let State {
+            manifest,
+            live,
+            sources,
+            reader,
+            log_damage,
+        } = self;
+        *log_damage = reader.salvage(storage, &mut |frame, payload, file, generation| {
+            apply(manifest, live, sources, frame, payload, file, generation)
+        });
+    }
+
+    /// The segments of a stream that are intact, every page of them checked, and what is wrong with the others.
+    pub fn intact_segments(
+        &mut self,
+        stream: usize,
+        storage: &dyn Storage,
+    ) -> (Vec<Arc<Segment>>, Vec<LeftOut>) {
+        let (mut intact, mut left_out) = (Vec::new(), Vec::new());
+        for place in 0..self.manifest.streams[stream].segments.len() {
+            let opened = self.open_segment(stream, place, storage);
+            match opened.and_then(|segment| segment.check().map(|()| segment)) {
+                Ok(segment) => intact.push(segment),
+                Err(error) => {
+                    let entry = &self.manifest.streams[stream].segments[place];
+                    left_out.push(LeftOut {
+                        file: entry.file.clone(),
+                        rows: Some(entry.rows),
+                        error,
+                    });
+                }
+            }
+        }
+        left_out.extend(self.log_damage.iter().map(|error| LeftOut {
+            file: "log".to_owned(),
+            rows: None,
+            error: error.same(),
+        }));
+        (intact, left_out)
     }
 
     /// Bytes of memory that all tails hold.

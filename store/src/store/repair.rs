@@ -1,0 +1,396 @@
+//! Salvaging a damaged store: what can be read is written to a new store beside it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::layouts::Layouts;
+use super::open::{LOCK, is_segment, lock, model_file};
+use super::read::{check_model, missing};
+use super::state::State;
+use super::{Options, Store};
+use crate::batch::{Batch, BatchColumn};
+use crate::error::{Error, Result};
+use crate::log::generation;
+use crate::log::manifest::{self, Manifest, SegmentEntry, StreamEntry};
+use crate::rows::RowRanges;
+use crate::schema::{Schema, SharedSchema};
+use crate::segment::Segment;
+use crate::snapshot::{PartRows, Snapshot};
+use crate::storage::Storage;
+
+/// Rows read together where nothing is damaged.
+const CHUNK_ROWS: u64 = 8_192;
+/// Rows given up together where something is.
+const LEAST_ROWS: u64 = 64;
+
+/// What [`Store::repair`] did.
+#[derive(Debug, Default)]
+pub struct Repaired {
+    /// Rows in the new store.
+    pub rows: u64,
+    /// Models in the new store, counting versions.
+    pub models: u64,
+    /// Everything that is not in it.
+    pub lost: Vec<Lost>,
+    /// The damage met on the way.
+    pub damage: Vec<Error>,
+}
+
+impl Repaired {
+    /// Rows that are not in the new store, as far as anybody knows.
+    pub fn rows_lost(&self) -> u64 {
+        let rows = self.lost.iter().filter(|lost| lost.column.is_none());
+        rows.map(|lost| lost.rows.end - lost.rows.start).sum()
+    }
+
+    /// Values that are null in the new store and were not before, or may not have been.
+    pub fn values_lost(&self) -> u64 {
+        let values = self.lost.iter().filter(|lost| lost.column.is_some());
+        values.map(|lost| lost.rows.end - lost.rows.start).sum()
+    }
+}
+
+/// Rows, or values of rows, that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Name of the file.
+    pub file: String,
+    /// Stream, as the new store calls it; the model's name where the file is a model.
+    pub stream: String,
+    /// Column whose values are lost; `None` where whole rows or a file are.
+    pub column: Option<String>,
+    /// Row numbers inside the file; empty for a model.
+    pub rows: Range<u64>,
+    /// Why.
+    pub reason: String,
+}
+
+pub(super) fn repair(
+    from: Arc<dyn Storage>,
+    to: Arc<dyn Storage>,
+    options: Options,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Repaired> {
+    let files = from.list("")?;
+    let ours = |name: &str| name == manifest::FILE || is_segment(name);
+    if !files.iter().any(|entry| ours(&entry.name)) {
+        let path = from.path("");
+        return Err(Error::invalid(format!(
+            "there is no store in {} (neither a manifest nor a segment)",
+            path.display()
+        )));
+    }
+    // Nobody may write while this reads. The lock file is the one thing that is touched in the damaged store.
+    let held = lock(&*from)?;
+    let mut report = Repaired::default();
+    let manifest = Manifest::load(&*from).unwrap_or_else(|error| {
+        let found = found_segments(&*from, &mut report);
+        report.damage.push(missing(error, manifest::FILE));
+        found
+    });
+    let store = Store::create_in(to, options)?;
+    for stream in &manifest.streams {
+        store.create_stream(&stream.name, (*stream.schema).clone())?;
+        store.set_layouts(&stream.name, &Layouts::of(&stream.wishes, &stream.schema))?;
+        for entry in &stream.segments {
+            let opened = from.map(&entry.file).map_err(|error| missing(error, &entry.file));
+            match opened.and_then(|file| Segment::open(&entry.file, file)) {
+                Ok(segment) => {
+                    let mut salvage = Salvage {
+                        store: &store,
+                        stream,
+                        snapshot: Snapshot::new(stream.schema.clone(), vec![Arc::new(segment)], None),
+                        file: &entry.file,
+                        report: &mut report,
+                    };
+                    salvage.all(progress)?;
+                }
+                Err(error) => lose_file(&mut report, entry, &stream.name, error),
+            }
+        }
+    }
+    salvage_log(&*from, &manifest, &store, &mut report)?;
+    salvage_models(&*from, &manifest, &store, &mut report)?;
+    for stream in store.streams() {
+        store.seal(&stream)?;
+    }
+    store.close()?;
+    drop(held);
+    if !files.iter().any(|entry| entry.name == LOCK) {
+        let _ = from.remove(LOCK);
+    }
+    Ok(report)
+}
+
+fn lose_file(report: &mut Repaired, entry: &SegmentEntry, stream: &str, error: Error) {
+    report.lost.push(Lost {
+        file: entry.file.clone(),
+        stream: stream.to_owned(),
+        column: None,
+        rows: 0..entry.rows,
+        reason: error.to_string(),
+    });
+    report.damage.push(error);
+}
+
+/// A segment being copied.
+struct Salvage<'a> {
+    store: &'a Store,
+    stream: &'a StreamEntry,
+    snapshot: Snapshot,
+    file: &'a str,
+    report: &'a mut Repaired,
+}
+
+impl Salvage<'_> {
+    fn all(&mut self, progress: &mut dyn FnMut(u64)) -> Result<()> {
+        let rows = self.snapshot.row_count();
+        let mut start = 0;
+        while start < rows {
+            let end = rows.min(start + CHUNK_ROWS);
+            self.rows(start..end)?;
+            progress(end - start);
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// Copies rows, in ever smaller pieces where their time or keys cannot be read.
+    fn rows(&mut self, rows: Range<u64>) -> Result<()> {
+        let schema = self.stream.schema.clone();
+        let keys: Vec<&str> = schema.keys().iter().map(|key| key.name.as_str()).collect();
+        let head = match self.fetch(rows.clone(), &keys) {
+            Ok(head) => head,
+            Err(error) if rows.end - rows.start <= LEAST_ROWS => {
+                self.lose(rows, None, error);
+                return Ok(());
+            }
+            Err(_) => {
+                let middle = rows.start + (rows.end - rows.start) / 2;
+                self.rows(rows.start..middle)?;
+                return self.rows(middle..rows.end);
+            }
+        };
+        let mut out = Batch::new(schema.clone());
+        let count = head.times.len();
+        out.times = head.times;
+        let mut columns = head.columns;
+        for spec in schema.channels() {
+            let mut column = BatchColumn::new(spec.ty);
+            self.values(rows.clone(), &spec.name, &mut column);
+            columns.push(column);
+        }
+        out.columns = columns;
+        self.store.append(&self.stream.name, &out)?;
+        self.report.rows += count as u64;
+        Ok(())
+    }
+
+    /// Copies the values of one column, in ever smaller pieces where they cannot be read, with nulls for the rest.
+    fn values(&mut self, rows: Range<u64>, name: &str, out: &mut BatchColumn) {
+        match self.fetch(rows.clone(), &[name]) {
+            Ok(batch) => {
+                for column in &batch.columns {
+                    (0..batch.times.len()).for_each(|row| out.push_from(column, row));
+                }
+            }
+            Err(error) if rows.end - rows.start <= LEAST_ROWS => {
+                rows.clone().for_each(|_| out.push_null());
+                self.lose(rows, Some(name), error);
+            }
+            Err(_) => {
+                let middle = rows.start + (rows.end - rows.start) / 2;
+                self.values(rows.start..middle, name, out);
+                self.values(middle..rows.end, name, out);
+            }
+        }
+    }
+
+    fn fetch(&self, rows: Range<u64>, columns: &[&str]) -> Result<Batch> {
+        let rows = PartRows {
+            part: 0,
+            rows: RowRanges::single(rows),
+        };
+        self.snapshot.fetch(&rows, columns)
+    }
+
+    /// Notes a loss; one that continues the loss before for the same reason is added to it.
+    fn lose(&mut self, rows: Range<u64>, column: Option<&str>, error: Error) {
+        let reason = error.to_string();
+        let before = self.report.lost.iter_mut().rev().find(|lost| {
+            lost.file == self.file
+                && lost.column.as_deref() == column
+                && lost.rows.end == rows.start
+                && lost.reason == reason
+        });
+        if let Some(before) = before {
+            before.rows.end = rows.end;
+            return;
+        }
+        self.report.lost.push(Lost {
+            file: self.file.to_owned(),
+            stream: self.stream.name.clone(),
+            column: column.map(str::to_owned),
+            rows,
+            reason,
+        });
+        self.report.damage.push(error);
+    }
+}
+
+/// Copies the rows that are only in the log, and how far sources had been read.
+fn salvage_log(from: &dyn Storage, manifest: &Manifest, store: &Store, report: &mut Repaired) -> Result<()> {
+    let mut state = State::new(manifest.clone(), None);
+    state.salvage(from);
+    report.damage.append(&mut state.log_damage);
+    for (stream, live) in manifest.streams.iter().zip(&mut state.live) {
+        if let Some(rows) = live.tail.view() {
+            store.append(&stream.name, &rows)?;
+            report.rows += rows.len() as u64;
+        }
+    }
+    if let Some(stream) = manifest.streams.first() {
+        let nothing = Batch::new(stream.schema.clone());
+        for (source, position) in &state.sources {
+            store.append_from(&stream.name, &nothing, source, position)?;
+        }
+    }
+    Ok(())
+}
+
+fn salvage_models(
+    from: &dyn Storage,
+    manifest: &Manifest,
+    store: &Store,
+    report: &mut Repaired,
+) -> Result<()> {
+    for model in &manifest.models {
+        let mut serving = false;
+        for &(version, bytes, crc) in &model.versions {
+            let file = model_file(&model.name, version);
+            let found = from.read(&file, 0..bytes.saturating_add(1));
+            let found = found.map_err(|error| missing(error, &file));
+            match found.and_then(|found| check_model(&file, &found, bytes, crc).map(|()| found)) {
+                Ok(found) => {
+                    store.restore_model(&model.name, version, &found)?;
+                    report.models += 1;
+                    serving |= version == model.serving;
+                }
+                Err(error) => {
+                    report.lost.push(Lost {
+                        file,
+                        stream: model.name.clone(),
+                        column: None,
+                        rows: 0..0,
+                        reason: error.to_string(),
+                    });
+                    report.damage.push(error);
+                }
+            }
+        }
+        if serving {
+            store.serve_model(&model.name, model.serving)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the segments in a directory say of themselves, where no manifest does.
+fn found_segments(from: &dyn Storage, report: &mut Repaired) -> Manifest {
+    let mut shapes: BTreeMap<String, (SharedSchema, Vec<SegmentEntry>)> = BTreeMap::new();
+    let entries = from.list("").unwrap_or_default();
+    for entry in entries
+        .iter()
+        .filter(|entry| is_segment(&entry.name) && !entry.name.ends_with(".new"))
+    {
+        let opened = from
+            .map(&entry.name)
+            .and_then(|file| Segment::open(&entry.name, file));
+        let segment = match opened {
+            Ok(segment) => segment,
+            Err(error) => {
+                report.lost.push(Lost {
+                    file: entry.name.clone(),
+                    stream: "?".to_owned(),
+                    column: None,
+                    rows: 0..0,
+                    reason: error.to_string(),
+                });
+                report.damage.push(error);
+                continue;
+            }
+        };
+        let info = segment.info();
+        let (_, segments) = shapes
+            .entry(shape_of(segment.schema()))
+            .or_insert_with(|| (Arc::new(segment.schema().clone()), Vec::new()));
+        segments.push(SegmentEntry {
+            file: entry.name.clone(),
+            rows: info.rows,
+            time_range: info.time_range,
+            sequences: info.sequences,
+            bytes: info.bytes,
+            wishes: Default::default(),
+        });
+    }
+    for (generation, _) in generation::list(from).unwrap_or_default() {
+        report.lost.push(Lost {
+            file: generation::file_name(generation),
+            stream: "?".to_owned(),
+            column: None,
+            rows: 0..0,
+            reason: "without a manifest nobody knows the shape of its rows".to_owned(),
+        });
+    }
+    let mut manifest = Manifest {
+        // Without shapes the log's rows cannot be read.
+        oldest_generation: u64::MAX,
+        ..Manifest::default()
+    };
+    for (number, (schema, mut segments)) in (1..).zip(shapes.into_values()) {
+        segments.sort_by_key(|segment| (segment.sequences, segment.rows));
+        without_merged(&mut segments);
+        manifest.streams.push(StreamEntry {
+            id: number,
+            name: format!("recovered_{number}"),
+            schema,
+            sealed: u64::MAX,
+            digits: Vec::new(),
+            wishes: Default::default(),
+            segments,
+        });
+    }
+    manifest
+}
+
+/// Streams are told apart by what their columns are called and hold.
+fn shape_of(schema: &Schema) -> String {
+    let columns = schema.columns().iter();
+    let columns: Vec<String> = columns
+        .map(|c| format!("{} {} {}", c.id.0, c.name, c.ty))
+        .collect();
+    format!("{} {}", schema.time_name(), columns.join("\n"))
+}
+
+/// Drops segments whose rows are all in a merged one too: a crash may leave both.
+fn without_merged(segments: &mut Vec<SegmentEntry>) {
+    let all = segments.clone();
+    let merged_into = |outer: &SegmentEntry| -> Vec<String> {
+        let inside = all.iter().filter(|segment| {
+            segment.file != outer.file
+                && segment.sequences.0 >= outer.sequences.0
+                && segment.sequences.1 <= outer.sequences.1
+                && segment.time_range.0 >= outer.time_range.0
+                && segment.time_range.1 <= outer.time_range.1
+        });
+        let inside: Vec<&SegmentEntry> = inside.collect();
+        if inside.iter().map(|segment| segment.rows).sum::<u64>() == outer.rows {
+            inside.iter().map(|segment| segment.file.clone()).collect()
+        } else {
+            Vec::new()
+        }
+    };
+    let dropped: Vec<String> = all.iter().flat_map(merged_into).collect();
+    segments.retain(|segment| !dropped.contains(&segment.file));
+}
