@@ -279,7 +279,7 @@ impl Section {
             .as_ref()
             .get(self.start as usize..(self.start + self.len) as usize)
             .unwrap_or_default();
-        let verified = if self.pages.crcs.is_empty() {
+        let verified = if self.pages.crcs.is_empty() || self.is_sound() {
             None
         } else {
             Some(self.pages.verified.as_slice())
@@ -290,6 +290,28 @@ impl Section {
             start: self.start,
             verified,
         }
+    }
+
+    /// Whether all pages were seen to be sound; found out for sections of up to 16 MiB, so that asking costs little.
+    #[inline]
+    fn is_sound(&self) -> bool {
+        if self.len == 0 {
+            return true;
+        }
+        let (first, last) = (self.start / PAGE_BYTES, (self.start + self.len - 1) / PAGE_BYTES);
+        if last - first >= 256 {
+            return false;
+        }
+        (first / 64..=last / 64).all(|at| {
+            let from = u64::MAX << first.saturating_sub(at * 64);
+            let to = u64::MAX >> (63 - (last - at * 64).min(63));
+            let seen = self
+                .pages
+                .verified
+                .get(index(at))
+                .map_or(0, |word| word.load(Ordering::Relaxed));
+            !seen & from & to == 0
+        })
     }
 
     /// A part of this section.

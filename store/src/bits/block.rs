@@ -37,7 +37,7 @@ pub type Block = [u64; 8];
 /// Most positions that a coded block may list.
 pub const MAX_POSITIONS: u32 = 120;
 
-const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+const EVEN: u64 = 0x5555_5555_5555_5555;
 
 /// Low bits kept in planes when `m` positions of a unit of `2^log` bits are listed.
 #[inline(always)]
@@ -127,52 +127,67 @@ fn extract<const W: usize>(unit: &[u64; W], at: u32, count: u32) -> u64 {
     (low | high) & low_mask(count)
 }
 
+/// Bytes that a coded unit is read from, whatever its size.
+pub const UNIT_BYTES: usize = 128;
+
+/// A coded unit, and what stands behind it.
+pub type Unit = [u8; UNIT_BYTES];
+
+/// 64 bits of the unit from bit `at` on, of which those past its longest form may be missing.
+#[inline(always)]
+fn word_at(unit: &Unit, at: u32) -> u64 {
+    let byte = (at as usize / 8).min(UNIT_BYTES - 9);
+    let mut eight = [0; 8];
+    eight.copy_from_slice(&unit[byte..byte + 8]);
+    let shift = (at - byte as u32 * 8) % 64;
+    u64::from_le_bytes(eight) >> shift | u64::from(unit[byte + 8]) << 1 << (63 - shift)
+}
+
 /// The bit at `position` of a coded unit of `2^LOG` bits and the ones before it; `dense` says that a gap form lists zeros.
 ///
 /// Damaged bytes give some bit and a rank up to `position`.
 #[inline(always)]
-pub fn access<const LOG: u32, const W: usize, S: WordSelect>(
+pub fn access<const LOG: u32, S: WordSelect>(
     select: S,
-    unit: &[u64; W],
+    unit: &Unit,
     position: u32,
     dense: bool,
 ) -> (bool, u32) {
-    let m = (unit[0] as u32 >> 1) & 127;
-    // One to four words hold the bucket string, and one or two a plane.
+    let m = u32::from(unit[0]) >> 1;
+    // 8, 16, 32, 64 or 128 buckets: one, two or four words of them. Everything else follows from their number.
     match m {
-        0..=32 => access_in::<1, LOG, W, S>(select, unit, m, low_bits(m, LOG), position, dense),
-        33..=64 => access_in::<2, LOG, W, S>(select, unit, m, LOG - 6, position, dense),
-        _ => access_in::<4, LOG, W, S>(select, unit, m, LOG - 7, position, dense),
+        0..=8 => access_in::<LOG, 3, 1, S>(select, unit, m, position, dense),
+        9..=16 => access_in::<LOG, 4, 1, S>(select, unit, m, position, dense),
+        17..=32 => access_in::<LOG, 5, 1, S>(select, unit, m, position, dense),
+        33..=64 => access_in::<LOG, 6, 2, S>(select, unit, m, position, dense),
+        _ => access_in::<LOG, 7, 4, S>(select, unit, m, position, dense),
     }
 }
 
+/// The same for `2^BUCKETS` buckets whose string takes `WORDS` words.
 #[inline(always)]
-fn access_in<const WORDS: usize, const LOG: u32, const W: usize, S: WordSelect>(
+fn access_in<const LOG: u32, const BUCKETS: u32, const WORDS: usize, S: WordSelect>(
     select: S,
-    unit: &[u64; W],
+    unit: &Unit,
     m: u32,
-    low: u32,
     position: u32,
     dense: bool,
 ) -> (bool, u32) {
+    let low = LOG - BUCKETS;
     let bucket = position >> low;
-    let upper_bits = m + (1 << (LOG - low));
+    let upper_bits = m + (1 << BUCKETS);
     let planes = header_bits(LOG) - 1 + upper_bits;
     // The bucket string behind one more zero: bucket `b` starts after zero number `b`. One word more, for windows.
     let mut upper = [0u64; 5];
-    let mut zeros = [0u32; 4];
-    for i in 0..WORDS {
+    for (i, word) in upper.iter_mut().enumerate().take(WORDS) {
         let at = i as u32 * 64;
-        upper[i] = extract(unit, header_bits(LOG) - 1 + at, upper_bits.saturating_sub(at));
-        if i == 0 {
-            upper[i] &= !1;
-        }
-        zeros[i] = upper[i].count_zeros();
+        *word = word_at(unit, header_bits(LOG) - 1 + at) & low_mask(upper_bits.saturating_sub(at));
     }
+    upper[0] &= !1;
     let (mut word, mut rest) = (0, bucket);
     let mut sum = 0;
-    for &here in zeros.iter().take(WORDS - 1) {
-        sum += here;
+    for &here in upper.iter().take(WORDS - 1) {
+        sum += here.count_zeros();
         let behind = bucket >= sum;
         word += usize::from(behind);
         rest = if behind { bucket - sum } else { rest };
@@ -185,8 +200,16 @@ fn access_in<const WORDS: usize, const LOG: u32, const W: usize, S: WordSelect>(
     let mask = low_mask(behind.trailing_ones());
     // Compare the members' low bits with the position's, a plane at a time.
     let (mut less, mut equal) = (0u64, u64::MAX);
+    let mut whole = [0; 9];
     for plane in (0..low).rev() {
-        let bits = extract(unit, planes + plane * m + first, 64);
+        let bits = if WORDS == 4 {
+            word_at(unit, planes + plane * m + first)
+        } else {
+            // All members fit in one word, which serves the sums below too.
+            let bits = word_at(unit, planes + plane * m);
+            whole[plane as usize % 9] = bits;
+            bits >> (first % 64)
+        };
         let wanted = 0u64.wrapping_sub(u64::from(position >> plane & 1));
         less |= equal & wanted & !bits;
         equal &= !(bits ^ wanted);
@@ -201,34 +224,33 @@ fn access_in<const WORDS: usize, const LOG: u32, const W: usize, S: WordSelect>(
             (member, before)
         };
     }
-    // Alternating sums: of buckets by a prefix exclusive or, of low bits by popcounts under even and odd masks.
+    // Alternating sums: of buckets by a prefix exclusive or, of low bits by popcounts.
     let end = start + 1 + up_to - first;
     let mut inside = 0;
     let mut flip = 0u64;
     for (i, &word) in upper.iter().enumerate().take(WORDS) {
         let mask = low_mask(end.saturating_sub(i as u32 * 64));
-        let mixed = prefix_xor(word & mask) ^ flip;
+        let mixed = select.prefix_xor(word & mask) ^ flip;
         inside += (mixed & mask).count_ones();
         flip = 0u64.wrapping_sub(mixed >> 63);
     }
     let odd = up_to & 1;
     let mut sum = (inside as i32 - (up_to >> 1) as i32 - (odd * (bucket + 1)) as i32) << low;
+    // With its even bits flipped a word has as many set bits as its odd ones outnumber its even ones, and one for each even one.
+    let here = low_mask(up_to);
     for plane in 0..low {
-        let at = planes + plane * m;
-        let mut signed = alternating(extract(unit, at, up_to));
-        if WORDS == 4 {
-            signed += alternating(extract(unit, at + 64, up_to.saturating_sub(64)));
-        }
-        sum += signed << plane;
+        let signed = if WORDS == 4 {
+            let at = planes + plane * m;
+            let next = (word_at(unit, at + 64) ^ EVEN) & low_mask(up_to.saturating_sub(64));
+            ((word_at(unit, at) ^ EVEN) & here).count_ones() + next.count_ones()
+        } else {
+            ((whole[plane as usize % 9] ^ EVEN) & here).count_ones()
+        };
+        sum += (signed << plane) as i32;
     }
+    sum -= (up_to.div_ceil(2) * ((1 << low) - 1)) as i32;
     sum += (odd * position) as i32;
     (odd == 1, sum.clamp(0, position as i32) as u32)
-}
-
-/// Set bits at odd positions less those at even ones.
-#[inline(always)]
-fn alternating(bits: u64) -> i32 {
-    2 * (bits & ODD).count_ones() as i32 - bits.count_ones() as i32
 }
 
 /// The plain bits of a coded unit of `2^LOG` bits, `N` words; `dense` says that a gap form lists zeros.
@@ -293,6 +315,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn bytes_of(words: &[u64; 16]) -> Unit {
+        let mut bytes = [0; UNIT_BYTES];
+        for (eight, word) in bytes.chunks_exact_mut(8).zip(words) {
+            eight.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
     fn check_unit<const LOG: u32, const W: usize, const N: usize>(
         plain: [u64; N],
     ) -> Result<(), TestCaseError> {
@@ -314,10 +344,11 @@ mod tests {
             let coded = encode(&set, m, list, LOG);
             let mut unit = [0; W];
             unit.copy_from_slice(&coded[..W]);
+            let bytes = bytes_of(&coded);
             prop_assert!(expand::<LOG, W, N>(&unit, dense) == plain);
             for p in 0..64 * N as u32 {
                 prop_assert_eq!(
-                    access::<LOG, W, _>(Portable, &unit, p, dense),
+                    access::<LOG, _>(Portable, &bytes, p, dense),
                     access_plain(&plain, p)
                 );
             }
@@ -360,9 +391,10 @@ mod tests {
         #[test]
         fn any_bytes_give_some_answer(unit: [u64; 16], position in 0u32..4096, dense: bool) {
             let half: [u64; 8] = std::array::from_fn(|i| unit[i]);
-            prop_assert!(access::<12, 16, _>(Portable, &unit, position, dense).1 <= position);
-            prop_assert!(access::<10, 16, _>(Portable, &unit, position % 1024, dense).1 <= position);
-            prop_assert!(access::<9, 8, _>(Portable, &half, position % 512, dense).1 <= position);
+            let bytes = bytes_of(&unit);
+            prop_assert!(access::<12, _>(Portable, &bytes, position, dense).1 <= position);
+            prop_assert!(access::<10, _>(Portable, &bytes, position % 1024, dense).1 <= position);
+            prop_assert!(access::<9, _>(Portable, &bytes, position % 512, dense).1 <= position);
             expand::<12, 16, 64>(&unit, dense);
             expand::<10, 16, 16>(&unit, dense);
             expand::<9, 8, 8>(&half, dense);

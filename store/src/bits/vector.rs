@@ -32,7 +32,7 @@
     reason = "positions inside blocks are small by construction"
 )]
 
-use super::block::{self, BLOCK_BITS, Block};
+use super::block::{self, BLOCK_BITS, Block, UNIT_BYTES, Unit};
 use super::words::WordSelect;
 use crate::error::Result;
 use crate::section::View;
@@ -209,8 +209,8 @@ impl BitVector {
         let data = self.data + (header >> 32 & 0xfff_ffff) * 2;
         let (bit, rank) = match header >> 60 {
             FORM_CODED => {
-                let unit: [u64; 16] = load(view, data)?;
-                block::access::<12, 16, S>(select, &unit, inside, is_dense(&unit))
+                let unit = unit_at(view, data)?;
+                block::access::<12, S>(select, unit, inside, unit[1] & 1 == 1)
             }
             FORM_QUARTERS => access_quarters(select, view, data, inside)?,
             FORM_EIGHTHS => access_eighths(select, view, data, inside)?,
@@ -248,6 +248,15 @@ fn load<const N: usize>(view: &View<'_>, offset: u64) -> Result<[u64; N]> {
     Ok(words)
 }
 
+/// The coded unit at `offset`, with what stands behind it.
+#[inline(always)]
+fn unit_at<'a>(view: &View<'a>, offset: u64) -> Result<&'a Unit> {
+    match view.bytes(offset, UNIT_BYTES)?.first_chunk() {
+        Some(unit) => Ok(unit),
+        None => Err(view.corrupt(offset, "a unit of bits is cut off".into())),
+    }
+}
+
 /// Whether a unit of 1,024 bits or more lists zeros.
 #[inline(always)]
 fn is_dense(unit: &[u64; 16]) -> bool {
@@ -269,11 +278,11 @@ fn access_eighths<S: WordSelect>(
     let (bit, rank) = if size == 0 {
         (count != 0, if count != 0 { inside } else { 0 })
     } else {
-        let words: Block = load(view, data + 16 + u64::from(skip))?;
+        let at = data + 16 + u64::from(skip);
         if size == 63 {
-            block::access_plain(&words, inside)
+            block::access_plain(&load::<8>(view, at)?, inside)
         } else {
-            block::access::<9, 8, S>(select, &words, inside, count > 256)
+            block::access::<9, S>(select, unit_at(view, at)?, inside, count > 256)
         }
     };
     Ok((bit, ones + rank))
@@ -305,11 +314,12 @@ fn access_quarters<S: WordSelect>(
         (directory >> (12 * index - 12)) as u32 & 0xfff
     };
     let at = data + 8 + quarter_offset(directory, index);
-    let unit: [u64; 16] = load(view, at)?;
-    let (bit, rank) = match (unit[0] as u32 >> 1) & 127 {
-        0 => (is_dense(&unit), if is_dense(&unit) { inside } else { 0 }),
+    let unit = unit_at(view, at)?;
+    let dense = unit[1] & 1 == 1;
+    let (bit, rank) = match u32::from(unit[0]) >> 1 {
+        0 => (dense, if dense { inside } else { 0 }),
         PLAIN_MARK => block::access_plain(&load::<16>(view, at + 2)?, inside),
-        _ => block::access::<10, 16, S>(select, &unit, inside, is_dense(&unit)),
+        _ => block::access::<10, S>(select, unit, inside, dense),
     };
     Ok((bit, ones + rank))
 }

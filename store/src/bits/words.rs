@@ -31,6 +31,12 @@ pub trait WordSelect: Copy {
     /// Position of the set bit of `word` that has `index` set bits below it; 64 if there is none.
     fn select(self, word: u64, index: u32) -> u32;
 
+    /// Bit `i` is the exclusive or of bits `0..=i` of `word`.
+    #[inline(always)]
+    fn prefix_xor(self, word: u64) -> u64 {
+        prefix_xor(word)
+    }
+
     /// [`BitVector::access`], compiled once for this processor: it is long, and called from many places.
     ///
     /// # Errors

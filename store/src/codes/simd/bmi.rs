@@ -55,6 +55,14 @@ impl WordSelect for Bmi {
     }
 
     #[inline(always)]
+    fn prefix_xor(self, word: u64) -> u64 {
+        // The ones that begin a stretch, each less than the one that ends it: their difference is the stretch.
+        // SAFETY: a `Bmi` exists only if `detect` found the features.
+        let starts = unsafe { _pdep_u64(0x5555_5555_5555_5555, word) };
+        (word ^ starts).wrapping_sub(starts)
+    }
+
+    #[inline(always)]
     fn access(self, vector: &BitVector, view: &View<'_>, position: u64) -> Result<(bool, u64)> {
         // SAFETY: a `Bmi` exists only if `detect` found the features.
         unsafe { access(self, vector, view, position) }
@@ -72,6 +80,7 @@ mod tests {
         fn select_is_the_portable_one(word: u64, index in 0u32..70) {
             if let Some(bmi) = Bmi::detect() {
                 prop_assert_eq!(bmi.select(word, index), words::select(word, index));
+                prop_assert_eq!(bmi.prefix_xor(word), words::prefix_xor(word));
             }
         }
     }
