@@ -49,6 +49,7 @@ use crate::section::{Section, View};
 
 mod decode;
 mod encode;
+mod leaf;
 mod lists;
 mod planes;
 mod query;

@@ -16,7 +16,9 @@ const SAMPLE_ROWS: usize = 32 * 1024;
 /// Consecutive stretches that the sample is taken from.
 const SAMPLE_PIECES: usize = 4;
 /// Rows of the fullest leaf times planes, above which a scan of the leaf would cost more than another level.
-const LEAF_PLANE_ROWS: u64 = 48 * 1024;
+const LEAF_PLANE_ROWS: u64 = 96 * 1024;
+/// Planes that count for it: after so many hardly a row is in question.
+const LEAF_PLANES: u32 = 8;
 /// Bits of the histogram that finds the fullest leaf.
 const HISTOGRAM_BITS: u32 = 16;
 /// What a nanosecond of one access is worth in bits of one code.
@@ -189,7 +191,7 @@ fn fewest_levels<T: Element>(codes: &[T], bits: u32) -> u32 {
     let mut fewest = bits;
     for levels in (0..=kept).rev() {
         let fullest = u64::from(counts.iter().copied().max().unwrap_or(0));
-        if fullest * u64::from(bits - levels) <= LEAF_PLANE_ROWS {
+        if fullest * u64::from((bits - levels).min(LEAF_PLANES)) <= LEAF_PLANE_ROWS {
             fewest = levels;
         } else {
             break;

@@ -8,29 +8,26 @@
 use std::ops::Range;
 
 use crate::bits::vector::BitVector;
-use crate::bits::words::{BitString, WordSelect, low_mask};
+use crate::bits::words::{BitString, WordSelect};
 use crate::codes::merge::{Merger, PADDING, unpack};
 #[allow(unused_imports, reason = "matched on processors with paths of their own")]
 use crate::codes::simd::Path;
 use crate::error::Result;
 use crate::section::View;
 
-/// Groups of 64 rows that a scan holds at a time.
-const CHUNK_GROUPS: usize = 64;
-
 /// The planes of a column. Plane `k` holds bit `k` of each code.
 #[derive(Debug)]
 pub(super) struct Planes {
-    len: u64,
+    pub(super) len: u64,
     /// Offset of the raw planes.
-    start: u64,
-    raw_count: u32,
+    pub(super) start: u64,
+    pub(super) raw_count: u32,
     /// From plane 0 up.
-    planes: Vec<Plane>,
+    pub(super) planes: Vec<Plane>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Plane {
+pub(super) enum Plane {
     /// Which of the raw planes, the highest being the first.
     Raw(u32),
     Vector(BitVector),
@@ -93,11 +90,12 @@ impl Planes {
         let raw = view.bytes(self.start + position / 64 * width as u64, width)?;
         let shift = position % 64;
         if self.raw_count as usize == self.planes.len() {
-            let mut value = 0;
-            for chunk in raw.chunks_exact(8) {
-                value = value << 1 | word_of(chunk) >> shift & 1;
+            // The highest plane comes first. Each bit goes to its own place, so that several are fetched at a time.
+            let mut reversed = 0;
+            for (place, chunk) in raw.chunks_exact(8).enumerate() {
+                reversed |= (word_of(chunk) >> shift & 1) << place;
             }
-            return Ok(value);
+            return Ok(reversed.reverse_bits() >> (64 - self.raw_count).min(63));
         }
         let mut value = 0;
         for (bit, plane) in self.planes.iter().enumerate() {
@@ -249,145 +247,11 @@ impl Planes {
             }
         }
     }
-
-    /// Words of `plane` for the groups of 64 rows from `first` on.
-    #[inline(always)]
-    fn load(&self, view: &View<'_>, plane: usize, first: u64, out: &mut [u64]) -> Result<()> {
-        match self.planes[plane] {
-            Plane::Raw(index) => {
-                let stride = self.raw_count as usize * 8;
-                let bytes = view.bytes(self.start + first * stride as u64, stride * out.len())?;
-                for (word, group) in out.iter_mut().zip(bytes.chunks_exact(stride)) {
-                    *word = word_of(&group[index as usize * 8..]);
-                }
-            }
-            Plane::Vector(vector) => {
-                let mut string = BitString::with_capacity(out.len() * 64);
-                let end = (first + out.len() as u64) * 64;
-                vector.expand(view, first * 64..end.min(self.len), &mut string)?;
-                out.fill(0);
-                for (word, &found) in out.iter_mut().zip(string.words()) {
-                    *word = found;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// How many of `rows` (in leaf order) have low bits from `low` to `high`, both included.
-    #[inline(always)]
-    pub(super) fn count_between(
-        &self,
-        view: &View<'_>,
-        rows: Range<u64>,
-        low: u64,
-        high: u64,
-    ) -> Result<u64> {
-        let all = if self.count() == 64 {
-            u64::MAX
-        } else {
-            (1 << self.count()) - 1
-        };
-        if rows.start >= rows.end || low > high {
-            return Ok(0);
-        }
-        if low == 0 && high >= all {
-            return Ok(rows.end - rows.start);
-        }
-        let mut total = 0;
-        let mut first = rows.start / 64;
-        let last = rows.end.div_ceil(64);
-        while first < last {
-            let groups = ((last - first) as usize).min(CHUNK_GROUPS);
-            let mut words = [0; CHUNK_GROUPS];
-            // Rows below `low` and above `high` so far, and rows still equal to either.
-            let (mut outside, mut at_low, mut at_high) = (
-                [0; CHUNK_GROUPS],
-                [u64::MAX; CHUNK_GROUPS],
-                [u64::MAX; CHUNK_GROUPS],
-            );
-            for plane in (0..self.planes.len()).rev() {
-                self.load(view, plane, first, &mut words[..groups])?;
-                let low_bit = 0u64.wrapping_sub(low >> plane & 1);
-                let high_bit = 0u64.wrapping_sub(high >> plane & 1);
-                for i in 0..groups {
-                    let word = words[i];
-                    outside[i] |= at_low[i] & low_bit & !word | at_high[i] & !high_bit & word;
-                    at_low[i] &= !(word ^ low_bit);
-                    at_high[i] &= !(word ^ high_bit);
-                }
-            }
-            for (i, outside) in outside.iter().enumerate().take(groups) {
-                total += u64::from((!outside & window(&rows, first + i as u64)).count_ones());
-            }
-            first += groups as u64;
-        }
-        Ok(total)
-    }
-
-    /// The `k`-th smallest low bits among the rows of `pieces` (in leaf order), and how many are smaller.
-    #[inline(always)]
-    pub(super) fn quantile(&self, view: &View<'_>, pieces: &[(u64, u64)], mut k: u64) -> Result<(u64, u64)> {
-        let pieces = || pieces.iter().filter(|(start, end)| start < end);
-        let groups: usize = pieces()
-            .map(|&(start, end)| (end.div_ceil(64) - start / 64) as usize)
-            .sum();
-        // Most leaves are small: no allocation for them.
-        let (mut near, mut far) = ([[0u64; CHUNK_GROUPS]; 2], [Vec::new(), Vec::new()]);
-        let [alive, words] = if groups <= CHUNK_GROUPS {
-            near.each_mut().map(|buffer| &mut buffer[..groups])
-        } else {
-            far.each_mut().map(|buffer| {
-                buffer.resize(groups, 0);
-                buffer.as_mut_slice()
-            })
-        };
-        let mut slots = alive.iter_mut();
-        for &(start, end) in pieces() {
-            for (group, slot) in (start / 64..end.div_ceil(64)).zip(&mut slots) {
-                *slot = window(&(start..end), group);
-            }
-        }
-        let (mut value, mut less) = (0, 0);
-        for plane in (0..self.planes.len()).rev() {
-            let mut rest = &mut *words;
-            for &(start, end) in pieces() {
-                let count = (end.div_ceil(64) - start / 64) as usize;
-                let (here, behind) = rest.split_at_mut(count);
-                self.load(view, plane, start / 64, here)?;
-                rest = behind;
-            }
-            let zeros: u64 = alive
-                .iter()
-                .zip(words.iter())
-                .map(|(rows, bits)| u64::from((rows & !bits).count_ones()))
-                .sum();
-            let flip = if k < zeros { u64::MAX } else { 0 };
-            if k >= zeros {
-                k -= zeros;
-                less += zeros;
-                value |= 1 << plane;
-            }
-            for (rows, bits) in alive.iter_mut().zip(words.iter()) {
-                *rows &= bits ^ flip;
-            }
-        }
-        Ok((value, less))
-    }
 }
 
 #[inline(always)]
-fn word_of(bytes: &[u8]) -> u64 {
+pub(super) fn word_of(bytes: &[u8]) -> u64 {
     let mut eight = [0; 8];
     eight.copy_from_slice(&bytes[..8]);
     u64::from_le_bytes(eight)
-}
-
-/// The rows of `rows` in a group of 64, as bits.
-#[inline(always)]
-fn window(rows: &Range<u64>, group: u64) -> u64 {
-    let base = group * 64;
-    let end = low_mask(rows.end.saturating_sub(base).min(64) as u32);
-    let start = low_mask(rows.start.saturating_sub(base).min(64) as u32);
-    end & !start
 }
