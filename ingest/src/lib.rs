@@ -17,6 +17,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod acknowledge;
 pub mod clock;
 pub mod command;
 pub mod demo;

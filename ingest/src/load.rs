@@ -11,6 +11,7 @@ use siltstone_store::batch::Batch;
 use siltstone_store::schema::SharedSchema;
 use siltstone_store::store::Store;
 
+use crate::acknowledge::Acknowledge;
 use crate::failure::{Failure, Outcome};
 use crate::plan::{Plan, PlanOptions, decide};
 use crate::reject::Rejects;
@@ -45,6 +46,8 @@ pub struct Loader<'a> {
     pub limit: BatchLimit,
     /// Counts, kept up to date.
     pub counts: &'a Counts,
+    /// Hears of rows that are safe, if anybody wants to know.
+    pub acknowledge: Option<&'a Acknowledge>,
 }
 
 enum Message {
@@ -88,12 +91,20 @@ impl Loader<'_> {
                     self.counts.rows.fetch_add(batch.len() as u64, Ordering::Relaxed);
                     self.counts.text_bytes.fetch_add(text_bytes, Ordering::Relaxed);
                     self.counts.sequence.store(receipt.sequence, Ordering::Relaxed);
+                    if let Some(acknowledge) = self.acknowledge {
+                        acknowledge.appended(self.store, batch.len(), receipt)?;
+                    }
                 }
                 Ok(Message::Sync(answer)) => {
                     // The asker may have given up; that is its own affair.
                     let _ = answer.send(());
                 }
-                Err(RecvTimeoutError::Timeout) => self.store.maintain()?,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.store.maintain()?;
+                    if let Some(acknowledge) = self.acknowledge {
+                        acknowledge.tell(self.store.durable())?;
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }

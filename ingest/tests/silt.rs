@@ -409,6 +409,44 @@ fn exit_codes_and_remedies() {
 }
 
 #[test]
+fn what_is_durable_is_told() {
+    let place = Place::new();
+    let text: String = (0..5_000).fold("ts,x\n".to_owned(), |text, i| text + &format!("{i},{i}\n"));
+    place.write("a.csv", &text);
+    for sync in ["always", "os", "10"] {
+        let store = format!("store-{sync}");
+        let answer = place.silt(&[
+            "ingest",
+            &store,
+            "s",
+            "a.csv",
+            "--time-unit",
+            "s",
+            "--acknowledge",
+            "--sync",
+            sync,
+        ]);
+        assert_eq!(answer.code, 0, "{}", answer.err);
+        let told: Vec<u64> = answer
+            .out
+            .lines()
+            .map(|line| line.strip_prefix("durable ").unwrap().parse().unwrap())
+            .collect();
+        assert!(
+            told.is_sorted() && told.last() == Some(&5_000),
+            "{sync}: {told:?}"
+        );
+        assert_eq!(place.ok(&["count", &store, "s"]), "5000\n");
+    }
+    assert_eq!(
+        place
+            .silt(&["ingest", "store", "s", "a.csv", "--sync", "soon"])
+            .code,
+        2
+    );
+}
+
+#[test]
 fn follow_hands_on_rows_whenever_the_input_pauses() {
     let place = Place::new();
     let mut child = Command::new(env!("CARGO_BIN_EXE_silt"))

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use siltstone_store::schema::{ColumnType, TimeUnit};
-use siltstone_store::store::{Options, Store};
+use siltstone_store::store::{Options, Store, SyncPolicy};
 
+use crate::acknowledge::Acknowledge;
 use crate::clock;
 use crate::failure::{Answer, Failure, Outcome};
 use crate::field::{TYPE_NAMES, type_of_name};
@@ -74,6 +75,13 @@ pub struct Args {
     /// Go on reading as the input grows, and hand on rows whenever it pauses
     #[arg(long)]
     pub follow: bool,
+    /// When rows reach the disk: always (before the next are read), os (when the system likes), or after so many
+    /// milliseconds
+    #[arg(long, value_name = "always|os|MS", value_parser = parse_sync, default_value = "100")]
+    pub sync: SyncPolicy,
+    /// Print "durable N" whenever the first N rows of this run would survive a power cut: who sends them may forget them
+    #[arg(long)]
+    pub acknowledge: bool,
     /// Byte between fields, \t for tab (default: the most frequent of , ; tab | in the first line)
     #[arg(long, value_name = "CHAR", value_parser = parse_delimiter)]
     pub delimiter: Option<u8>,
@@ -118,6 +126,19 @@ fn parse_type(text: &str) -> Result<(String, ColumnType), String> {
     Ok((name, ty))
 }
 
+fn parse_sync(text: &str) -> Result<SyncPolicy, String> {
+    match text {
+        "always" => Ok(SyncPolicy::Always),
+        "os" => Ok(SyncPolicy::Os),
+        _ => {
+            let interval_ms = text.parse();
+            interval_ms
+                .map(SyncPolicy::Interval)
+                .map_err(|_| "write always, os, or a number of milliseconds".to_owned())
+        }
+    }
+}
+
 fn parse_delimiter(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         b"\\t" | b"tab" => Ok(b'\t'),
@@ -152,16 +173,20 @@ pub fn run(args: &Args) -> Outcome {
     for path in inputs.iter().filter(|path| path.as_path() != Path::new("-")) {
         std::fs::metadata(path).map_err(|e| Failure::io("open", path, &e))?;
     }
-    let store = open_or_create(&args.store)?;
+    let store = open_or_create(args)?;
     let before_bytes = stored_bytes(&store, &args.stream);
     let counts = Counts::default();
     let mut rejects = Rejects::new(&args.store, &args.stream);
     let started = Instant::now();
+    let acknowledge = args.acknowledge.then(Acknowledge::default);
     for path in inputs {
-        load_input(args, path, &store, &counts, &mut rejects)?;
+        load_input(args, path, &store, (&counts, acknowledge.as_ref()), &mut rejects)?;
     }
     let rows = counts.rows.load(Ordering::Relaxed);
     store.wait_durable(counts.sequence.load(Ordering::Relaxed))?;
+    if let Some(acknowledge) = &acknowledge {
+        acknowledge.tell(store.durable())?;
+    }
     seal_if_it_pays(&store, &args.stream)?;
     let seconds = started.elapsed().as_secs_f64().max(1e-6);
     let added_bytes = stored_bytes(&store, &args.stream).saturating_sub(before_bytes);
@@ -179,13 +204,17 @@ pub fn run(args: &Args) -> Outcome {
     })
 }
 
-fn open_or_create(path: &Path) -> Outcome<Store> {
+fn open_or_create(args: &Args) -> Outcome<Store> {
+    let path = args.store.as_path();
     let empty = match std::fs::read_dir(path) {
         Ok(mut entries) => entries.next().is_none(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
         Err(error) => return Err(Failure::io("open", path, &error)),
     };
-    let options = Options::default();
+    let options = Options {
+        sync: args.sync,
+        ..Options::default()
+    };
     Ok(if empty {
         Store::create(path, options)?
     } else {
@@ -197,7 +226,7 @@ fn load_input(
     args: &Args,
     path: &Path,
     store: &Store,
-    counts: &Counts,
+    (counts, acknowledge): (&Counts, Option<&Acknowledge>),
     rejects: &mut Rejects,
 ) -> Outcome<()> {
     let input = Input::open(path, args.follow)?;
@@ -211,6 +240,7 @@ fn load_input(
         options: &options,
         limit: BatchLimit::default(),
         counts,
+        acknowledge,
     };
     let result = loader.load(
         source.as_mut(),
