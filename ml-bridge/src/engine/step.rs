@@ -91,8 +91,7 @@ impl Step {
         match self {
             Step::Linear { layer, input, output } => {
                 let (input, output) = pair(arena, &regions[*input], &regions[*output]);
-                let results = layer.geometry.positions() * layer.outputs;
-                kernel::linear(isa, layer, input, &mut output[..results], scratch);
+                kernel::linear(isa, layer, input, output, scratch);
             }
             Step::Depthwise { layer, input, output } => {
                 let (input, output) = pair(arena, &regions[*input], &regions[*output]);

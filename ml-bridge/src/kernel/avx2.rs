@@ -1,108 +1,146 @@
-//! AVX2 kernels: bytes widened to 16 bits, `vpmaddwd` sums pairs exactly in 32 bits (`vpmaddubsw` would saturate).
-//!
-//! Tile: one patch against 4 rows of weights, 16 products per instruction; bound: 2 * 255 * 128 per pair fits i32.
+//! AVX2 kernels: see [`super::pairs`]. Tile: 6 patches x 16 outputs.
 #![allow(unsafe_code)]
 // Intrinsics are unsafe functions in older compilers only.
 #![allow(unused_unsafe)]
 
 use std::arch::x86_64::*;
 
-use super::linear::{Linear, Packed, ROW_UNIT, gather};
-use super::portable::place;
+type Vector = __m256i;
 
-/// Runs `layer` over `input` into `output` (positions x outputs).
-pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8], scratch: &mut [i16]) {
-    debug_assert!(std::is_x86_feature_detected!("avx2"));
-    let Packed::Rows { length, weights } = &layer.packed else {
-        debug_assert!(false, "weights packed for another kernel");
-        return;
-    };
-    let geometry = &layer.geometry;
-    let patch = &mut scratch[..*length];
-    patch.fill(0);
-    for (position, results) in output.chunks_exact_mut(layer.outputs).enumerate() {
-        gather(
-            input,
-            geometry,
-            place(geometry, position),
-            &mut patch[..geometry.patch()],
-        );
-        let mut channel = 0;
-        for (results, rows) in results.chunks_mut(4).zip(weights.chunks(4 * *length)) {
-            let sums = if results.len() == 4 {
-                // SAFETY: `Isa::Avx2` is only made where AVX2 was detected.
-                unsafe { dot4(patch, rows) }
-            } else {
-                let mut sums = [0i32; 4];
-                for (sum, row) in sums.iter_mut().zip(rows.chunks_exact(*length)) {
-                    // SAFETY: as above.
-                    *sum = unsafe { dot1(patch, row) };
-                }
-                sums
-            };
-            for (result, sum) in results.iter_mut().zip(sums) {
-                *result = layer.end.apply(channel, sum);
-                channel += 1;
-            }
-        }
-    }
+super::pairs::pairs!("avx2", 6);
+
+/// Whether sums can be taken back here.
+fn is_exact(exact: bool, _shifted: bool) -> bool {
+    exact
 }
 
-/// Sums of the 8 lanes of each of 4 registers.
+macro_rules! operation {
+    ($name:ident($($argument:ident),*), $body:expr) => {
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        unsafe fn $name($($argument: Vector),*) -> Vector {
+            // SAFETY: no memory is touched; the caller has the instructions.
+            unsafe { $body }
+        }
+    };
+}
+
+operation!(add(a, b), _mm256_add_epi32(a, b));
+operation!(sub(a, b), _mm256_sub_epi32(a, b));
+operation!(and(a, b), _mm256_and_si256(a, b));
+operation!(madd(a, b), _mm256_madd_epi16(a, b));
+
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn fold4(s: [__m256i; 4]) -> [i32; 4] {
-    // SAFETY: no memory is touched; the caller has AVX2.
+unsafe fn splat(value: i32) -> Vector {
+    // SAFETY: no memory is touched.
+    unsafe { _mm256_set1_epi32(value) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn shift_left<const BITS: i32>(value: Vector) -> Vector {
+    // SAFETY: no memory is touched.
+    unsafe { _mm256_slli_epi32::<BITS>(value) }
+}
+
+/// # Safety
+/// 32 bytes can be read.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn read(from: *const i16) -> Vector {
+    // SAFETY: the caller's word.
+    unsafe { _mm256_loadu_si256(from.cast()) }
+}
+
+/// # Safety
+/// 32 bytes can be read, from a multiple of 32 on.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn aligned(from: *const i16) -> Vector {
+    // SAFETY: the caller's word.
+    unsafe { _mm256_load_si256(from.cast()) }
+}
+
+/// Two 16-bit numbers in every lane.
+///
+/// # Safety
+/// 4 bytes can be read.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn pair(from: *const i16) -> Vector {
+    // SAFETY: the caller's word.
+    unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
+}
+
+/// 16 signed bytes as 16-bit numbers.
+///
+/// # Safety
+/// 16 bytes can be read.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn widen(from: *const i8) -> Vector {
+    // SAFETY: the caller's word.
+    unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())) }
+}
+
+/// Bytes of `a` and `b` side by side as 16-bit numbers.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn mix(a: __m128i, b: __m128i) -> [Vector; R] {
+    // SAFETY: no memory is touched.
     unsafe {
-        let ab = _mm256_hadd_epi32(s[0], s[1]);
-        let cd = _mm256_hadd_epi32(s[2], s[3]);
-        let all = _mm256_hadd_epi32(ab, cd);
-        let sum = _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256::<1>(all));
         [
-            _mm_extract_epi32::<0>(sum),
-            _mm_extract_epi32::<1>(sum),
-            _mm_extract_epi32::<2>(sum),
-            _mm_extract_epi32::<3>(sum),
+            _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b)),
+            _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(a, b)),
         ]
     }
 }
 
-/// Dot products of `patch` with 4 consecutive rows of its length.
+/// Bytes as 32-bit numbers.
+#[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn dot4(patch: &[i16], rows: &[i16]) -> [i32; 4] {
-    let length = patch.len();
-    assert!(length % ROW_UNIT == 0 && rows.len() == 4 * length);
-    // SAFETY: no memory is touched; the caller has AVX2.
-    let mut sums = unsafe { [_mm256_setzero_si256(); 4] };
-    for at in (0..length).step_by(ROW_UNIT) {
-        // SAFETY: `at + 16 <= length`, since `length` is a multiple of 16, and `rows` holds 4 such lengths (asserted).
-        unsafe {
-            let x = _mm256_loadu_si256(patch.as_ptr().add(at).cast());
-            for (row, sum) in sums.iter_mut().enumerate() {
-                let w = _mm256_loadu_si256(rows.as_ptr().add(row * length + at).cast());
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
-            }
-        }
+unsafe fn each(bytes: __m128i) -> [Vector; R] {
+    // SAFETY: no memory is touched.
+    unsafe {
+        [
+            _mm256_cvtepu8_epi32(bytes),
+            _mm256_cvtepu8_epi32(_mm_unpackhi_epi64(bytes, bytes)),
+        ]
     }
-    // SAFETY: the caller has AVX2.
-    unsafe { fold4(sums) }
 }
 
-/// Dot product of `patch` with one row of its length.
+/// The eight sums plus 2^31 of lanes `8 n` and following, taken back, not yet held; see [`super::lanes`].
+#[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn dot1(patch: &[i16], row: &[i16]) -> i32 {
-    let length = patch.len();
-    assert!(length % ROW_UNIT == 0 && row.len() == length);
-    // SAFETY: as above.
-    let mut sum = unsafe { _mm256_setzero_si256() };
-    for at in (0..length).step_by(ROW_UNIT) {
-        // SAFETY: `at + 16 <= length`, since `length` is a multiple of 16 and both sides have it (asserted).
-        unsafe {
-            let x = _mm256_loadu_si256(patch.as_ptr().add(at).cast());
-            let w = _mm256_loadu_si256(row.as_ptr().add(at).cast());
-            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
-        }
+unsafe fn back(sums: Vector, scale: &Scale, n: usize) -> Vector {
+    // SAFETY: `n` is below 2, so that four of 8 and eight of 16 constants are read.
+    unsafe {
+        let four = |from: &[u64; 8]| _mm256_loadu_si256(from.as_ptr().add(4 * n).cast());
+        let eight = |from: &[u32; 16]| _mm256_loadu_si256(from.as_ptr().add(8 * n).cast());
+        let low = _mm256_add_epi64(_mm256_mul_epu32(sums, four(&scale.even)), four(&scale.even_add));
+        let high = _mm256_add_epi64(
+            _mm256_mul_epu32(_mm256_srli_epi64::<32>(sums), four(&scale.odd)),
+            four(&scale.odd_add),
+        );
+        let both = _mm256_blend_epi32::<0xAA>(_mm256_srli_epi64::<32>(low), high);
+        let sign = _mm256_and_si256(_mm256_srai_epi32::<31>(sums), eight(&scale.sign));
+        _mm256_srav_epi32(_mm256_sub_epi32(both, sign), eight(&scale.shift))
     }
-    // SAFETY: the caller has AVX2.
-    unsafe { fold4([sum; 4])[0] }
+}
+
+/// 16 results to bytes between bounds.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn narrow(v: [Vector; R], bounds: Bounds) -> __m128i {
+    // SAFETY: no memory is touched.
+    unsafe {
+        let words = _mm256_permute4x64_epi64::<0xD8>(_mm256_packs_epi32(v[0], v[1]));
+        let bytes = _mm_packus_epi16(
+            _mm256_castsi256_si128(words),
+            _mm256_extracti128_si256::<1>(words),
+        );
+        let bytes = _mm_max_epu8(bytes, _mm_set1_epi8(bounds.low as i8));
+        _mm_min_epu8(bytes, _mm_set1_epi8(bounds.high as i8))
+    }
 }

@@ -1,10 +1,9 @@
-//! Weights packed in 32-bit lanes for AVX-512 VNNI, and the way back to bytes in nine instructions.
+//! Weights packed in 32-bit lanes, and the way back to bytes in nine instructions.
 //!
-//! A *block* is 16 outputs; a *group* is up to 8 blocks that one pass over the patch computes. Four blocks of a group
-//! that starts at a multiple of four form a *quad*, whose lanes are dealt so that the saturating packs of AVX-512,
-//! which work inside 128-bit parts, leave 64 bytes in order: block `b`, lane `4p + i` is output `16p + 4b + i`.
+//! A *block* is 16 outputs; a *group* is up to 8 blocks that one pass over the patch computes. A line of 64 bytes holds
+//! the weights of a block for four patch bytes, in the [`Order`] that the instructions want.
 //!
-//! For a sum `a` (bias included) and a factor `m * 2^(-31 - e)`, `1 <= e`, the reference result is
+//! For a sum `a` (bias included) and a factor `m * 2^(-31 - e)`, `0 <= e`, the reference result is
 //! `(y + 2^(e-1) - [a < 0]) >> e` with `y = (a * m + 2^30) >> 31`. With `u = a + 2^31` unsigned, the high half of
 //! `u * 2m + k` is `y` plus anything that is put into `k`: the rounding, the zero point and the `-m` that the offset
 //! brings. Where the reference rounds once, `k` has no first rounding and the sign does not count, which is exact as
@@ -33,8 +32,27 @@ pub struct Scale {
     pub odd_add: [u64; 8],
     /// `e`.
     pub shift: [u32; 16],
-    /// Lanes in which the sign of a sum decides halves.
+    /// All ones in lanes in which the sign of a sum decides halves.
+    pub sign: [u32; 16],
+    /// `2^(32 - e)`, 0 for `e = 0`.
+    pub power: [u32; 16],
+    /// As `sign`, a bit per lane.
     pub signs: u16,
+}
+
+impl Scale {
+    /// The byte, not yet held between bounds, for the sum plus 2^31 in lane `lane`.
+    #[inline]
+    pub fn apply(&self, lane: usize, sum: u32) -> i32 {
+        let (factor, add) = if lane % 2 == 0 {
+            (self.even[lane / 2], self.even_add[lane / 2])
+        } else {
+            (self.odd[lane / 2], self.odd_add[lane / 2])
+        };
+        let high = (u64::from(sum).wrapping_mul(factor).wrapping_add(add) >> 32) as u32;
+        let high = high.wrapping_add((sum >> 31) & self.sign[lane] & 1) as i32;
+        high >> (self.shift[lane] & 31)
+    }
 }
 
 /// 16 biases plus 2^31.
@@ -57,6 +75,26 @@ pub struct Group {
     pub block: usize,
 }
 
+/// How the weights of 16 outputs for four patch bytes lie in a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Output 0: four weights; output 1 ...: for instructions that add four products to a lane.
+    Words,
+    /// Output 0: two weights; ... output 15; then the other two of each: for instructions that add two.
+    Pairs,
+}
+
+impl Order {
+    /// The place in a line of the weight of `lane` for patch byte `byte`, `0..4`.
+    #[inline]
+    fn place(self, lane: usize, byte: usize) -> usize {
+        match self {
+            Order::Words => lane * 4 + byte,
+            Order::Pairs => byte / 2 * 32 + lane * 2 + byte % 2,
+        }
+    }
+}
+
 /// Packed weights and constants of a layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lanes {
@@ -72,70 +110,53 @@ pub struct Lanes {
     pub scales: Vec<Scale>,
     /// Whether the nine instructions are exact for every sum that can occur.
     pub exact: bool,
-}
-
-/// The output of `lane` in `block` of a group of `blocks`, relative to the group's first.
-pub fn output_of(blocks: usize, block: usize, lane: usize) -> usize {
-    let quad = block / 4 * 4;
-    if quad + 4 <= blocks {
-        quad * LANES + lane / 4 * 16 + (block - quad) * 4 + lane % 4
-    } else {
-        block * LANES + lane
-    }
+    /// Whether every lane's `e` is at least 1.
+    pub shifted: bool,
 }
 
 impl Lanes {
     /// Packs `weights` (outputs x patch bytes).
-    pub fn new(geometry: &Geometry, outputs: usize, weights: &[i8], end: &Requantize) -> Self {
+    pub fn new(order: Order, geometry: &Geometry, outputs: usize, weights: &[i8], end: &Requantize) -> Self {
         let mut end = end.clone();
-        for (channel, row) in weights.chunks_exact(geometry.patch().max(1)).enumerate() {
-            drop_tiny(size_of_sums(row), &mut end, channel);
+        let mut exact = true;
+        let patch = geometry.patch().max(1);
+        for (channel, row) in weights.chunks_exact(patch).enumerate() {
+            let size = size_of_sums(row);
+            drop_tiny(size, &mut end, channel);
+            exact &= exact_for(size, &end, channel);
         }
-        let end = &end;
         let words = geometry.segment.div_ceil(4);
         // One patch alone is bound by reading weights: wide groups keep several streams of sums going.
-        let most = if geometry.positions() == 1 { 8 } else { 4 };
-        let mut lanes = Lanes {
-            groups: Vec::new(),
-            words,
-            weights: Vec::new(),
-            bias: Vec::new(),
-            scales: Vec::new(),
-            exact: exact(weights, outputs, end),
+        let most = match order {
+            Order::Words if geometry.positions() == 1 => 8,
+            Order::Words => 4,
+            Order::Pairs => 1,
         };
-        let uniform = end.factor.iter().all(|f| *f == end.factor[0]);
         let steps = geometry.offsets.len() * words;
         let total_blocks = outputs.div_ceil(LANES);
-        lanes.weights = vec![Line([0; 64]); total_blocks * steps];
-        let mut block = 0;
-        while block < total_blocks {
-            let blocks = (total_blocks - block).min(most);
-            let first = block * LANES;
-            let count = (outputs - first).min(blocks * LANES);
-            let group = Group {
-                first,
-                outputs: count,
-                blocks,
-                line: block * steps,
-                block,
-            };
-            for b in 0..blocks {
-                let channel = |lane: usize| {
-                    Some(output_of(blocks, b, lane))
-                        .filter(|o| *o < count)
-                        .map(|o| first + o)
-                };
-                lanes.bias.push(bias(end, channel));
-                if !uniform {
-                    lanes.scales.push(scale(end, channel));
-                }
+        let mut lanes = Lanes {
+            groups: groups(outputs, most, steps),
+            words,
+            weights: vec![Line([0; 64]); total_blocks * steps],
+            bias: Vec::with_capacity(total_blocks),
+            scales: Vec::with_capacity(total_blocks),
+            exact,
+            shifted: end.factor.iter().all(|f| f.shift < 0),
+        };
+        let uniform = end.factor.iter().all(|f| *f == end.factor[0]);
+        for block in 0..total_blocks {
+            let channel = |lane: usize| Some(block * LANES + lane).filter(|o| *o < outputs);
+            lanes.bias.push(bias(&end, channel));
+            if !uniform {
+                lanes.scales.push(scale(&end, channel));
             }
-            lanes.pack(geometry, &group, weights);
-            lanes.groups.push(group);
-            block += blocks;
         }
         if uniform {
-            lanes.scales.push(scale(end, |_| Some(0)));
+            lanes.scales.push(scale(&end, |_| Some(0)));
+        }
+        for number in 0..lanes.groups.len() {
+            let group = lanes.groups[number];
+            lanes.pack(order, geometry, &group, weights);
         }
         lanes
     }
@@ -150,26 +171,25 @@ impl Lanes {
         }
     }
 
-    fn pack(&mut self, geometry: &Geometry, group: &Group, weights: &[i8]) {
+    fn pack(&mut self, order: Order, geometry: &Geometry, group: &Group, weights: &[i8]) {
         let (segment, patch) = (geometry.segment, geometry.patch());
+        let steps = geometry.offsets.len() * self.words;
         for block in 0..group.blocks {
-            let rows: [Option<&[i8]>; LANES] = std::array::from_fn(|lane| {
-                let output = output_of(group.blocks, block, lane);
-                (output < group.outputs).then(|| &weights[(group.first + output) * patch..][..patch])
-            });
-            let mut lines = self.weights[group.line + block..]
-                .iter_mut()
-                .step_by(group.blocks);
-            for number in 0..geometry.offsets.len() {
-                for word in 0..self.words {
-                    let Some(line) = lines.next() else { return };
-                    let start = number * segment + word * 4;
-                    let count = (segment - word * 4).min(4);
-                    for (to, row) in line.0.chunks_exact_mut(4).zip(&rows) {
-                        match (row, count) {
-                            (Some(row), 4) => to.copy_from_slice(&row[start..start + 4]),
-                            (Some(row), _) => to[..count].copy_from_slice(&row[start..start + count]),
-                            (None, _) => {}
+            let outputs = (group.outputs - block * LANES).min(LANES);
+            let rows = &weights[(group.first + block * LANES) * patch..][..outputs * patch];
+            for (lane, row) in rows.chunks_exact(patch.max(1)).enumerate() {
+                let mut lines = self.weights[group.line + block..]
+                    .iter_mut()
+                    .step_by(group.blocks)
+                    .take(steps);
+                for part in row.chunks_exact(segment.max(1)) {
+                    for (word, line) in part.chunks(4).zip(&mut lines) {
+                        if let (Order::Words, Ok(word)) = (order, <[i8; 4]>::try_from(word)) {
+                            line.0[lane * 4..lane * 4 + 4].copy_from_slice(&word);
+                            continue;
+                        }
+                        for (byte, weight) in word.iter().enumerate() {
+                            line.0[order.place(lane, byte)] = *weight;
                         }
                     }
                 }
@@ -181,6 +201,21 @@ impl Lanes {
     pub fn bytes(&self) -> usize {
         self.weights.len() * 64 + self.bias.len() * 64 + self.scales.len() * size_of::<Scale>()
     }
+}
+
+/// Groups of up to `most` blocks for `outputs`, each block with `steps` lines.
+fn groups(outputs: usize, most: usize, steps: usize) -> Vec<Group> {
+    let total = outputs.div_ceil(LANES);
+    (0..total)
+        .step_by(most)
+        .map(|block| Group {
+            first: block * LANES,
+            outputs: (outputs - block * LANES).min(most * LANES),
+            blocks: (total - block).min(most),
+            line: block * steps,
+            block,
+        })
+        .collect()
 }
 
 /// Biases of the outputs that `channel` gives for each lane.
@@ -202,6 +237,8 @@ pub fn scale(end: &Requantize, channel: impl Fn(usize) -> Option<usize>) -> Scal
         even_add: [0; 8],
         odd_add: [0; 8],
         shift: [0; 16],
+        sign: [0; 16],
+        power: [0; 16],
         signs: 0,
     };
     for lane in 0..LANES {
@@ -226,6 +263,8 @@ pub fn scale(end: &Requantize, channel: impl Fn(usize) -> Option<usize>) -> Scal
         m[lane / 2] = 2 * u64::from(multiplier.unsigned_abs());
         k[lane / 2] = add;
         scale.shift[lane] = right.unsigned_abs();
+        scale.power[lane] = if right > 0 { 1 << (32 - right) } else { 0 };
+        scale.sign[lane] = if twice { u32::MAX } else { 0 };
         scale.signs |= u16::from(twice) << lane;
     }
     scale
@@ -238,15 +277,6 @@ pub fn size_of_sums(weights: &[i8]) -> i64 {
         .map(|c| u64::from(c.iter().map(|w| u32::from(w.unsigned_abs())).sum::<u32>()))
         .sum();
     i64::try_from(total).unwrap_or(i64::MAX / 256) * 255
-}
-
-/// Whether every sum of bytes times `weights` (rows, one per output) can be taken back exactly.
-pub fn exact(weights: &[i8], outputs: usize, end: &Requantize) -> bool {
-    let row = (weights.len() / outputs.max(1)).max(1);
-    weights
-        .chunks_exact(row)
-        .enumerate()
-        .all(|(channel, row)| exact_for(size_of_sums(row), end, channel))
 }
 
 /// Sets factors under which every sum of up to `size` (and its bias) becomes 0 to 0, with any shift.

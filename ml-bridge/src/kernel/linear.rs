@@ -5,13 +5,9 @@
 //! `y * row_step + x * column_step`: one segment for a dense layer, one per filter row for a convolution over an
 //! already padded image, since a filter row covers neighbouring pixels and all their channels.
 //!
-//! ```text
-//! Rows  (portable, AVX2)       output 0: i16 weights of segment 0, 1, ...; zero up to a multiple of 16; output 1 ...
-//! Lanes (AVX-512 VNNI)         group of up to 8 blocks of 16 outputs
-//!                                step of 4 patch bytes
-//!                                  block
-//!                                    lane 0: 4 i8 weights ... lane 15: 4 i8 weights
-//! ```
+//! Weights lie in [`super::lanes`] for every family. Where filters are few, a layer computes several neighbouring
+//! results as if they were one with more outputs: a wider patch, its weights moved along and filled up with zeros. That
+//! fills lanes, and words that neighbours share are read once.
 //!
 //! Every sum is exact in wrapping i32 arithmetic, so all paths give the same bits.
 
@@ -21,8 +17,8 @@ use super::requantize::Requantize;
 
 /// Outputs in one block: 32-bit lanes of a 512-bit register.
 pub const LANES: usize = 16;
-/// Row lengths are multiples of this many weights.
-pub const ROW_UNIT: usize = 16;
+/// Most outputs of a layer that computes several results as one.
+const MOST_JOINED: usize = 64;
 
 /// Where patches lie in the input, and how many there are.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,18 +61,44 @@ impl Geometry {
     }
 }
 
-/// Weights in the order that a kernel reads them.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Packed {
-    /// See the module's drawing.
-    Rows {
-        /// Weights per output, padded.
-        length: usize,
-        /// `outputs * length` weights.
-        weights: Vec<i16>,
-    },
-    /// See the module's drawing.
-    Lanes(Lanes),
+/// Where results go: rows of `row` results, `pitch` bytes from one row's start to the next, from byte `start` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Results in a row.
+    pub row: usize,
+    /// Bytes from row to row.
+    pub pitch: usize,
+    /// First byte.
+    pub start: usize,
+}
+
+impl Place {
+    /// One result behind the other.
+    pub fn packed(positions: usize, outputs: usize) -> Self {
+        Place {
+            row: positions,
+            pitch: positions * outputs,
+            start: 0,
+        }
+    }
+
+    /// Whether rows follow each other without a gap.
+    pub fn is_packed(&self, outputs: usize) -> bool {
+        self.pitch == self.row * outputs
+    }
+
+    /// First byte of the result at `position`.
+    #[inline]
+    pub fn at(&self, position: usize, outputs: usize) -> usize {
+        self.start + position / self.row * self.pitch + position % self.row * outputs
+    }
+
+    /// One past the last byte written.
+    pub fn reach(&self, positions: usize, outputs: usize) -> usize {
+        positions
+            .checked_sub(1)
+            .map_or(0, |last| self.at(last, outputs) + outputs)
+    }
 }
 
 /// A layer: geometry, packed weights and the way back to bytes.
@@ -87,82 +109,123 @@ pub struct Linear {
     /// Output channels.
     pub outputs: usize,
     /// Weights.
-    pub packed: Packed,
+    pub lanes: Lanes,
     /// Back to bytes.
     pub end: Requantize,
+    /// Where results go.
+    pub place: Place,
+    /// Multiply-accumulates, as the model states them.
+    pub macs: u64,
 }
 
 impl Linear {
     /// Packs `weights` (outputs x patch bytes) for the kernels of `isa`.
-    pub fn new(isa: Isa, geometry: Geometry, outputs: usize, weights: &[i8], end: Requantize) -> Self {
-        match isa {
-            Isa::Vnni => {
-                let lanes = Lanes::new(&geometry, outputs, weights, &end);
-                Linear {
-                    geometry,
-                    outputs,
-                    packed: Packed::Lanes(lanes),
-                    end,
-                }
-            }
-            Isa::Portable | Isa::Avx2 => Linear::rows(geometry, outputs, weights, end),
-        }
-    }
-
-    fn rows(geometry: Geometry, outputs: usize, weights: &[i8], end: Requantize) -> Self {
-        let patch = geometry.patch();
-        debug_assert_eq!(weights.len(), outputs * patch);
+    pub fn new(
+        isa: Isa,
+        geometry: Geometry,
+        outputs: usize,
+        weights: &[i8],
+        end: Requantize,
+        place: Place,
+    ) -> Self {
+        debug_assert_eq!(weights.len(), outputs * geometry.patch());
         debug_assert_eq!(end.bias.len(), outputs);
-        let length = patch.next_multiple_of(ROW_UNIT);
-        let mut packed = vec![0i16; outputs * length];
-        for (row, from) in packed
-            .chunks_exact_mut(length.max(1))
-            .zip(weights.chunks_exact(patch.max(1)))
-        {
-            for (to, w) in row.iter_mut().zip(from) {
-                *to = i16::from(*w);
-            }
+        let macs = geometry.positions() as u64 * outputs as u64 * geometry.patch() as u64;
+        let order = isa.order();
+        let count = joined(&geometry, outputs, &place);
+        if count > 1 {
+            let wide = Geometry {
+                size: [geometry.size[0], geometry.size[1] / count],
+                column_step: geometry.column_step * count,
+                segment: geometry.segment + (count - 1) * geometry.column_step,
+                ..geometry.clone()
+            };
+            let weights = moved(&geometry, &wide, outputs, count, weights);
+            let end = Requantize {
+                bias: end.bias.repeat(count),
+                factor: end.factor.repeat(count),
+                ..end
+            };
+            let place = Place {
+                row: place.row / count,
+                ..place
+            };
+            let lanes = Lanes::new(order, &wide, outputs * count, &weights, &end);
+            return Linear {
+                geometry: wide,
+                outputs: outputs * count,
+                lanes,
+                end,
+                place,
+                macs,
+            };
         }
+        let lanes = Lanes::new(order, &geometry, outputs, weights, &end);
         Linear {
             geometry,
             outputs,
-            packed: Packed::Rows {
-                length,
-                weights: packed,
-            },
+            lanes,
             end,
+            place,
+            macs,
         }
     }
 
-    /// Words of scratch that [`super::linear()`] needs.
-    pub fn scratch(&self) -> usize {
-        match &self.packed {
-            Packed::Rows { length, .. } => length * 2,
-            Packed::Lanes(_) => 0,
-        }
+    /// One past the last byte written.
+    pub fn written(&self) -> usize {
+        self.place.reach(self.geometry.positions(), self.outputs)
     }
 
     /// Bytes of packed weights and parameters.
     pub fn bytes(&self) -> usize {
-        self.end.bias.len() * 12
-            + match &self.packed {
-                Packed::Rows { weights, .. } => weights.len() * 2,
-                Packed::Lanes(lanes) => lanes.bytes(),
-            }
+        self.end.bias.len() * 12 + self.lanes.bytes()
     }
 }
 
-/// Copies the patch at byte `at` into `to`, widened.
-#[inline]
-pub(super) fn gather(input: &[u8], geometry: &Geometry, at: usize, to: &mut [i16]) {
-    for (offset, to) in geometry
-        .offsets
-        .iter()
-        .zip(to.chunks_exact_mut(geometry.segment.max(1)))
-    {
-        let from = &input[at + offset..][..geometry.segment];
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = i16::from(*from);
+/// How many neighbouring results are best computed as one: an estimate in cycles of a lane-wide step.
+fn joined(geometry: &Geometry, outputs: usize, place: &Place) -> usize {
+    let cost = |count: usize| {
+        let segment = geometry.segment + (count - 1) * geometry.column_step;
+        let words = geometry.offsets.len() * segment.div_ceil(4);
+        let blocks = (outputs * count).div_ceil(LANES);
+        // Per word, a product for each block and half a read; per block, its way back to bytes, dearer if partial.
+        let partial = usize::from(outputs * count % LANES != 0);
+        words * (2 * blocks + 1) + blocks * 12 + partial * 4
+    };
+    let fits = |count: &usize| {
+        outputs * count <= MOST_JOINED
+            && geometry.size[1] % count == 0
+            && place.row % count == 0
+            && geometry.positions() > 1
+            // Patches would be mostly zeros.
+            && geometry.column_step <= geometry.segment
+    };
+    (1..=8)
+        .filter(|count| *count == 1 || fits(count))
+        .min_by_key(|count| cost(*count) * 840 / count)
+        .unwrap_or(1)
+}
+
+/// `weights` for `count` results at once: each moved to where its patch lies in the wide one.
+fn moved(geometry: &Geometry, wide: &Geometry, outputs: usize, count: usize, weights: &[i8]) -> Vec<i8> {
+    let mut moved = vec![0i8; outputs * count * wide.patch()];
+    let rows = moved.chunks_exact_mut(wide.patch().max(1));
+    for (number, row) in rows.enumerate() {
+        let (which, output) = (number / outputs, number % outputs);
+        let from = &weights[output * geometry.patch()..][..geometry.patch()];
+        for (to, from) in row
+            .chunks_exact_mut(wide.segment.max(1))
+            .zip(from.chunks_exact(geometry.segment.max(1)))
+        {
+            to[which * geometry.column_step..][..geometry.segment].copy_from_slice(from);
         }
     }
+    moved
+}
+
+/// First byte of the patch at `position`.
+#[inline]
+pub(super) fn patch_at(geometry: &Geometry, position: usize) -> usize {
+    let width = geometry.size[1];
+    position / width * geometry.row_step + position % width * geometry.column_step
 }

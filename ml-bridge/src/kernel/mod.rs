@@ -9,12 +9,17 @@ mod fixed;
 pub mod lanes;
 pub mod linear;
 pub mod mean;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 pub mod pointwise;
 pub mod pool;
 mod portable;
 pub mod quads;
 pub mod requantize;
 pub mod softmax;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
+pub mod taps;
 #[cfg(test)]
 mod tests;
 #[cfg(avx512)]
@@ -25,6 +30,7 @@ mod vnni_binary;
 mod vnni_depthwise;
 
 use depthwise::Depthwise;
+use lanes::Order;
 use linear::Linear;
 use pointwise::Binary;
 
@@ -33,6 +39,8 @@ use pointwise::Binary;
 pub enum Isa {
     /// Plain Rust, everywhere.
     Portable,
+    /// Any x86-64.
+    Sse2,
     /// x86-64 with AVX2.
     Avx2,
     /// x86-64 with AVX-512 and its byte dot products.
@@ -45,8 +53,11 @@ impl Isa {
         #[allow(unused_mut)]
         let mut found = vec![Isa::Portable];
         #[cfg(target_arch = "x86_64")]
-        if std::is_x86_feature_detected!("avx2") {
-            found.push(Isa::Avx2);
+        {
+            found.push(Isa::Sse2);
+            if std::is_x86_feature_detected!("avx2") {
+                found.push(Isa::Avx2);
+            }
         }
         #[cfg(avx512)]
         if std::is_x86_feature_detected!("avx512f")
@@ -64,33 +75,46 @@ impl Isa {
         Isa::available().last().copied().unwrap_or(Isa::Portable)
     }
 
+    /// The order of weights that its instructions want.
+    pub fn order(self) -> Order {
+        match self {
+            Isa::Portable | Isa::Sse2 | Isa::Avx2 => Order::Pairs,
+            Isa::Vnni => Order::Words,
+        }
+    }
+
     /// Its name, for people.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
+            Isa::Sse2 => "sse2",
             Isa::Avx2 => "avx2",
             Isa::Vnni => "avx512-vnni",
         }
     }
 }
 
-/// Runs `layer` over `input` into `output` (positions x outputs) with the kernels of `isa`, which is available and
-/// for which `layer` was packed.
+/// Runs `layer` over `input` into `output`, as its place says, with the kernels of `isa`, which is available and for
+/// which `layer` was packed.
 pub fn linear(isa: Isa, layer: &Linear, input: &[u8], output: &mut [u8], scratch: &mut Scratch) {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::linear(layer, input, output, &mut scratch.words),
+        Isa::Sse2 => sse2::linear(layer, input, output, scratch),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => avx2::linear(layer, input, output, scratch),
         #[cfg(avx512)]
         Isa::Vnni => vnni::linear(layer, input, output),
-        _ => portable::linear(layer, input, output, &mut scratch.words),
+        _ => portable::linear(layer, input, output, scratch),
     }
 }
 
 /// Memory that kernels use for themselves, as large as the layers' `scratch` functions say.
 #[derive(Debug, Clone, Default)]
 pub struct Scratch {
-    /// Widened patches.
+    /// Widened input.
     pub words: Vec<i16>,
+    /// Widened weights of a block.
+    pub weights: Vec<taps::Pair>,
     /// A sum per channel.
     pub sums: Vec<i32>,
     /// Interleaved rows.
@@ -100,17 +124,23 @@ pub struct Scratch {
 impl Scratch {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.words.len() * 2 + self.sums.len() * 4 + self.lines.len() * 64
+        self.words.len() * 2 + self.weights.len() * 64 + self.sums.len() * 4 + self.lines.len() * 64
     }
 
-    /// Makes room for `layer`.
-    pub fn fit_linear(&mut self, layer: &Linear) {
-        self.words.resize(self.words.len().max(layer.scratch()), 0);
+    /// Makes room for `layer`, packed for `isa`.
+    pub fn fit_linear(&mut self, isa: Isa, layer: &Linear) {
+        if isa.order() == Order::Pairs {
+            self.words.resize(self.words.len().max(layer.geometry.reach()), 0);
+            let pairs = layer.geometry.offsets.len() * layer.lanes.words * 2;
+            if layer.geometry.positions() > 1 {
+                self.weights
+                    .resize(self.weights.len().max(pairs), taps::Pair([0; 32]));
+            }
+        }
     }
 
     /// Makes room for `layer`.
     pub fn fit_depthwise(&mut self, layer: &Depthwise) {
-        self.fit_sums(layer.window.channels);
         self.lines
             .resize(self.lines.len().max(layer.scratch()), lanes::Line([0; 64]));
     }
@@ -124,31 +154,36 @@ impl Scratch {
 /// Runs `layer` over `input` into `output`, as [`linear()`].
 pub fn depthwise(isa: Isa, layer: &Depthwise, input: &[u8], output: &mut [u8], scratch: &mut Scratch) {
     match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Sse2 => sse2::depthwise(layer, input, output),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => avx2::depthwise(layer, input, output),
         #[cfg(avx512)]
         Isa::Vnni => vnni_depthwise::depthwise(layer, input, output, &mut scratch.lines),
-        _ => depthwise::portable(layer, input, output, &mut scratch.sums),
+        _ => portable::depthwise(layer, input, output),
     }
+    let _ = scratch;
 }
 
 /// Combines `left` and `right`, the shorter repeated, into `output`.
 pub fn binary(isa: Isa, layer: &Binary, left: &[u8], right: &[u8], output: &mut [u8]) {
     let alike = left.len() == output.len() && right.len() == output.len();
-    #[cfg(avx512)]
-    if let (Isa::Vnni, true, Some(fast)) = (isa, alike, &layer.fast) {
-        return vnni_binary::binary(layer, fast, left, right, output);
+    if let (true, Some(fast)) = (alike, &layer.fast) {
+        return match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Sse2 => sse2::binary(layer, fast, left, right, output),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::binary(layer, fast, left, right, output),
+            #[cfg(avx512)]
+            Isa::Vnni => vnni_binary::binary(layer, fast, left, right, output),
+            _ => portable::binary(layer, fast, left, right, output),
+        };
     }
-    let _ = isa;
-    if alike {
-        for ((to, left), right) in output.iter_mut().zip(left).zip(right) {
-            *to = layer.apply(*left, *right);
-        }
-    } else {
-        for ((to, left), right) in output
-            .iter_mut()
-            .zip(left.iter().cycle())
-            .zip(right.iter().cycle())
-        {
-            *to = layer.apply(*left, *right);
-        }
+    for ((to, left), right) in output
+        .iter_mut()
+        .zip(left.iter().cycle())
+        .zip(right.iter().cycle())
+    {
+        *to = layer.apply(*left, *right);
     }
 }

@@ -96,6 +96,8 @@ pub struct Fast {
     pub terms: [Option<Scale>; 2],
     /// Of the result.
     pub end: Scale,
+    /// See [`super::lanes::Lanes::shifted`].
+    pub shifted: bool,
 }
 
 /// A sum, difference or product of two tensors.
@@ -192,10 +194,14 @@ impl Binary {
             Combine::Sum { left, right, .. } => ([term(left)?, term(right)?], widest + 2),
             Combine::Product => ([None, None], 255 * 255),
         };
-        Some(Fast {
+        let mut fast = Fast {
             terms,
             end: constants(self.factor, self.zero_point, size)?,
-        })
+            shifted: false,
+        };
+        let shifts = fast.terms.iter().flatten().chain([&fast.end]);
+        fast.shifted = shifts.flat_map(|s| s.shift).all(|s| s > 0);
+        Some(fast)
     }
 
     /// One result.

@@ -14,9 +14,10 @@
 //! otherwise one pixel. Lane `l` of a run's block `b` belongs to channel `(16 b + l) % channels`, so patterns repeat.
 
 use super::depthwise::Window;
-use super::lanes::{Bias, Line, Scale, bias, drop_tiny, exact_for, scale, size_of_sums};
+use super::lanes::{Bias, Line, Scale, bias, scale};
 use super::linear::LANES;
 use super::requantize::Requantize;
+use super::taps::{channel_of, patterns, sift};
 
 /// Where taps come from, and their weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,11 +106,7 @@ impl Quads {
         } else {
             (window.size[1], channels)
         };
-        let patterns = if flat {
-            lcm(channels, LANES) / LANES
-        } else {
-            channels.div_ceil(LANES)
-        };
+        let patterns = patterns(flat, channels);
         let furthest = taps.iter().map(|t| t.1).max().unwrap_or(0);
         let run_step = window.stride[1] * channels;
         let mut quads = Quads {
@@ -128,21 +125,10 @@ impl Quads {
             exact: true,
         };
         let mut end = end.clone();
-        for channel in 0..channels {
-            let own: Vec<i8> = weights[channel..].iter().step_by(channels).copied().collect();
-            drop_tiny(size_of_sums(&own), &mut end, channel);
-            quads.exact &= exact_for(size_of_sums(&own), &end, channel);
-        }
+        quads.exact = sift(channels, weights, &mut end);
         let end = &end;
         for pattern in 0..patterns {
-            let channel = |lane: usize| {
-                let at = pattern * LANES + lane;
-                if flat {
-                    Some(at % channels)
-                } else {
-                    Some(at).filter(|c| *c < channels)
-                }
-            };
+            let channel = |lane: usize| channel_of(flat, channels, pattern * LANES + lane);
             quads.bias.push(bias(end, channel));
             quads.scales.push(scale(end, channel));
             for positions in &position_of {
@@ -192,13 +178,4 @@ fn turned(window: &Window) -> Window {
         dilation: turn(window.dilation),
         ..window.clone()
     }
-}
-
-/// Least common multiple.
-fn lcm(a: usize, b: usize) -> usize {
-    let (mut x, mut y) = (a, b);
-    while y != 0 {
-        (x, y) = (y, x % y);
-    }
-    a / x.max(1) * b
 }

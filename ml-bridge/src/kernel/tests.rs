@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::depthwise::{Depthwise, Window};
-use super::linear::{Geometry, Linear};
+use super::linear::{Geometry, Linear, Place};
 use super::pointwise::Binary;
 use super::requantize::{Bounds, Factor, Requantize, Rounding};
 use super::{Isa, Scratch, binary, depthwise, linear};
@@ -47,7 +47,7 @@ proptest! {
     #[test]
     fn linear_equals_naive(
         size in [1usize..5, 1usize..9],
-        outputs in 1usize..150,
+        outputs in prop_oneof![1usize..9, 1usize..150, Just(16usize), Just(32), Just(48), Just(64)],
         segments in 1usize..4,
         segment in 1usize..70,
         column_step in 1usize..40,
@@ -57,7 +57,7 @@ proptest! {
         let mut next = noise(seed);
         let offsets: Vec<usize> = (0..segments).map(|s| s * (segment + 5)).collect();
         let geometry = Geometry { size, row_step: column_step * size[1] + 3, column_step, offsets, segment };
-        let input: Vec<u8> = (0..geometry.reach()).map(|_| next() as u8).collect();
+        let input: Vec<u8> = (0..geometry.reach() + 64).map(|_| next() as u8).collect();
         let weights: Vec<i8> = (0..outputs * geometry.patch()).map(|_| next() as i8).collect();
         let low = next() as u8;
         let end = Requantize {
@@ -68,13 +68,21 @@ proptest! {
             bounds: Bounds { low: low / 2, high: low / 2 + 128 },
         };
         let want = naive(&geometry, outputs, &weights, &end, &input);
+        // One behind the other, and row by row with gaps.
+        let place = match next() % 2 {
+            0 => Place::packed(geometry.positions(), outputs),
+            _ => Place { row: size[1], pitch: size[1] * outputs + 7, start: 3 },
+        };
         for isa in Isa::available() {
-            let layer = Linear::new(isa, geometry.clone(), outputs, &weights, end.clone());
-            let mut output = vec![0u8; want.len()];
+            let layer = Linear::new(isa, geometry.clone(), outputs, &weights, end.clone(), place);
+            let mut output = vec![0u8; place.reach(geometry.positions(), outputs)];
             let mut scratch = Scratch::default();
-            scratch.fit_linear(&layer);
+            scratch.fit_linear(isa, &layer);
             linear(isa, &layer, &input, &mut output, &mut scratch);
-            prop_assert_eq!(&output, &want, "{}", isa.name());
+            for (position, want) in want.chunks_exact(outputs).enumerate() {
+                prop_assert_eq!(&output[place.at(position, outputs)..][..outputs], want, "{} {}", isa.name(), position);
+            }
+            prop_assert!(place.start == 0 || output[..3] == [0; 3]);
         }
     }
 

@@ -1,8 +1,9 @@
 //! AVX-512 VNNI kernels: `vpdpbusd` adds four products of an unsigned and a signed byte to each 32-bit lane, exactly.
 //!
-//! Tile: 6 patches x 4 blocks, 8 x 3, 10 x 2 or 10 x 1 (a block is 16 outputs); a patch's next 4 bytes are broadcast,
+//! Tile: 6 patches x 4 blocks, 8 x 3, 10 x 2 or 12 x 1 (a block is 16 outputs); a patch's next 4 bytes are broadcast,
 //! and the group's weights read once per tile. The last tile is moved back to end with the last patch, so that there
-//! is no remainder. A single patch (dense layer) takes up to 8 blocks at once. See [`super::lanes`] for packing.
+//! is no remainder. A single patch (dense layer) takes up to 8 blocks at once. Four blocks whose bytes follow each
+//! other, of one patch or of several, are stored at once. See [`super::lanes`] for packing.
 #![allow(unsafe_code)]
 #![allow(
     clippy::incompatible_msrv,
@@ -12,18 +13,13 @@
 use std::arch::x86_64::*;
 
 use super::lanes::{Group, Lanes, Scale};
-use super::linear::{LANES, Linear, Packed};
-use super::portable::place;
+use super::linear::{LANES, Linear, patch_at};
 
-/// Runs `layer` over `input` into `output` (positions x outputs).
+/// Runs `layer` over `input` into `output`.
 pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8]) {
     debug_assert!(super::Isa::available().contains(&super::Isa::Vnni));
-    let Packed::Lanes(lanes) = &layer.packed else {
-        debug_assert!(false, "weights packed for another kernel");
-        return;
-    };
-    let geometry = &layer.geometry;
-    assert!(geometry.reach() <= input.len() && output.len() == geometry.positions() * layer.outputs);
+    let (geometry, lanes) = (&layer.geometry, &layer.lanes);
+    assert!(geometry.reach() <= input.len() && layer.written() <= output.len());
     let steps = geometry.offsets.len() * lanes.words;
     for group in &lanes.groups {
         assert!(group.line + steps * group.blocks <= lanes.weights.len());
@@ -49,7 +45,7 @@ pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8]) {
                 (1, 6) => pass.single::<6, 2>(),
                 (1, 7) => pass.single::<7, 1>(),
                 (1, _) => pass.single::<8, 1>(),
-                (_, 1) => pass.tiles::<10, 1>(),
+                (_, 1) => pass.tiles::<12, 1>(),
                 (_, 2) => pass.tiles::<10, 2>(),
                 (_, 3) => pass.tiles::<8, 3>(),
                 _ => pass.tiles::<6, 4>(),
@@ -93,36 +89,47 @@ impl Pass<'_> {
     /// As [`Pass::tiles`].
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     unsafe fn run<const M: usize, const N: usize>(&self, positions: usize) {
-        let geometry = &self.layer.geometry;
+        let (geometry, place, outputs) = (&self.layer.geometry, &self.layer.place, self.layer.outputs);
         let width = geometry.size[1];
         let mut done = 0;
         while done < positions {
             let first = done.min(positions - M);
-            let (mut x, mut at) = (first % width, place(geometry, first));
+            let (mut x, mut at) = (first % width, patch_at(geometry, first));
+            let (mut column, mut to) = (first % place.row, place.at(first, outputs) + self.group.first);
             let mut bases = [self.input.as_ptr(); M];
-            for base in &mut bases {
-                // SAFETY: the patch of a position lies in the input.
-                *base = unsafe { self.input.as_ptr().add(at) };
+            let mut results = [self.output; M];
+            for (base, result) in bases.iter_mut().zip(&mut results) {
+                // SAFETY: the patch of a position lies in the input, its results in the output.
+                unsafe {
+                    *base = self.input.as_ptr().add(at);
+                    *result = self.output.add(to);
+                }
                 x += 1;
                 at += geometry.column_step;
                 if x == width {
                     x = 0;
                     at = at + geometry.row_step - width * geometry.column_step;
                 }
+                column += 1;
+                to += outputs;
+                if column == place.row {
+                    column = 0;
+                    to = to + place.pitch - place.row * outputs;
+                }
             }
             // SAFETY: passed on.
-            unsafe { self.tile::<M, N>(&bases, first) };
+            unsafe { self.tile::<M, N>(&bases, &results) };
             done = first + M;
         }
     }
 
-    /// The patches at `bases`, which are positions `first` and following.
+    /// The patches at `bases`, into `results`.
     ///
     /// # Safety
-    /// As [`Pass::tiles`]; `bases` point to the patches.
+    /// As [`Pass::tiles`]; `bases` point to the patches, `results` to where their results go.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn tile<const M: usize, const N: usize>(&self, bases: &[*const u8; M], first: usize) {
+    unsafe fn tile<const M: usize, const N: usize>(&self, bases: &[*const u8; M], results: &[*mut u8; M]) {
         let mut sums = [[_mm512_setzero_si512(); N]; M];
         // SAFETY: `N` lines follow `line` for each word of each segment (asserted by `linear`), and each segment of
         // each patch, rounded up to whole words, lies in the input (`reach`).
@@ -152,10 +159,94 @@ impl Pass<'_> {
                     at += 4;
                 }
             }
-            for (position, sums) in (first..).zip(sums) {
-                self.emit::<N>(sums, position);
+        }
+        // Emission names sums by reference, which would keep them in memory throughout: they go there once, here, each
+        // named by a constant.
+        let mut finished = [[_mm512_setzero_si512(); N]; M];
+        macro_rules! finish {
+            ($($block:literal)*) => {$(
+                if $block < M * N {
+                    let to = std::ptr::from_mut(&mut finished[$block / N][$block % N]);
+                    // SAFETY: `to` holds 64 bytes.
+                    unsafe { _mm512_store_si512(to.cast(), sums[$block / N][$block % N]) };
+                }
+            )*};
+        }
+        finish!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23);
+        // SAFETY: passed on.
+        unsafe { self.emit_tile(&finished, results) };
+    }
+
+    /// Takes the sums of a tile back to bytes and stores them.
+    ///
+    /// # Safety
+    /// As [`Pass::tile`].
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn emit_tile<const M: usize, const N: usize>(
+        &self,
+        sums: &[[__m512i; N]; M],
+        results: &[*mut u8; M],
+    ) {
+        let whole = N < 4 && self.group.outputs == N * LANES && self.layer.outputs == N * LANES;
+        let packed = self.layer.place.is_packed(self.layer.outputs);
+        if M * N % 4 != 0 || !whole || !self.lanes.exact || (N == 3 && !packed) {
+            for (sums, to) in sums.iter().zip(results) {
+                // SAFETY: passed on.
+                unsafe { self.emit::<N>(sums, *to) };
+            }
+            return;
+        }
+        for (quad, four) in sums.as_flattened().chunks_exact(4).enumerate() {
+            // SAFETY: passed on.
+            unsafe { self.emit_quad::<N>(four, quad * 4, results, packed) };
+        }
+    }
+
+    /// Takes the four blocks of a tile from block `first` on back.
+    ///
+    /// # Safety
+    /// As [`Pass::tile`]; the layer has `N` whole blocks, which divide four or are packed.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn emit_quad<const N: usize>(
+        &self,
+        sums: &[__m512i],
+        first: usize,
+        results: &[*mut u8],
+        packed: bool,
+    ) {
+        let scale = |n: usize| self.lanes.scale(self.group.block + (first + n) % N);
+        let bytes = self.held([
+            back(sums[0], scale(0)),
+            back(sums[1], scale(1)),
+            back(sums[2], scale(2)),
+            back(sums[3], scale(3)),
+        ]);
+        // SAFETY: the quad's blocks are results of these patches, which follow each other if packed.
+        unsafe {
+            if packed {
+                _mm512_storeu_si512(results[0].add(first * LANES).cast(), bytes);
+            } else if N == 1 {
+                let results = &results[first..];
+                _mm_storeu_si128(results[0].cast(), _mm512_extracti32x4_epi32::<0>(bytes));
+                _mm_storeu_si128(results[1].cast(), _mm512_extracti32x4_epi32::<1>(bytes));
+                _mm_storeu_si128(results[2].cast(), _mm512_extracti32x4_epi32::<2>(bytes));
+                _mm_storeu_si128(results[3].cast(), _mm512_extracti32x4_epi32::<3>(bytes));
+            } else {
+                let results = &results[first / N..];
+                _mm256_storeu_si256(results[0].cast(), _mm512_extracti64x4_epi64::<0>(bytes));
+                _mm256_storeu_si256(results[1].cast(), _mm512_extracti64x4_epi64::<1>(bytes));
             }
         }
+    }
+
+    /// Four blocks of results as 64 bytes between the bounds.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn held(&self, values: [__m512i; 4]) -> __m512i {
+        let bounds = self.layer.end.bounds;
+        let bytes = _mm512_max_epu8(pack(values), _mm512_set1_epi8(bounds.low as i8));
+        _mm512_min_epu8(bytes, _mm512_set1_epi8(bounds.high as i8))
     }
 
     /// One patch; words are spread over `U` sets of sums, which hides the latency of few blocks.
@@ -200,37 +291,30 @@ impl Pass<'_> {
                     *total = _mm512_add_epi32(*total, *sum);
                 }
             }
-            self.emit::<N>(total, 0);
+            let to = self.output.add(self.layer.place.start + self.group.first);
+            self.emit::<N>(&total, to);
         }
     }
 
-    /// Takes the sums of `position` back to bytes and stores them.
+    /// Takes the sums of one patch back to bytes and stores them at `to`.
     ///
     /// # Safety
-    /// As [`Pass::tiles`].
+    /// As [`Pass::tile`]; the group's outputs can be written at `to`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn emit<const N: usize>(&self, sums: [__m512i; N], position: usize) {
+    unsafe fn emit<const N: usize>(&self, sums: &[__m512i; N], to: *mut u8) {
         if !self.lanes.exact {
             // SAFETY: passed on.
-            unsafe { self.emit_slowly::<N>(sums, position) };
+            unsafe { self.emit_slowly::<N>(sums, to) };
             return;
         }
         let bounds = self.layer.end.bounds;
-        // SAFETY: `position` and the group's outputs lie in the output; the masks leave out bytes beyond them.
+        // SAFETY: the group's outputs can be written; the masks leave out bytes beyond them.
         unsafe {
-            let to = self.output.add(position * self.layer.outputs + self.group.first);
             let mut block = 0;
             while block + 4 <= N {
                 let scales = [0, 1, 2, 3].map(|n| self.lanes.scale(self.group.block + block + n));
-                let bytes = pack(
-                    back(sums[block], scales[0]),
-                    back(sums[block + 1], scales[1]),
-                    back(sums[block + 2], scales[2]),
-                    back(sums[block + 3], scales[3]),
-                );
-                let bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8(bounds.low as i8));
-                let bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8(bounds.high as i8));
+                let bytes = self.held([0, 1, 2, 3].map(|n| back(sums[block + n], scales[n])));
                 let count = self.group.outputs - block * LANES;
                 let to = to.add(block * LANES);
                 if count >= 64 {
@@ -253,35 +337,28 @@ impl Pass<'_> {
         }
     }
 
-    /// Takes the sums of `position` back one by one, for layers whose sums or factors are out of the usual range.
+    /// Takes the sums of one patch back one by one, for layers whose sums or factors are out of the usual range.
     ///
     /// # Safety
-    /// As [`Pass::tiles`].
+    /// As [`Pass::emit`].
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn emit_slowly<const N: usize>(&self, sums: [__m512i; N], position: usize) {
-        // Copied by value, so that the tile's sums may stay in registers.
-        let mut values = [[0i32; LANES]; N];
-        for (values, sums) in values.iter_mut().zip(sums) {
-            // SAFETY: `values` holds 64 bytes.
-            unsafe { _mm512_storeu_si512(values.as_mut_ptr().cast(), sums) };
-        }
-        self.emit_values(&values, position);
+    unsafe fn emit_slowly<const N: usize>(&self, sums: &[__m512i; N], to: *mut u8) {
+        // SAFETY: a register is 16 numbers; the caller's word for `to`.
+        let (sums, to) = unsafe {
+            (
+                std::slice::from_raw_parts(sums.as_ptr().cast::<i32>(), N * LANES),
+                std::slice::from_raw_parts_mut(to, self.group.outputs),
+            )
+        };
+        self.emit_values(sums, to);
     }
 
     #[cold]
     #[inline(never)]
-    fn emit_values(&self, sums: &[[i32; LANES]], position: usize) {
-        for (block, values) in sums.iter().enumerate() {
-            for (lane, value) in values.iter().enumerate() {
-                let output = super::lanes::output_of(sums.len(), block, lane);
-                if output < self.group.outputs {
-                    let channel = self.group.first + output;
-                    let byte = self.layer.end.scale(channel, value.wrapping_add(i32::MIN));
-                    // SAFETY: as in `emit`: the channel is one of the group's outputs.
-                    unsafe { *self.output.add(position * self.layer.outputs + channel) = byte };
-                }
-            }
+    fn emit_values(&self, sums: &[i32], to: &mut [u8]) {
+        for ((channel, to), sum) in (self.group.first..).zip(to).zip(sums) {
+            *to = self.layer.end.scale(channel, sum.wrapping_add(i32::MIN));
         }
     }
 }
@@ -345,11 +422,14 @@ pub(super) fn back_with(
     _mm512_srav_epi32(_mm512_mask_sub_epi32(both, signs, both, sign), shift)
 }
 
-/// Four blocks dealt as a quad to 64 bytes in order, saturating.
+/// Four blocks of results as 64 bytes in order, saturating.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn pack(a: __m512i, b: __m512i, c: __m512i, d: __m512i) -> __m512i {
-    _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d))
+pub(super) fn pack([a, b, c, d]: [__m512i; 4]) -> __m512i {
+    // Packing works inside 128-bit parts: part `p` holds four bytes of each block, which are dealt out again.
+    let deal = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    let bytes = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+    _mm512_permutexvar_epi32(deal, bytes)
 }
 
 /// 16 results to bytes between `low` and `high`.

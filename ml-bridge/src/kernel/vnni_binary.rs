@@ -1,4 +1,4 @@
-//! Sums, differences and products of two tensors with AVX-512, 16 numbers at a time.
+//! Sums, differences and products of two tensors with AVX-512, 64 numbers at a time.
 //!
 //! The term of larger scale has the factor one half, which is a shift; the other, and the result, go through
 //! [`back_with`], whose constants [`Binary`] made at load for sums that are exact in it.
@@ -10,9 +10,8 @@
 
 use std::arch::x86_64::*;
 
-use super::linear::LANES;
 use super::pointwise::{Binary, Combine, Fast, SUM_SHIFT};
-use super::vnni::{back_with, load, narrow, store};
+use super::vnni::{back_with, load};
 
 /// Combines `left` and `right`, which are as long as `output`.
 pub fn binary(layer: &Binary, fast: &Fast, left: &[u8], right: &[u8], output: &mut [u8]) {
@@ -30,36 +29,66 @@ fn times(sums: __m512i, factor: &([__m512i; 5], __mmask16)) -> __m512i {
     back_with(unsigned, factor.0, factor.1)
 }
 
+/// 64 bytes as 32-bit numbers, dealt so that packing puts them back in order.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn widen(bytes: __m512i) -> [__m512i; 4] {
+    let zero = _mm512_setzero_si512();
+    let (low, high) = (
+        _mm512_unpacklo_epi8(bytes, zero),
+        _mm512_unpackhi_epi8(bytes, zero),
+    );
+    [
+        _mm512_unpacklo_epi16(low, zero),
+        _mm512_unpackhi_epi16(low, zero),
+        _mm512_unpacklo_epi16(high, zero),
+        _mm512_unpackhi_epi16(high, zero),
+    ]
+}
+
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 fn run(layer: &Binary, fast: &Fast, left: &[u8], right: &[u8], output: &mut [u8]) {
     let end = load(&fast.end);
     let terms = fast.terms.each_ref().map(|t| t.as_ref().map(|s| load(s)));
     let zero = layer.zero_points.map(|z| _mm512_set1_epi32(z));
-    let widen = |bytes: __m128i, side: usize| _mm512_sub_epi32(_mm512_cvtepu8_epi32(bytes), zero[side]);
+    let low = _mm512_set1_epi8(layer.bounds.low as i8);
+    let high = _mm512_set1_epi8(layer.bounds.high as i8);
     let term = |value: __m512i, side: usize| match &terms[side] {
         None => _mm512_slli_epi32::<{ SUM_SHIFT - 1 }>(value),
         Some(factor) => times(_mm512_slli_epi32::<SUM_SHIFT>(value), factor),
     };
     let mut at = 0;
     while at < output.len() {
-        let count = (output.len() - at).min(LANES);
-        let mask = u16::MAX >> (16 - count);
+        let count = (output.len() - at).min(64);
+        let mask = u64::MAX >> (64 - count);
         // SAFETY: `count` bytes from `at` lie in all three slices, which have the same length (asserted).
         let (l, r) = unsafe {
-            let l = _mm_maskz_loadu_epi8(mask, left.as_ptr().add(at).cast());
             (
-                widen(l, 0),
-                widen(_mm_maskz_loadu_epi8(mask, right.as_ptr().add(at).cast()), 1),
+                widen(_mm512_maskz_loadu_epi8(mask, left.as_ptr().add(at).cast())),
+                widen(_mm512_maskz_loadu_epi8(mask, right.as_ptr().add(at).cast())),
             )
         };
-        let raw = match layer.combine {
-            Combine::Product => _mm512_mullo_epi32(l, r),
-            Combine::Sum { sign: 1, .. } => _mm512_add_epi32(term(l, 0), term(r, 1)),
-            Combine::Sum { .. } => _mm512_sub_epi32(term(l, 0), term(r, 1)),
-        };
-        let bytes = narrow(times(raw, &end), layer.bounds.low, layer.bounds.high);
+        let mut values = [low; 4];
+        for ((value, l), r) in values.iter_mut().zip(l).zip(r) {
+            let (l, r) = (_mm512_sub_epi32(l, zero[0]), _mm512_sub_epi32(r, zero[1]));
+            let raw = match layer.combine {
+                Combine::Product => _mm512_mullo_epi32(l, r),
+                Combine::Sum { sign: 1, .. } => _mm512_add_epi32(term(l, 0), term(r, 1)),
+                Combine::Sum { .. } => _mm512_sub_epi32(term(l, 0), term(r, 1)),
+            };
+            *value = times(raw, &end);
+        }
+        let [a, b, c, d] = values;
+        let bytes = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+        let bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, low), high);
         // SAFETY: as above.
-        unsafe { store(bytes, output.as_mut_ptr().add(at), count) };
-        at += LANES;
+        unsafe {
+            if count == 64 {
+                _mm512_storeu_si512(output.as_mut_ptr().add(at).cast(), bytes);
+            } else {
+                _mm512_mask_storeu_epi8(output.as_mut_ptr().add(at).cast(), mask, bytes);
+            }
+        }
+        at += 64;
     }
 }

@@ -5,7 +5,7 @@ use super::super::step::Step;
 use super::dense::{end, factors, push_step};
 use super::{computed_i8, constant_i8};
 use crate::kernel::depthwise::{Depthwise, Window};
-use crate::kernel::linear::{Geometry, Linear};
+use crate::kernel::linear::{Geometry, Linear, Place};
 use crate::kernel::pool::Pad;
 use crate::kernel::requantize::BIAS;
 use crate::model::{Activation, Operator, Sliding, Tensor, padding_before};
@@ -135,7 +135,8 @@ pub(super) fn conv(
     )?;
     let (from, pitch) = padded(compiler, source, &image, [height, width], sliding, 1)?;
     let geometry = patches(&image, [height, width], channels, pitch, sliding);
-    let layer = Linear::new(compiler.isa, geometry, outputs, &values, end);
+    let place = Place::packed(geometry.positions(), outputs);
+    let layer = Linear::new(compiler.isa, geometry, outputs, &values, end, place);
     let to = compiler.write(target)?;
     push_step(compiler, number, target, [from, to], layer)
 }
@@ -207,7 +208,8 @@ pub(super) fn depthwise(
         // One input channel: every output is a plain convolution of it.
         let (from, pitch) = padded(compiler, source, &image, taps, sliding, 1)?;
         let geometry = patches(&image, taps, 1, pitch, sliding);
-        let layer = Linear::new(compiler.isa, geometry, outputs, &by_channel, end);
+        let place = Place::packed(geometry.positions(), outputs);
+        let layer = Linear::new(compiler.isa, geometry, outputs, &by_channel, end, place);
         let to = compiler.write(target)?;
         return push_step(compiler, number, target, [from, to], layer);
     }

@@ -3,7 +3,7 @@
 use super::super::compile::{Compiler, Cost};
 use super::super::step::Step;
 use super::{computed_i8, constant_i8};
-use crate::kernel::linear::{Geometry, Linear};
+use crate::kernel::linear::{Geometry, Linear, Place};
 use crate::kernel::requantize::{BIAS, Bounds, Factor, Requantize, Rounding};
 use crate::model::{Activation, Operator, Tensor};
 use crate::{Error, Result};
@@ -52,7 +52,8 @@ pub(super) fn lower(
         offsets: vec![0],
         segment: inputs,
     };
-    let layer = Linear::new(compiler.isa, geometry, outputs, &values, end);
+    let place = Place::packed(rows, outputs);
+    let layer = Linear::new(compiler.isa, geometry, outputs, &values, end, place);
     push(compiler, number, [source, target], layer)
 }
 
@@ -77,11 +78,10 @@ pub(super) fn push_step(
     layer: Linear,
 ) -> Result<()> {
     compiler.reach(input, layer.geometry.reach());
-    compiler.scratch.fit_linear(&layer);
-    let macs = layer.geometry.positions() as u64 * layer.outputs as u64 * layer.geometry.patch() as u64;
+    compiler.scratch.fit_linear(compiler.isa, &layer);
     let cost = Cost {
         kernel: compiler.isa.name().to_string(),
-        macs,
+        macs: layer.macs,
         weight_bytes: layer.bytes(),
     };
     compiler.push(

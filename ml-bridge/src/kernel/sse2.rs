@@ -1,0 +1,164 @@
+//! SSE2 kernels, for every x86-64 processor: see [`super::pairs`].
+//!
+//! Tile: 3 patches x 16 outputs. There is no shift by lane: a product with `2^(32 - e)` takes its place, for `e >= 1`.
+#![allow(unsafe_code)]
+// Intrinsics are unsafe functions in older compilers only.
+#![allow(unused_unsafe)]
+
+use std::arch::x86_64::*;
+
+type Vector = __m128i;
+
+super::pairs::pairs!("sse2", 3);
+
+/// Whether sums can be taken back here.
+fn is_exact(exact: bool, shifted: bool) -> bool {
+    exact && shifted
+}
+
+macro_rules! operation {
+    ($name:ident($($argument:ident),*), $body:expr) => {
+        #[inline]
+        #[target_feature(enable = "sse2")]
+        unsafe fn $name($($argument: Vector),*) -> Vector {
+            // SAFETY: no memory is touched; the caller has the instructions.
+            unsafe { $body }
+        }
+    };
+}
+
+operation!(add(a, b), _mm_add_epi32(a, b));
+operation!(sub(a, b), _mm_sub_epi32(a, b));
+operation!(and(a, b), _mm_and_si128(a, b));
+operation!(madd(a, b), _mm_madd_epi16(a, b));
+
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn splat(value: i32) -> Vector {
+    // SAFETY: no memory is touched.
+    unsafe { _mm_set1_epi32(value) }
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn shift_left<const BITS: i32>(value: Vector) -> Vector {
+    // SAFETY: no memory is touched.
+    unsafe { _mm_slli_epi32::<BITS>(value) }
+}
+
+/// # Safety
+/// 16 bytes can be read.
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn read(from: *const i16) -> Vector {
+    // SAFETY: the caller's word.
+    unsafe { _mm_loadu_si128(from.cast()) }
+}
+
+/// # Safety
+/// 16 bytes can be read, from a multiple of 16 on.
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn aligned(from: *const i16) -> Vector {
+    // SAFETY: the caller's word.
+    unsafe { _mm_load_si128(from.cast()) }
+}
+
+/// Two 16-bit numbers in every lane.
+///
+/// # Safety
+/// 4 bytes can be read.
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn pair(from: *const i16) -> Vector {
+    // SAFETY: the caller's word.
+    unsafe { _mm_set1_epi32(from.cast::<i32>().read_unaligned()) }
+}
+
+/// 8 signed bytes as 16-bit numbers.
+///
+/// # Safety
+/// 8 bytes can be read.
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn widen(from: *const i8) -> Vector {
+    // SAFETY: the caller's word.
+    unsafe {
+        let bytes = _mm_loadl_epi64(from.cast());
+        _mm_srai_epi16::<8>(_mm_unpacklo_epi8(bytes, bytes))
+    }
+}
+
+/// Bytes of `a` and `b` side by side as 16-bit numbers.
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn mix(a: __m128i, b: __m128i) -> [Vector; R] {
+    // SAFETY: no memory is touched.
+    unsafe {
+        let zero = _mm_setzero_si128();
+        let (low, high) = (_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b));
+        [
+            _mm_unpacklo_epi8(low, zero),
+            _mm_unpackhi_epi8(low, zero),
+            _mm_unpacklo_epi8(high, zero),
+            _mm_unpackhi_epi8(high, zero),
+        ]
+    }
+}
+
+/// Bytes as 32-bit numbers.
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn each(bytes: __m128i) -> [Vector; R] {
+    // SAFETY: no memory is touched.
+    unsafe {
+        let zero = _mm_setzero_si128();
+        let (low, high) = (_mm_unpacklo_epi8(bytes, zero), _mm_unpackhi_epi8(bytes, zero));
+        [
+            _mm_unpacklo_epi16(low, zero),
+            _mm_unpackhi_epi16(low, zero),
+            _mm_unpacklo_epi16(high, zero),
+            _mm_unpackhi_epi16(high, zero),
+        ]
+    }
+}
+
+/// The four sums plus 2^31 of lanes `4 n` and following, taken back, not yet held; see [`super::lanes`].
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn back(sums: Vector, scale: &Scale, n: usize) -> Vector {
+    // SAFETY: `n` is below 4, so that two of 8 and four of 16 constants are read.
+    unsafe {
+        let two = |from: &[u64; 8]| _mm_loadu_si128(from.as_ptr().add(2 * n).cast());
+        let four = |from: &[u32; 16]| _mm_loadu_si128(from.as_ptr().add(4 * n).cast());
+        let low = _mm_add_epi64(_mm_mul_epu32(sums, two(&scale.even)), two(&scale.even_add));
+        let high = _mm_add_epi64(
+            _mm_mul_epu32(_mm_srli_epi64::<32>(sums), two(&scale.odd)),
+            two(&scale.odd_add),
+        );
+        let sign = _mm_and_si128(_mm_srai_epi32::<31>(sums), four(&scale.sign));
+        // Even lanes' high halves moved down, odd lanes' stay up.
+        let upper = _mm_set1_epi64x(-1 << 32);
+        let both = _mm_or_si128(_mm_srli_epi64::<32>(low), _mm_and_si128(high, upper));
+        let both = _mm_xor_si128(_mm_sub_epi32(both, sign), _mm_set1_epi32(i32::MIN));
+        // Above zero now; a product with 2^(32 - e), of which the high half is kept, shifts by e.
+        let power = four(&scale.power);
+        let low = _mm_srli_epi64::<32>(_mm_mul_epu32(both, power));
+        let high = _mm_mul_epu32(_mm_srli_epi64::<32>(both), _mm_srli_epi64::<32>(power));
+        let shifted = _mm_or_si128(low, _mm_and_si128(high, upper));
+        // 2^31, shifted along.
+        _mm_sub_epi32(shifted, _mm_srli_epi32::<1>(power))
+    }
+}
+
+/// 16 results to bytes between bounds.
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn narrow(v: [Vector; R], bounds: Bounds) -> __m128i {
+    // SAFETY: no memory is touched.
+    unsafe {
+        let bytes = _mm_packus_epi16(_mm_packs_epi32(v[0], v[1]), _mm_packs_epi32(v[2], v[3]));
+        let bytes = _mm_max_epu8(bytes, _mm_set1_epi8(bounds.low as i8));
+        _mm_min_epu8(bytes, _mm_set1_epi8(bounds.high as i8))
+    }
+}
