@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::batch::Batch;
 pub use crate::codes::choose::{Dial, Layout, MiniBlock};
+pub use crate::column::explain::{DomainCost, Explanation, LayoutCost};
 use crate::error::{Error, Result};
 use crate::log::wal::Wal;
 use crate::schema::{ColumnType, Schema, SharedSchema};
@@ -28,6 +29,7 @@ use crate::storage::{Storage, StorageLock};
 
 mod changes;
 mod conform;
+mod explain;
 mod layouts;
 mod merge;
 mod models;
@@ -39,6 +41,7 @@ mod seal;
 mod state;
 mod write;
 
+pub use explain::ColumnExplanation;
 pub use layouts::Layouts;
 pub use relayout::Relaid;
 pub use repair::{Lost, Repaired};
@@ -386,6 +389,15 @@ impl Store {
     /// See [`Store::snapshot`].
     pub fn segments(&self, stream: &str) -> Result<Vec<SegmentStat>> {
         self.describe_segments(stream)
+    }
+
+    /// Why the channels of a stream are stored as they are: the domains that were weighed, and what the codes would take
+    /// in other layouts. Encodes samples: at most 8 pieces of 65,536 codes a column, one in memory at a time.
+    ///
+    /// # Errors
+    /// See [`Store::snapshot`].
+    pub fn explain(&self, stream: &str) -> Result<Vec<ColumnExplanation>> {
+        self.explain_stream(stream)
     }
 
     /// Rows of a stream that are in no segment yet.

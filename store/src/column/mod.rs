@@ -17,6 +17,7 @@ use crate::section::Section;
 use crate::text::{self, TextIndex, TextKind, TextPattern};
 
 mod exceptions;
+pub mod explain;
 mod numeric;
 pub(crate) mod packed;
 mod quantize;

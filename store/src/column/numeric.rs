@@ -512,6 +512,14 @@ impl Numeric {
         Ok(())
     }
 
+    /// Name of the domain with its digits.
+    pub(crate) fn domain_name(&self) -> String {
+        match &self.domain {
+            Domain::Grid(grid) => choose::grid_name(grid),
+            _ => self.kind.name().into(),
+        }
+    }
+
     /// Decimal digits of the grid, where the domain has one.
     pub(crate) fn digits(&self) -> Option<u8> {
         match &self.domain {

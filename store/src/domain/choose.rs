@@ -15,6 +15,10 @@ use crate::column::Hints;
 use crate::column::packed::width_of;
 use crate::schema::ColumnType;
 
+mod candidates;
+
+pub(crate) use candidates::{candidates, grid_name};
+
 /// Consecutive keys in one piece of the sample.
 const PIECE: usize = 64;
 /// Pieces of the sample.
@@ -172,6 +176,20 @@ fn on_grid(mut grid: Grid, keys: &[u64]) -> Option<Coded> {
 fn best_grid(sample: &Sample, wide: bool, hints: &Hints) -> Option<(Grid, f64)> {
     let mut best: Option<(Grid, f64)> = None;
     let plain = sample.bits(Some);
+    grids(sample, wide, &mut |grid, mut bits| {
+        if hints.digits == Some(grid.digits) {
+            // Segments on one grid answer together: worth a little.
+            bits -= 0.25;
+        }
+        if bits < plain && best.as_ref().is_none_or(|(_, least)| bits < *least) {
+            best = Some((grid, bits));
+        }
+    });
+    best
+}
+
+/// Tells `consider` of the grids that hold most of the sample, each with its estimated bits a value.
+fn grids(sample: &Sample, wide: bool, consider: &mut dyn FnMut(Grid, f64)) {
     let blank = Grid {
         origin: 0,
         step: 1,
@@ -182,15 +200,6 @@ fn best_grid(sample: &Sample, wide: bool, hints: &Hints) -> Option<(Grid, f64)> 
         wide,
     };
     let most = if wide { 17 } else { 10 };
-    let mut consider = |grid: Grid, mut bits: f64| {
-        if hints.digits == Some(grid.digits) {
-            // Segments on one grid answer together: worth a little.
-            bits -= 0.25;
-        }
-        if bits < plain && best.as_ref().is_none_or(|(_, least)| bits < *least) {
-            best = Some((grid, bits));
-        }
-    };
     for digits in 0..=most {
         let grid = Grid { digits, ..blank };
         let report = sample.on_grid(digits, wide);
@@ -216,7 +225,6 @@ fn best_grid(sample: &Sample, wide: bool, hints: &Hints) -> Option<(Grid, f64)> 
             break;
         }
     }
-    best
 }
 
 /// What a number of digits would cost.

@@ -1,0 +1,150 @@
+//! Why a column is stored as it is: what other domains and layouts would take, on samples of the stored column.
+
+use super::{Body, Column};
+use crate::codes::choose::{self, Layout};
+use crate::domain::choose::candidates;
+use crate::error::Result;
+
+/// Consecutive codes in one piece of a sample. Long enough for what an encoder learns from its neighbours.
+const PIECE_CODES: u64 = 64 * 1024;
+/// Pieces of a column of one segment.
+const PIECES: u64 = 2;
+/// Consecutive keys in one piece of a sample of keys, and such pieces.
+const PIECE_KEYS: u64 = 64;
+const KEY_PIECES: u64 = 64;
+
+/// A domain that a column could have, and its price.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DomainCost {
+    /// Name with its parameters ("decimal(2)").
+    pub name: String,
+    /// Estimated bits a value, from differences of neighbours on the sample; values beside the codes included.
+    pub bits: f64,
+}
+
+/// What the codes of a column would take in a layout.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LayoutCost {
+    /// The layout that was asked for.
+    pub layout: Layout,
+    /// Bits that the sampled codes take.
+    pub bits: u64,
+}
+
+/// Domains and layouts of a column compared, on a sample.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Explanation {
+    /// Domain of the stored column ("decimal(2)").
+    pub domain: String,
+    /// Domains that were weighed, from the cheapest up.
+    pub domains: Vec<DomainCost>,
+    /// Codes in the pieces that layouts were tried on.
+    pub sampled: u64,
+    /// What these pieces take in each layout; empty where a column has no codes.
+    pub layouts: Vec<LayoutCost>,
+}
+
+impl Column {
+    /// Compares what the column could have been stored as. Holds two pieces of 65,536 codes in memory.
+    ///
+    /// Layouts are compared by encoding the pieces, domains by the estimate that chose them.
+    ///
+    /// # Errors
+    /// `Corrupt` where the bytes make no sense.
+    pub fn explain(&self) -> Result<Explanation> {
+        let Body::Numeric(numeric) = &self.body else {
+            return Ok(Explanation::default());
+        };
+        let len = numeric.len();
+        let mut out = Explanation {
+            domain: numeric.domain_name(),
+            ..Explanation::default()
+        };
+        let mut keys = Vec::new();
+        for range in pieces(len, PIECE_KEYS, KEY_PIECES) {
+            let from = keys.len();
+            keys.resize(from + self.in_memory(range.end - range.start)?, 0);
+            numeric.decode(range, keys.get_mut(from..).unwrap_or_default())?;
+        }
+        out.domains = candidates(self.ty, keys, len);
+        out.domains.sort_by(|a, b| a.bits.total_cmp(&b.bits));
+        for range in pieces(len, PIECE_CODES, PIECES) {
+            let mut codes = vec![0; self.in_memory(range.end - range.start)?];
+            numeric.codes().decode(range, &mut codes)?;
+            out.sampled += codes.len() as u64;
+            for layout in Layout::ALL {
+                let bits = choose::encode(&codes, layout).1.len() as u64 * 8;
+                match out.layouts.iter_mut().find(|cost| cost.layout == layout) {
+                    Some(cost) => cost.bits += bits,
+                    None => out.layouts.push(LayoutCost { layout, bits }),
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// Pieces of `0..len`, evenly spread; all of it where they would cover it.
+fn pieces(len: u64, piece: u64, count: u64) -> Vec<std::ops::Range<u64>> {
+    if len <= piece * count {
+        return (0..len)
+            .step_by(usize::try_from(piece).unwrap_or(1))
+            .map(|start| start..len.min(start + piece))
+            .collect();
+    }
+    (0..count)
+        .map(|i| i * (len - piece) / (count - 1))
+        .map(|start| start..start + piece)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::batch::BatchColumn;
+    use crate::column::{Hints, Part};
+    use crate::schema::ColumnType;
+    use crate::section::Section;
+    use crate::value::key_of_f64;
+
+    #[test]
+    fn pieces_lie_inside_and_cover_what_is_short() {
+        for len in [0, 1, 63, 64, 4_095, 4_096, 4_097, 1 << 20] {
+            let pieces = pieces(len, PIECE_KEYS, KEY_PIECES);
+            assert!(pieces.windows(2).all(|pair| pair[0].end <= pair[1].start));
+            assert!(pieces.iter().all(|piece| piece.end <= len));
+            let rows: u64 = pieces.iter().map(|piece| piece.end - piece.start).sum();
+            assert_eq!(rows, len.min(PIECE_KEYS * KEY_PIECES));
+        }
+    }
+
+    #[test]
+    fn the_stored_domain_is_the_cheapest_of_those_weighed() {
+        let mut column = BatchColumn::new(ColumnType::F64);
+        for i in 0..20_000u32 {
+            column.push_key(key_of_f64(f64::from(i * 7919 % 1000) / 100.0));
+        }
+        let parts = Column::encode(ColumnType::F64, &column, &Hints::default()).unwrap();
+        let parts = parts.into_iter().map(|part| Part {
+            kind: part.kind,
+            codec: part.codec,
+            body: Section::from_vec(part.body),
+        });
+        let parts: Vec<Part<Section>> = parts.collect();
+        let codes_bytes = parts[1].body.len();
+        let column = Column::open(ColumnType::F64, 20_000, parts).unwrap();
+        let found = column.explain().unwrap();
+        assert_eq!(found.domain, "decimal(2)");
+        assert_eq!(found.domains[0].name, found.domain);
+        assert!(found.domains.iter().any(|domain| domain.name == "float"));
+        assert_eq!(found.sampled, 20_000);
+        assert_eq!(found.layouts.len(), Layout::ALL.len());
+        let rank = found.layouts.iter().find(|cost| cost.layout == Layout::default());
+        assert_eq!(
+            rank.unwrap().bits,
+            codes_bytes * 8,
+            "one piece is the whole column"
+        );
+    }
+}

@@ -1,0 +1,52 @@
+//! The domains that the choice weighs, each with its price: the same estimates, told instead of compared.
+
+use super::{DICTIONARY_LIMIT, Sample, grids};
+use crate::column::explain::DomainCost;
+use crate::domain::DomainKind;
+use crate::domain::decimal::Grid;
+use crate::domain::dictionary::Dictionary;
+use crate::domain::integer::Steps;
+use crate::schema::ColumnType;
+
+/// Domains for a column of `len` values of which `keys` are a sample, in pieces as [`Sample::of`] takes them.
+pub(crate) fn candidates(ty: ColumnType, keys: Vec<u64>, len: u64) -> Vec<DomainCost> {
+    if ty == ColumnType::Bool || keys.is_empty() {
+        return Vec::new();
+    }
+    let sample = Sample::of(&keys);
+    let mut out = Vec::new();
+    let mut add = |name: String, bits: f64| out.push(DomainCost { name, bits });
+    let fitted = Steps::fit(&keys);
+    let kind = if ty.is_float() {
+        DomainKind::Float
+    } else {
+        DomainKind::Integer
+    };
+    add(
+        kind.name().into(),
+        sample.bits(|key| Some(key.wrapping_sub(fitted.base) / fitted.step)),
+    );
+    if ty.is_float() {
+        grids(&sample, ty == ColumnType::F64, &mut |grid, bits| {
+            add(grid_name(&grid), bits);
+        });
+    }
+    if sample.dictionary_bits().is_finite() {
+        if let Some(distinct) = Dictionary::distinct(&keys, DICTIONARY_LIMIT.min(keys.len() / 2 + 1)) {
+            let entries = distinct.len() as f64 * 64.0 / len.max(1) as f64;
+            let codes = sample.bits(|key| distinct.binary_search(&key).ok().map(|place| place as u64));
+            add(DomainKind::Dictionary.name().into(), entries + codes);
+        }
+    }
+    out
+}
+
+/// Name of a grid's domain with its digits.
+pub(crate) fn grid_name(grid: &Grid) -> String {
+    let kind = match (grid.ulp_bits > 0, grid.split) {
+        (true, _) => DomainKind::Ulp,
+        (_, true) => DomainKind::Digit,
+        _ => DomainKind::Decimal,
+    };
+    format!("{}({})", kind.name(), grid.digits)
+}
