@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use siltstone_store::batch::Batch;
 use siltstone_store::schema::SharedSchema;
-use siltstone_store::store::Store;
+use siltstone_store::store::{Layouts, Store};
 
 use crate::acknowledge::Acknowledge;
 use crate::failure::{Failure, Outcome};
@@ -42,6 +42,8 @@ pub struct Loader<'a> {
     pub stream: &'a str,
     /// What the user said about the columns.
     pub options: &'a PlanOptions,
+    /// How columns should be stored from now on, if the user said so.
+    pub layouts: Option<&'a Layouts>,
     /// Largest batch.
     pub limit: BatchLimit,
     /// Counts, kept up to date.
@@ -181,6 +183,9 @@ impl Loader<'_> {
                 self.store.add_channels(self.stream, &decision.add)?
             }
         };
+        if let Some(layouts) = self.layouts {
+            self.store.set_layouts(self.stream, layouts)?;
+        }
         Ok(Plan::new(schema, names, &decision, &self.options.null_tokens))
     }
 }

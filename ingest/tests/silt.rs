@@ -478,3 +478,68 @@ fn follow_hands_on_rows_whenever_the_input_pauses() {
     assert_eq!(answer.code, 0, "{}", answer.err);
     assert_eq!(place.ok(&["count", "store", "live", "--where", "x = 3"]), "1\n");
 }
+
+#[test]
+fn layouts_are_chosen_explained_and_changed() {
+    let place = Place::new();
+    let mut csv = String::from("ts,node,temp,state,note\n");
+    for i in 0..6_000 {
+        let temp = 2_000 + (i * 7) % 50 + i / 100;
+        csv += &format!(
+            "{i},n{},{}.{:02},{},note {}\n",
+            i % 3,
+            temp / 100,
+            temp % 100,
+            i / 2_000,
+            i % 7
+        );
+    }
+    place.write("a.csv", csv);
+    let ingest = [
+        "ingest",
+        "store",
+        "s",
+        "a.csv",
+        "--key",
+        "node",
+        "--time-unit",
+        "s",
+    ];
+    let wrong = place.silt(&[&ingest[..], &["--layout", "tiny"]].concat());
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("small:512"), "{}", wrong.err);
+    place.ok(&[&ingest[..], &["--layout", "scan,temp=rank"]].concat());
+    let codes = |column: &str| {
+        let stat = place.ok(&["stat", "store", "s", "--format", "json"]);
+        let stat: serde_json::Value = serde_json::from_str(&stat).unwrap();
+        let columns = stat["columns"].as_array().unwrap();
+        columns.iter().find(|c| c["name"] == column).unwrap()["codes"].clone()
+    };
+    assert_eq!(codes("temp"), serde_json::json!(["wavelet"]));
+    assert_eq!(codes("state"), serde_json::json!(["scan"]));
+    let explained = place.ok(&["stat", "store", "s", "--explain"]);
+    for words in ["decimal(2)", "stored", "rank:smaller", "float", "run directory"] {
+        assert!(explained.contains(words), "{words} in\n{explained}");
+    }
+    let json = place.ok(&["stat", "store", "s", "--explain", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let columns = json["columns"].as_array().unwrap();
+    let temp = columns.iter().find(|column| column["name"] == "temp").unwrap();
+    assert_eq!(temp["explain"]["wish"], "rank");
+    assert_eq!(temp["explain"]["domain"], "decimal(2)");
+    assert_eq!(temp["explain"]["layouts"].as_array().unwrap().len(), 6);
+    let export = ["export", "store", "s", "--format", "csv"];
+    let rows = place.ok(&export);
+    let relayout = ["maintain", "store", "--relayout", "scan", "--stream", "s"];
+    let done = place.silt(&[&relayout[..], &["--older-than", "1d"]].concat());
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(
+        done.err.contains("1 segments with 6,000 rows in scan"),
+        "{}",
+        done.err
+    );
+    assert_eq!(codes("temp"), serde_json::json!(["scan"]));
+    assert!(place.silt(&relayout).err.contains("no segment"));
+    assert_eq!(place.ok(&export), rows);
+    assert_eq!(place.silt(&["maintain", "store", "--stream", "s"]).code, 2);
+}

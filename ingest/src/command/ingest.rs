@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use siltstone_store::schema::{ColumnType, TimeUnit};
-use siltstone_store::store::{Options, Store, SyncPolicy};
+use siltstone_store::store::{Layouts, Options, Store, SyncPolicy};
 
 use crate::acknowledge::Acknowledge;
 use crate::clock;
@@ -32,11 +32,13 @@ come late and out of order. What does not fit is refused: the line, its number a
 STORE/rejects/STREAM.jsonl, all other rows are kept, and the exit code is 3.
 
 Times: 2016-07-01T02:00:00+02:00, 2016-07-01 00:00:00.5 (UTC), or counts since 1970 with --time-unit.
+Layouts: rank (the default) answers any quantile and count without decoding, in fewer bytes with rank:smaller; scan is
+read and filtered fastest; small takes the fewest bytes. Rows that are sealed already: see silt maintain --relayout.
 Types: bool, i8 to i64, u8 to u64, f32, f64, timestamp, timestamp(s|ms|us|ns), text, bytes.
 
 Examples:
   silt ingest store climate room.csv.gz --key node --unit temp_c=°C --unit rh_pct=%
-  silt ingest store valve *.csv --delimiter ';'
+  silt ingest store valve *.csv --delimiter ';' --layout small,pressure=rank
   silt ingest store dns dns.log.gz --format zeek
   silt ingest store dns dns.log --delimiter '\\t' --comment '#' --quote none --null - --no-header \\
       --columns ts,uid,... --time-unit s
@@ -69,9 +71,9 @@ pub struct Args {
     /// Text that stands for null, besides an empty field
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub null: Vec<String>,
-    /// How columns are stored
-    #[arg(long, value_enum, default_value = "rank")]
-    pub layout: Layout,
+    /// How columns are stored from now on: rank, rank:smaller, scan, small, small:128, small:512; or COL=LAYOUT for one
+    #[arg(long, value_name = "LAYOUT,...", value_parser = parse_layouts)]
+    pub layout: Option<Layouts>,
     /// Go on reading as the input grows, and hand on rows whenever it pauses
     #[arg(long)]
     pub follow: bool,
@@ -97,13 +99,6 @@ pub struct Args {
     /// Names of the columns, for --no-header
     #[arg(long, value_name = "COL,...", value_delimiter = ',', requires = "no_header")]
     pub columns: Vec<String>,
-}
-
-/// How columns are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Layout {
-    /// Wavelet matrix: any quantile and any count without decoding
-    Rank,
 }
 
 /// The byte around fields.
@@ -137,6 +132,12 @@ fn parse_sync(text: &str) -> Result<SyncPolicy, String> {
                 .map_err(|_| "write always, os, or a number of milliseconds".to_owned())
         }
     }
+}
+
+/// Layouts as they are written on a command line.
+pub(super) fn parse_layouts(text: &str) -> Result<Layouts, String> {
+    text.parse()
+        .map_err(|error: siltstone_store::Error| error.to_string())
 }
 
 fn parse_delimiter(text: &str) -> Result<u8, String> {
@@ -238,6 +239,7 @@ fn load_input(
         store,
         stream: &args.stream,
         options: &options,
+        layouts: args.layout.as_ref(),
         limit: BatchLimit::default(),
         counts,
         acknowledge,

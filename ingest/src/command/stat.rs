@@ -8,9 +8,11 @@ use siltstone_store::store::{ColumnStat, SegmentStat, Store};
 
 use super::common;
 use crate::clock::time_text;
-use crate::failure::{Answer, Outcome};
+use crate::failure::{Answer, Failure, Outcome};
 use crate::output::table::{Align, Table};
 use crate::progress::{bytes_text, grouped};
+
+mod explain;
 
 /// Arguments of `silt stat`.
 #[derive(Debug, clap::Args)]
@@ -29,6 +31,21 @@ pub struct Args {
     /// Also show what each column's bytes are spent on
     #[arg(long)]
     pub parts: bool,
+    /// Also show why: which domains were weighed, and what other layouts would take (samples are encoded for it)
+    #[arg(long, requires = "stream")]
+    pub explain: bool,
+    /// How it is printed
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: StatFormat,
+}
+
+/// How statistics are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum StatFormat {
+    /// Columns that line up, for reading
+    Table,
+    /// One JSON object, of one stream
+    Json,
 }
 
 /// Prints the tables.
@@ -38,10 +55,13 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome {
     let store = common::open_read(&args.store)?;
     let text = match &args.stream {
+        None if args.format == StatFormat::Json => {
+            return Err(Failure::usage("--format json tells of one stream; name it"));
+        }
         None => store_text(&store, &args.store)?,
         Some(stream) => {
             common::check_stream(&store, stream)?;
-            stream_text(&store, stream, args.parts)?
+            stream_text(&store, stream, args)?
         }
     };
     super::print(&text)?;
@@ -159,10 +179,19 @@ fn range_text(snapshot: &Snapshot) -> (String, String) {
     }
 }
 
-fn stream_text(store: &Store, stream: &str, parts: bool) -> Outcome<String> {
+fn stream_text(store: &Store, stream: &str, args: &Args) -> Outcome<String> {
     let snapshot = store.snapshot(stream)?;
     let schema = snapshot.schema();
     let segments = store.segments(stream)?;
+    let columns = columns_of(schema, &segments);
+    let explained = if args.explain {
+        store.explain(stream)?
+    } else {
+        Vec::new()
+    };
+    if args.format == StatFormat::Json {
+        return Ok(explain::json(stream, snapshot.row_count(), &columns, &explained));
+    }
     let total = Totals::of(&segments);
     let (first, last) = range_text(&snapshot);
     let keys: Vec<&str> = schema.keys().iter().map(|key| key.name.as_str()).collect();
@@ -205,7 +234,6 @@ fn stream_text(store: &Store, stream: &str, parts: bool) -> Outcome<String> {
         right("bits/value"),
         right("ratio"),
     ]);
-    let columns = columns_of(schema, &segments);
     for column in &columns {
         table.push(column.cells());
     }
@@ -241,15 +269,24 @@ fn stream_text(store: &Store, stream: &str, parts: bool) -> Outcome<String> {
         ratio_text(total.plain_bytes, total.bytes),
     ]);
     text.push_str(&render(&mut table)?);
-    if parts {
+    if args.parts || args.explain {
         text.push('\n');
         text.push_str(&render(&mut parts_table(&columns))?);
+    }
+    if args.explain {
+        text.push_str(&explain::tables(&columns, &explained)?);
     }
     Ok(text)
 }
 
 fn parts_table(columns: &[ColumnLine]) -> Table {
-    let mut table = Table::new([left("column"), left("part"), right("bytes"), right("share")]);
+    let mut table = Table::new([
+        left("column"),
+        left("part"),
+        right("bytes"),
+        right("bits/value"),
+        right("share"),
+    ]);
     for column in columns {
         let total: u64 = column.parts.iter().map(|(_, bits)| bits).sum();
         for (part, bits) in &column.parts {
@@ -257,6 +294,10 @@ fn parts_table(columns: &[ColumnLine]) -> Table {
                 column.name.clone(),
                 part.clone(),
                 grouped(bits.div_ceil(8)),
+                match column.values {
+                    0 => String::new(),
+                    values => format!("{:.3}", *bits as f64 / values as f64),
+                },
                 format!("{:.1} %", *bits as f64 * 100.0 / total.max(1) as f64),
             ]);
         }

@@ -110,7 +110,8 @@ impl Layout {
     /// The code layout that the wish is for.
     pub fn kind(self) -> CodesKind {
         match self {
-            Layout::Rank(_) | Layout::Scan | Layout::Small(_) => CodesKind::Wavelet,
+            Layout::Rank(_) | Layout::Small(_) => CodesKind::Wavelet,
+            Layout::Scan => CodesKind::Scan,
         }
     }
 }
