@@ -15,6 +15,7 @@ pub mod constant;
 mod merge;
 pub mod scan;
 mod simd;
+pub mod small;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod wavelet;
@@ -67,11 +68,18 @@ pub enum CodesKind {
     Wavelet = 2,
     /// Bit-packed blocks of values or differences (the `scan` layout).
     Scan = 3,
+    /// Small blocks of entropy-coded residuals (the `small` layout).
+    Small = 4,
 }
 
 impl CodesKind {
     /// All layouts, for tests and benches that walk them.
-    pub const ALL: [CodesKind; 3] = [CodesKind::Constant, CodesKind::Wavelet, CodesKind::Scan];
+    pub const ALL: [CodesKind; 4] = [
+        CodesKind::Constant,
+        CodesKind::Wavelet,
+        CodesKind::Scan,
+        CodesKind::Small,
+    ];
 
     /// Layout with this number, if there is one.
     pub fn from_code(code: u16) -> Option<Self> {
@@ -84,6 +92,7 @@ impl CodesKind {
             CodesKind::Constant => "constant",
             CodesKind::Wavelet => "wavelet",
             CodesKind::Scan => "scan",
+            CodesKind::Small => "small",
         }
     }
 }
@@ -242,6 +251,7 @@ pub fn encode(kind: CodesKind, codes: &[u64]) -> Vec<u8> {
         CodesKind::Constant => constant::encode(codes),
         CodesKind::Wavelet => wavelet::encode(codes),
         CodesKind::Scan => scan::encode(codes),
+        CodesKind::Small => small::encode(codes),
     }
 }
 
@@ -254,6 +264,7 @@ pub fn open(kind: CodesKind, section: Section) -> Result<Box<dyn Codes>> {
         CodesKind::Constant => Box::new(constant::Constant::open(section)?),
         CodesKind::Wavelet => Box::new(wavelet::Wavelet::open(section)?),
         CodesKind::Scan => Box::new(scan::Scan::open(section)?),
+        CodesKind::Small => Box::new(small::Small::open(section)?),
     })
 }
 
