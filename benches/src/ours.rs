@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use siltstone_store::batch::{BatchColumn, ColumnData};
+use siltstone_store::codes::choose::{self, Layout, MiniBlock};
 use siltstone_store::codes::{self, Codes, CodesKind, Interval};
 use siltstone_store::column::{Column as StoreColumn, Condition, Hints, Part, PartKind, Sum};
 use siltstone_store::rows::RowRanges;
@@ -14,17 +15,32 @@ use siltstone_store::value::{key_of_f64, key_of_i64};
 use crate::data::Column;
 use crate::subject::{Form, Maker, Subject, Totals, middle};
 
-/// All makers of ours for this form: the layouts of `CodesKind::ALL` for codes, then the whole column.
-pub fn makers(form: Form) -> Vec<Box<dyn Maker>> {
+/// All makers of ours for this form: for codes each layout with each setting, then what no layout asks for by itself;
+/// then the whole column under each wish. `short` leaves out the settings between the ends of a dial.
+pub fn makers(form: Form, short: bool) -> Vec<Box<dyn Maker>> {
+    let between = [
+        Layout::Small(MiniBlock::Rows128),
+        Layout::Small(MiniBlock::Rows512),
+    ];
     let mut makers: Vec<Box<dyn Maker>> = Vec::new();
     if form == Form::Codes {
-        for kind in CodesKind::ALL {
-            if kind != CodesKind::Constant {
-                makers.push(Box::new(Layout(kind)));
-            }
-        }
+        let layouts = Layout::ALL
+            .into_iter()
+            .filter(|layout| !short || !between.contains(layout));
+        makers.extend(layouts.map(|layout| Box::new(Codecs::Wish(layout)) as Box<dyn Maker>));
+        // A layout that is no wish's first choice yet is measured all the same. Equal bytes are measured once.
+        let kinds = CodesKind::ALL
+            .into_iter()
+            .filter(|&kind| kind != CodesKind::Constant);
+        makers.extend(kinds.map(|kind| Box::new(Codecs::Kind(kind)) as Box<dyn Maker>));
     }
-    makers.push(Box::new(Whole));
+    for layout in [
+        Layout::default(),
+        Layout::Scan,
+        Layout::Small(MiniBlock::default()),
+    ] {
+        makers.push(Box::new(Whole(layout)));
+    }
     makers
 }
 
@@ -51,13 +67,19 @@ fn checked(file: FileBytes) -> (Arc<Pages>, u64) {
     (Pages::new("column".into(), file, len, sums).unwrap(), len)
 }
 
-/// One code layout.
+/// Codes alone, as a wish would have them or in a layout by name.
 #[derive(Debug)]
-struct Layout(CodesKind);
+enum Codecs {
+    Wish(Layout),
+    Kind(CodesKind),
+}
 
-impl Maker for Layout {
+impl Maker for Codecs {
     fn name(&self) -> String {
-        self.0.name().into()
+        match self {
+            Codecs::Wish(layout) => layout.name().into(),
+            Codecs::Kind(kind) => format!("kind {}", kind.name()),
+        }
     }
 
     fn ours(&self) -> bool {
@@ -65,13 +87,21 @@ impl Maker for Layout {
     }
 
     fn encode(&self, column: &Column, form: Form) -> Option<Vec<u8>> {
-        (form == Form::Codes).then(|| with_checksums(codes::encode(self.0, &column.codes)))
+        debug_assert!(form == Form::Codes);
+        let (kind, mut bytes) = match *self {
+            Codecs::Wish(layout) => choose::encode(&column.codes, layout),
+            Codecs::Kind(kind) => (kind, codes::encode(kind, &column.codes)),
+        };
+        bytes.extend((kind as u16).to_le_bytes());
+        Some(with_checksums(bytes))
     }
 
     fn open(&self, bytes: FileBytes, _: u64, _: Form) -> Box<dyn Subject> {
         let (pages, len) = checked(bytes);
+        let kind = pages.section(len - 2..len, "kind").unwrap().u16(0).unwrap();
+        let kind = CodesKind::from_code(kind).expect("a kind");
         Box::new(Plain(
-            codes::open(self.0, pages.section(0..len, "codes").unwrap()).unwrap(),
+            codes::open(kind, pages.section(0..len - 2, "codes").unwrap()).unwrap(),
         ))
     }
 }
@@ -112,7 +142,7 @@ impl Subject for Plain {
 
 /// A whole column of a segment: domain, codes, block statistics, as the store chooses them.
 #[derive(Debug)]
-struct Whole;
+struct Whole(Layout);
 
 fn column_type(form: Form) -> ColumnType {
     match form {
@@ -150,7 +180,7 @@ const ROLES: [PartKind; 6] = [
 
 impl Maker for Whole {
     fn name(&self) -> String {
-        "column".into()
+        format!("column {}", self.0)
     }
 
     fn ours(&self) -> bool {
@@ -159,7 +189,11 @@ impl Maker for Whole {
 
     fn encode(&self, column: &Column, form: Form) -> Option<Vec<u8>> {
         let batch = batch_of(column, form)?;
-        let parts = StoreColumn::encode(column_type(form), &batch, &Hints::default()).unwrap();
+        let hints = Hints {
+            layout: self.0,
+            ..Hints::default()
+        };
+        let parts = StoreColumn::encode(column_type(form), &batch, &hints).unwrap();
         let (mut bytes, mut directory) = (Vec::new(), Vec::new());
         for part in &parts {
             directory.extend((part.kind as u16).to_le_bytes());

@@ -339,16 +339,14 @@ impl Plan {
         }
     }
 
-    /// Encodes, writes, opens and asks, hot and cold; `None` if the maker cannot hold the column.
+    /// Writes what the maker encoded, opens it and asks, hot and cold.
     pub fn run(
         &self,
         maker: &dyn Maker,
+        bytes: Vec<u8>,
         column: &Column,
         how: &How,
-    ) -> Fallible<Option<(Figures, Box<dyn Subject>)>> {
-        let Some(bytes) = maker.encode(column, self.form) else {
-            return Ok(None);
-        };
+    ) -> Fallible<(Figures, Box<dyn Subject>)> {
         let kept = Kept::write(how.dir, "column", &bytes)?;
         let len = bytes.len() as f64;
         drop(bytes);
@@ -367,7 +365,7 @@ impl Plan {
             self.run_cold(&kept, open, &mut figures)?;
         }
         let subject = open(kept.map()?);
-        Ok(Some((figures, subject)))
+        Ok((figures, subject))
     }
 
     fn run_cold(

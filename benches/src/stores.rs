@@ -225,7 +225,7 @@ pub fn bytes(dir: &Path, spec: &str, work: &Path, explain: bool) -> Fallible<Vec
     }
     let mut rows = Vec::new();
     for layout in LAYOUTS {
-        let path = work.join(format!("bytes-{layout}"));
+        let path = work.join("bytes");
         let store = Store::create(
             &path,
             Options {
@@ -267,7 +267,7 @@ pub fn bytes(dir: &Path, spec: &str, work: &Path, explain: bool) -> Fallible<Vec
 }
 
 /// Layouts a stream can be told to prefer.
-const LAYOUTS: [&str; 1] = ["rank"];
+const LAYOUTS: [&str; 3] = ["rank", "rank:smaller", "small"];
 
 /// A data set with the types of its columns; times and rows in (key, time) order.
 struct Set {
@@ -297,7 +297,7 @@ impl Set {
         })
     }
 
-    fn fill(&self, store: &Store, _layout: &str) -> Fallible<()> {
+    fn fill(&self, store: &Store, layout: &str) -> Fallible<()> {
         let mut schema = Schema::new("time", TimeUnit::Microsecond);
         for (index, (name, &ty)) in self.names.iter().zip(&self.types).enumerate() {
             schema = if index < self.key_count {
@@ -307,6 +307,7 @@ impl Set {
             };
         }
         let schema = store.create_stream("s", schema)?;
+        store.set_layouts("s", &layout.parse()?)?;
         let mut start = 0;
         while start < self.times.len() {
             let end = (start + 65_536).min(self.times.len());
