@@ -118,6 +118,18 @@ pub trait Codes: Send + Sync + Debug {
     /// The codes at `range`, into `out`, which has exactly that many places.
     fn decode(&self, range: Range<u64>, out: &mut [u64]) -> Result<()>;
 
+    /// Appends the codes at `ranges` to `out`, in no particular order. Ranges may overlap and come in any order.
+    fn decode_unordered(&self, ranges: &[Range<u64>], out: &mut Vec<u64>) -> Result<()> {
+        for range in ranges {
+            check_ranges(self.len(), std::slice::from_ref(range))?;
+            let from = out.len();
+            let rows = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            out.resize(from.saturating_add(rows), 0);
+            self.decode(range.clone(), out.get_mut(from..).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
     /// How many codes in `ranges` lie in `interval`.
     fn count(&self, ranges: &[Range<u64>], interval: Interval) -> Result<u64>;
 

@@ -199,6 +199,12 @@ fn check_lists(layout: &dyn Codes, codes: &[u64], random: &mut Random) -> Result
         let rows = |r: &Range<u64>| codes[r.start as usize..r.end as usize].to_vec();
         let mut inside: Vec<u64> = ranges.iter().flat_map(rows).collect();
         inside.sort_unstable();
+        let mut listed = vec![7];
+        layout.decode_unordered(&ranges, &mut listed).unwrap();
+        prop_assert_eq!(listed.first(), Some(&7));
+        listed.remove(0);
+        listed.sort_unstable();
+        prop_assert!(listed == inside, "decode_unordered");
         let code = some_code(codes, random);
         prop_assert_eq!(
             layout.next_value(&ranges, code).unwrap(),
@@ -281,6 +287,7 @@ pub(crate) fn damage(bytes: &[u8], seed: u64, open: impl Fn(Section) -> Result<B
             let _ = layout.next_value(&ranges, interval.low);
             let _ = layout.previous_value(&ranges, interval.high);
             let _ = layout.top(&ranges, 9);
+            let _ = layout.decode_unordered(&ranges, &mut Vec::new());
             let _ = layout.distinct(&ranges, interval, 9);
             let _ = layout.quantile_each(&ranges, &vec![0; ranges.len()]);
             let _ = layout.get_sorted(&[len / 3, len / 2], &mut [0, 0]);

@@ -56,12 +56,16 @@ mod query;
 pub(super) mod sort;
 #[cfg(test)]
 mod tests;
+mod unordered;
 
 pub use encode::encode;
 use planes::Planes;
 
 /// Rows that a selection decodes at a time.
 const SELECT_ROWS: u64 = 64 * 1024;
+
+/// Rows up to which codes in no order are found node by node.
+const UNORDERED_ROWS: usize = 64 * 1024;
 
 /// Bytes before the table of offsets.
 const HEADER_BYTES: u64 = 48;
@@ -222,6 +226,27 @@ impl Codes for Wavelet {
     fn decode(&self, range: Range<u64>, out: &mut [u64]) -> Result<()> {
         check_range(self.len, &range, out.len())?;
         self.decode_range(Path::best(), range, out)
+    }
+
+    fn decode_unordered(&self, ranges: &[Range<u64>], out: &mut Vec<u64>) -> Result<()> {
+        for range in ranges {
+            check_ranges(self.len, std::slice::from_ref(range))?;
+        }
+        // Many rows are decoded faster by whole levels.
+        let rows = count_rows(ranges) as usize;
+        if rows > UNORDERED_ROWS {
+            for range in ranges {
+                let from = out.len();
+                out.resize(from + (range.end - range.start) as usize, 0);
+                self.decode_range(
+                    Path::best(),
+                    range.clone(),
+                    out.get_mut(from..).unwrap_or_default(),
+                )?;
+            }
+            return Ok(());
+        }
+        fast!(select => self.list_rows(select, ranges, rows, out))
     }
 
     fn count(&self, ranges: &[Range<u64>], interval: Interval) -> Result<u64> {

@@ -22,12 +22,12 @@ use std::sync::OnceLock;
 
 use sucds::mii_sequences::EliasFano;
 
+use super::Hints;
+use super::moments::{FloatSum, Moments};
 use super::numeric::{self, Encoded, Numeric, Sections};
 use super::packed::pad8;
-use super::statistics::FloatSum;
 use super::validity::{encode_places, load_places, places_below};
 use crate::codes::Interval;
-use crate::codes::choose::Layout;
 use crate::domain::choose;
 use crate::domain::decimal::HEADER_BYTES as GRID_BYTES;
 use crate::error::Result;
@@ -52,7 +52,7 @@ pub(crate) fn encode(ty: ColumnType, exceptions: &[(u64, u64)], len: u64, out: &
         codes_kind,
         codes,
         statistics,
-    } = numeric::encode_coded(ty, &keys, choose::encode_exact(ty, &keys), Layout::default())?;
+    } = numeric::encode_coded(ty, &keys, choose::encode_exact(ty, &keys), &Hints::default())?;
     out.extend_from_slice(&(keys.len() as u64).to_le_bytes());
     for body in [&places, &domain, &codes, &statistics] {
         out.extend_from_slice(&(body.len() as u64).to_le_bytes());
@@ -176,6 +176,21 @@ impl Exceptions {
     /// Sum of the exceptions at `ranges`.
     pub(crate) fn float_sum(&self, ranges: &[Range<u64>]) -> Result<FloatSum> {
         self.keys.float_sum(&self.ranges(ranges)?)
+    }
+
+    /// Moments of the exceptions at `ranges`.
+    pub(crate) fn moments(&self, ranges: &[Range<u64>]) -> Result<Moments> {
+        self.keys.moments(&self.ranges(ranges)?)
+    }
+
+    /// Smallest and largest key of the exceptions at `ranges`.
+    pub(crate) fn min_max(&self, ranges: &[Range<u64>]) -> Result<Option<(u64, u64)>> {
+        self.keys.min_max(&self.ranges(ranges)?)
+    }
+
+    /// Keys that no exception at `range` is below or above.
+    pub(crate) fn key_bounds(&self, range: Range<u64>) -> Result<Option<(u64, u64)>> {
+        self.keys.key_bounds(self.range(&range)?)
     }
 
     /// Calls `each` with the place in `range` (0 is its start) and the key of each exception there.

@@ -3,25 +3,25 @@
 //! Every question is asked of codes and put right by the exceptions, which are a column of this kind themselves (in
 //! row order, over a domain that leaves none), so they answer the same questions in value order.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
+use super::Hints;
 use super::exceptions::Exceptions;
-use super::statistics::{self, FloatSum, Statistics, Summands};
-use super::{Hints, Sum};
-use crate::codes::choose::Layout;
+use super::moments::add_weights;
+use super::statistics::{self, Shape, Statistics, Summands};
 use crate::codes::{self, Codes, CodesKind, Interval};
 use crate::domain::choose::{self, Coded};
-use crate::domain::decimal::{Grid, POWERS};
-use crate::domain::dictionary::Dictionary;
-use crate::domain::{Domain, DomainKind, integer_of};
+use crate::domain::decimal::{Grid, HEADER_BYTES as GRID_BYTES};
+use crate::domain::{Domain, DomainKind};
 use crate::error::Result;
 use crate::rows::Mask;
 use crate::schema::ColumnType;
 use crate::section::Section;
 use crate::value::number_of;
 
-/// Codes decoded at a time where only a few are needed.
-const CHUNK: usize = 1024;
+/// What running sums finer than blocks may cost: one bit for that many bits of codes.
+const STATISTICS_SHARE: u64 = 100;
 
 /// The bytes of a numeric column.
 #[derive(Debug)]
@@ -35,11 +35,11 @@ pub(crate) struct Encoded {
 
 /// Encodes `keys` in the domain that suits them.
 pub(crate) fn encode(ty: ColumnType, keys: &[u64], hints: &Hints) -> Result<Encoded> {
-    encode_coded(ty, keys, choose::encode(ty, keys, hints), hints.layout)
+    encode_coded(ty, keys, choose::encode(ty, keys, hints), hints)
 }
 
 /// Encodes `keys` that a domain was chosen for.
-pub(crate) fn encode_coded(ty: ColumnType, keys: &[u64], coded: Coded, wish: Layout) -> Result<Encoded> {
+pub(crate) fn encode_coded(ty: ColumnType, keys: &[u64], coded: Coded, hints: &Hints) -> Result<Encoded> {
     let Coded {
         kind,
         header,
@@ -47,42 +47,77 @@ pub(crate) fn encode_coded(ty: ColumnType, keys: &[u64], coded: Coded, wish: Lay
         exceptions,
     } = coded;
     let mut domain = header;
-    let statistics = if kind.has_grid() && sums_exactly(ty, kind) {
-        let (grid, _) = Grid::open(&Section::from_vec(domain.clone()))?;
-        let mut units: Vec<u64> = codes.iter().map(|&code| grid.unit(code)).collect();
-        for &(place, _) in &exceptions {
-            if let Some(unit) = usize::try_from(place).ok().and_then(|place| units.get_mut(place)) {
-                *unit = 0;
-            }
-        }
-        statistics::encode(&codes, statistics::STEP_BITS, &Summands::Weights(&|p| units[p]))
-    } else if ty.is_float() {
-        statistics::encode(
-            &codes,
-            statistics::STEP_BITS,
-            &Summands::Floats(&|p| number_of(ty, keys[p])),
-        )
-    } else if kind == DomainKind::Dictionary {
-        let base = keys.iter().copied().min().unwrap_or(0);
-        statistics::encode(
-            &codes,
-            statistics::STEP_BITS,
-            &Summands::Weights(&|p| keys[p] - base),
-        )
-    } else {
-        statistics::encode(&codes, statistics::STEP_BITS, &Summands::Weights(&|p| codes[p]))
-    };
     if !exceptions.is_empty() {
         super::exceptions::encode(ty, &exceptions, codes.len() as u64, &mut domain)?;
     }
-    let (codes_kind, codes) = codes::choose::encode(&codes, wish);
+    let (codes_kind, encoded) = codes::choose::encode(&codes, hints.layout);
+    let shape = match hints.step_bits {
+        Some(bits) => Shape::Step(bits),
+        // Other layouts decode a block about as fast as they find a step.
+        None if codes_kind == CodesKind::Wavelet => {
+            Shape::Budget(encoded.len() as u64 * 8 / STATISTICS_SHARE)
+        }
+        None => Shape::Step(statistics::BLOCK_BITS),
+    };
+    let statistics = summarize(ty, keys, kind, &domain, &codes, &exceptions, shape)?;
     Ok(Encoded {
         kind,
         domain,
         codes_kind,
-        codes,
+        codes: encoded,
         statistics,
     })
+}
+
+fn summarize(
+    ty: ColumnType,
+    keys: &[u64],
+    kind: DomainKind,
+    domain: &[u8],
+    codes: &[u64],
+    exceptions: &[(u64, u64)],
+    shape: Shape,
+) -> Result<Vec<u8>> {
+    if !sums_exactly(ty, kind) {
+        let values: Vec<f64> = keys.iter().map(|&key| number_of(ty, key)).collect();
+        return Ok(statistics::encode(
+            codes,
+            exceptions,
+            &Summands::Floats(&values),
+            shape,
+        ));
+    }
+    let weights: Cow<'_, [u64]> = if kind.has_grid() {
+        let (grid, _) = Grid::open(&Section::from_vec(
+            domain.iter().take(GRID_BYTES as usize).copied().collect(),
+        ))?;
+        grid.units(codes)
+    } else if kind == DomainKind::Dictionary {
+        let base = keys.iter().copied().min().unwrap_or(0);
+        Cow::Owned(keys.iter().map(|key| key - base).collect())
+    } else {
+        Cow::Borrowed(codes)
+    };
+    if exceptions.is_empty() {
+        let summands = Summands::Weights(&weights, 0);
+        return Ok(statistics::encode(codes, exceptions, &summands, shape));
+    }
+    // Exceptions weigh what the others do on average: totals stay close to their lines.
+    let mut weights = weights.into_owned();
+    let places = || exceptions.iter().filter_map(|e| usize::try_from(e.0).ok());
+    let theirs: u128 = places()
+        .filter_map(|place| weights.get(place))
+        .map(|&w| u128::from(w))
+        .sum();
+    let others = (weights.len() - exceptions.len()).max(1) as u128;
+    let blank = u64::try_from((add_weights(&weights) - theirs) / others).unwrap_or(0);
+    for place in places() {
+        if let Some(weight) = weights.get_mut(place) {
+            *weight = blank;
+        }
+    }
+    let summands = Summands::Weights(&weights, blank);
+    Ok(statistics::encode(codes, exceptions, &summands, shape))
 }
 
 /// Whether sums are kept as exact totals. The decimal of a 32-bit float is too far from its value to be summed instead.
@@ -93,14 +128,14 @@ fn sums_exactly(ty: ColumnType, kind: DomainKind) -> bool {
 /// The read side.
 #[derive(Debug)]
 pub(crate) struct Numeric {
-    ty: ColumnType,
+    pub(super) ty: ColumnType,
     kind: DomainKind,
-    domain: Domain,
+    pub(super) domain: Domain,
     domain_bytes: u64,
     codes_bytes: u64,
-    codes: Box<dyn Codes>,
-    statistics: Statistics,
-    exceptions: Option<Exceptions>,
+    pub(super) codes: Box<dyn Codes>,
+    pub(super) statistics: Statistics,
+    pub(super) exceptions: Option<Exceptions>,
 }
 
 /// The sections of a numeric column.
@@ -315,39 +350,25 @@ impl Numeric {
         }
     }
 
-    /// Smallest and largest key at `ranges`.
-    pub(crate) fn min_max(&self, ranges: &[Range<u64>]) -> Result<Option<(u64, u64)>> {
-        if self.exceptions.is_some() {
-            let total: u64 = ranges.iter().map(|r| r.end.saturating_sub(r.start)).sum();
-            return match total.checked_sub(1) {
-                None => Ok(None),
-                Some(last) => Ok(Some((self.quantile(ranges, 0)?, self.quantile(ranges, last)?))),
-            };
-        }
-        match self.codes.min_max(ranges)? {
-            None => Ok(None),
-            Some((low, high)) => Ok(Some((self.domain.key(low)?, self.domain.key(high)?))),
-        }
-    }
-
     /// Keys that no key of `range` is below or above.
     pub(crate) fn key_bounds(&self, range: Range<u64>) -> Result<Option<(u64, u64)>> {
-        let bits = self.statistics.step_bits();
-        let mut codes: Option<Interval> = None;
-        for block in range.start >> bits..range.end.div_ceil(1 << bits) {
-            let (low, high) = self.statistics.bounds(block)?;
-            let so_far = codes.get_or_insert(Interval { low, high });
-            *so_far = Interval {
-                low: so_far.low.min(low),
-                high: so_far.high.max(high),
-            };
-        }
-        let Some(codes) = codes else { return Ok(None) };
-        if self.exceptions.is_some() {
-            let keys = self.exception_keys(codes)?;
-            return Ok(Some((keys.low, keys.high)));
-        }
-        Ok(Some((self.domain.key(codes.low)?, self.domain.key(codes.high)?)))
+        let bits = self.statistics.block_bits();
+        let found = self
+            .statistics
+            .bounds(range.start >> bits, range.end.div_ceil(1 << bits))?;
+        let keys = match found {
+            Some((low, high)) => Some((self.domain.key(low)?, self.domain.key(high)?)),
+            None if range.start < range.end => Some((0, u64::MAX)),
+            None => None,
+        };
+        let Some(exceptions) = &self.exceptions else {
+            return Ok(keys);
+        };
+        let others = exceptions.key_bounds(range)?;
+        Ok(match (keys, others) {
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+            (keys, others) => keys.or(others),
+        })
     }
 
     /// The keys of `range`, into `out`, which has that many places.
@@ -360,154 +381,6 @@ impl Numeric {
                     *slot = key;
                 }
             })?;
-        }
-        Ok(())
-    }
-
-    /// Sum of the values at `ranges`.
-    pub(crate) fn sum(&self, ranges: &[Range<u64>]) -> Result<Sum> {
-        if !self.statistics.is_exact() {
-            return Ok(Sum::Float(self.float_sum(ranges)?.value()));
-        }
-        let mut weight = 0u128;
-        let mut count = 0u64;
-        for range in ranges {
-            weight = weight.wrapping_add(self.weight(range.clone())?);
-            count += range.end.saturating_sub(range.start);
-        }
-        let weight = weight as i128;
-        match &self.domain {
-            Domain::Steps(steps) => {
-                let base = integer_of(self.ty, steps.base).wrapping_mul(i128::from(count));
-                Ok(Sum::Integer(
-                    weight.wrapping_mul(i128::from(steps.step)).wrapping_add(base),
-                ))
-            }
-            Domain::Dictionary(dictionary) => {
-                let base = integer_of(self.ty, dictionary.key(0)?).wrapping_mul(i128::from(count));
-                Ok(Sum::Integer(weight.wrapping_add(base)))
-            }
-            Domain::Grid(grid) => {
-                let beside = match &self.exceptions {
-                    None => FloatSum::default(),
-                    Some(exceptions) => {
-                        count = count.saturating_sub(exceptions.count_all(ranges)?);
-                        exceptions.float_sum(ranges)?
-                    }
-                };
-                let units = weight.wrapping_mul(i128::from(grid.step));
-                let number = i128::from(grid.origin)
-                    .wrapping_mul(i128::from(count))
-                    .wrapping_add(units);
-                let finite = number as f64 / POWERS[usize::from(grid.digits) % POWERS.len()];
-                Ok(Sum::Float(FloatSum { finite, flags: 0 }.add(beside).value()))
-            }
-        }
-    }
-
-    /// Sum of the floats at `ranges` (tree statistics).
-    pub(crate) fn float_sum(&self, ranges: &[Range<u64>]) -> Result<FloatSum> {
-        let bits = u32::from(self.statistics.step_bits());
-        let mut total = FloatSum::default();
-        for range in ranges {
-            let (low, high) = (range.start.div_ceil(1 << bits), range.end >> bits);
-            total = total.add(if low >= high {
-                self.float_scan(range.clone())?
-            } else {
-                let left = self.float_scan(range.start..low << bits)?;
-                left.add(self.statistics.float_sum(low, high)?)
-                    .add(self.float_scan(high << bits..range.end)?)
-            });
-        }
-        Ok(total)
-    }
-
-    fn float_scan(&self, range: Range<u64>) -> Result<FloatSum> {
-        let mut sum = FloatSum::default();
-        let mut keys = [0u64; CHUNK];
-        let mut start = range.start;
-        while start < range.end {
-            let end = range.end.min(start + CHUNK as u64);
-            let keys = keys
-                .get_mut(..usize::try_from(end - start).unwrap_or(CHUNK))
-                .unwrap_or_default();
-            self.decode(start..end, keys)?;
-            keys.iter().for_each(|&key| sum.push(number_of(self.ty, key)));
-            start = end;
-        }
-        Ok(sum)
-    }
-
-    /// Total weight of a range (exact statistics).
-    fn weight(&self, range: Range<u64>) -> Result<u128> {
-        let bits = u32::from(self.statistics.step_bits());
-        if range.end - range.start <= 1 << bits {
-            return self.weight_scan(range);
-        }
-        Ok(self
-            .weight_before(range.end, bits)?
-            .wrapping_sub(self.weight_before(range.start, bits)?))
-    }
-
-    /// Total weight before `position`, from the nearer border of its block.
-    fn weight_before(&self, position: u64, bits: u32) -> Result<u128> {
-        let block = position >> bits;
-        let (start, end) = (block << bits, ((block + 1) << bits).min(self.len()));
-        if position - start <= end.saturating_sub(position) {
-            Ok(self
-                .statistics
-                .total(block)?
-                .wrapping_add(self.weight_scan(start..position)?))
-        } else {
-            Ok(self
-                .statistics
-                .total(block + 1)?
-                .wrapping_sub(self.weight_scan(position..end)?))
-        }
-    }
-
-    fn weight_scan(&self, range: Range<u64>) -> Result<u128> {
-        let mut sum = 0u128;
-        let base = if let Domain::Dictionary(dictionary) = &self.domain {
-            dictionary.key(0)?
-        } else {
-            0
-        };
-        self.chunks(range.clone(), |_, codes| {
-            let add = |sum: &mut u128, weight: u64| *sum = sum.wrapping_add(u128::from(weight));
-            match &self.domain {
-                Domain::Steps(_) => codes.iter().for_each(|&code| add(&mut sum, code)),
-                Domain::Grid(grid) => codes.iter().for_each(|&code| add(&mut sum, grid.unit(code))),
-                Domain::Dictionary(dictionary) => {
-                    Dictionary::keys(dictionary, codes)?;
-                    codes
-                        .iter()
-                        .for_each(|&key| add(&mut sum, key.wrapping_sub(base)));
-                }
-            }
-            Ok(())
-        })?;
-        if let (Some(exceptions), Domain::Grid(grid)) = (&self.exceptions, &self.domain) {
-            // They weigh nothing, but were added by the code they share.
-            exceptions.for_each(range, |_, key| {
-                sum = sum.wrapping_sub(u128::from(grid.unit(grid.at_most(key).unwrap_or(0))));
-            })?;
-        }
-        Ok(sum)
-    }
-
-    /// Calls `each` with the first position and the codes of pieces of `range`.
-    fn chunks(&self, range: Range<u64>, mut each: impl FnMut(u64, &mut [u64]) -> Result<()>) -> Result<()> {
-        let mut buffer = [0u64; CHUNK];
-        let mut start = range.start;
-        while start < range.end {
-            let end = range.end.min(start + CHUNK as u64);
-            let codes = buffer
-                .get_mut(..usize::try_from(end - start).unwrap_or(CHUNK))
-                .unwrap_or_default();
-            self.codes.decode(start..end, codes)?;
-            each(start, codes)?;
-            start = end;
         }
         Ok(())
     }

@@ -1,258 +1,221 @@
-//! Block statistics: smallest and largest code of each block, and what the sum of any range takes.
+//! Block statistics: smallest and largest code of each block, and what sums and variances of any range take.
 //!
-//! A block is `step` code positions. Sums come in two forms. *Exact*: a running total at each block border of one
-//! unsigned weight a position (integers: their distance from the base in steps; decimals: their unit; an exception
-//! weighs nothing), so that the sum of a range is two totals and at most two partial blocks. *Tree*: the floats of
-//! each block added in row order, then sixteen sums at a time added pairwise, level by level; a range is the sum of
-//! O(16 log blocks) nodes, which are added and never subtracted. Values that are not finite are left out of the sums
-//! and kept as three flags a node.
+//! A *block* is `2^block_bits` code positions, a *step* `2^step_bits`. Sums come in two forms. *Exact*: one unsigned
+//! weight a position (integers: their distance from the base in steps; decimals: their unit; exceptions all the same
+//! `blank`), with running totals of weights at each step and of their squares at each block, so that the sum of a range
+//! is two totals and at most two partial steps. *Tree*: the floats of each step added in row order, then sixteen sums at
+//! a time added pairwise, level by level; a range is the sum of O(16 log steps) nodes, which are added and never
+//! subtracted. Sums of squared distances from the mean are a tree of the same kind over blocks. Values that are not
+//! finite are left out of the sums and kept as three flags a node.
 //!
 //! ```text
 //! offset  width  field
-//!      0      1  form       1 exact, 2 tree
-//!      1      1  step_bits  a block has 2^step_bits positions; 7 to 16
-//!      2      1  low_width  bits of a smallest code; 0 to 64
-//!      3      1  span_width bits of largest minus smallest code; 0 to 64
-//!      4      1  sum_width  exact: bits of a running total, 0 to 128; tree: 0
-//!      5      1  flags      tree: 1 if the node flags follow, else 0; exact: 0
-//!      6      2  zero
-//!      8      8  n          number of positions; blocks = ceil(n / step)
-//!     16      -  smallest codes: blocks numbers of low_width bits (see `column/packed.rs`), then 16 zero bytes
-//!      -      -  largest minus smallest codes, the same with span_width
-//!      -      -  exact: totals after each block, blocks numbers of sum_width bits, then 16 zero bytes
-//!      -      -  tree: level 0 (one float64 a block), level 1 (one for each 16 nodes begun of level 0), and so on up to
-//!                a level of one node; then, with flags, one byte a node in the same order: 1 NaN, 2 +inf, 4 -inf
+//!      0      1  form         1 exact, 2 tree
+//!      1      1  step_bits    7 to block_bits
+//!      2      1  block_bits   7 to 16
+//!      3      1  low_width    bits of a smallest code; 0 to 64
+//!      4      1  span_width   bits of largest minus smallest code of a block; 0 to 64
+//!      5      1  group_width  the same of a group of 32 blocks
+//!      6      1  flags        1 exact: totals of squares follow; tree: node flags follow
+//!                             2 a block has only exceptions: bounds say nothing
+//!      7      1  zero
+//!      8      8  n            number of positions
+//!     16      8  blank        exact: weight of each exception; tree: 0
+//!     24      8  between_bits exact: bits of the totals between blocks; tree: 0
+//!     32      -  exact: a line (see `statistics/line.rs`) for totals after each block; with flag 1, one for totals of
+//!                squares; if step_bits < block_bits, one for where each block's totals between begin
+//!      -      -  packed bits: smallest codes of blocks; spans of blocks; smallest codes of whole groups of 32 blocks;
+//!                spans of those; residuals of each line; totals between blocks; then zeros up to a byte, 16 zero bytes,
+//!                and in the tree form zeros up to a multiple of 8
+//!      -      -  tree: level 0 (one float64 a step), level 1 (one for each 16 nodes begun of level 0), and so on up to
+//!                a level of one node; the same of squared distances, level 0 being one a block; then, with flag 1, one
+//!                byte a node of the first tree in the same order: 1 NaN, 2 +inf, 4 -inf
 //! ```
+//!
+//! *Totals between* of a block whose weights sum to S over m positions: 7 bits w, then for each step border inside, i
+//! positions from the block's start, the zigzag of (total up to there - floor(S * i / m)) in w bits.
+
+#![allow(clippy::cast_possible_truncation, reason = "widths are at most 128")]
 
 use crate::error::Result;
 use crate::section::Section;
 
-use super::packed::{BitWriter, read, read_wide, stream_bytes, width_of};
+use super::moments::{FloatSum, Moments, pairwise};
+use super::packed::{PADDING_BYTES, read, read_wide};
 
-const HEADER_BYTES: u64 = 16;
+mod encode;
+mod line;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use encode::{Shape, Summands, encode};
+use line::{LINE_BYTES, Line};
+
+const HEADER_BYTES: u64 = 32;
 const EXACT: u8 = 1;
 const TREE: u8 = 2;
-/// Default block: 1,024 positions.
-pub(crate) const STEP_BITS: u8 = 10;
+/// Default block and step: 1,024 positions.
+pub(crate) const BLOCK_BITS: u8 = 10;
+/// Smallest step: 128 positions.
+pub(crate) const FINEST_STEP_BITS: u8 = 7;
+/// Flag: totals of squares, or flags of nodes, follow.
+const MORE: u8 = 1;
+/// Flag: some block holds nothing but exceptions.
+const VOID: u8 = 2;
+/// Blocks of a group.
+const GROUP: u64 = 32;
 /// Nodes added into one of the next level.
 const FAN: u64 = FAN_OUT as u64;
 const FAN_OUT: usize = 16;
-
-/// A float sum and which non-finite values were among the values.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct FloatSum {
-    /// Sum of the finite values.
-    pub(crate) finite: f64,
-    /// 1 NaN, 2 +inf, 4 -inf.
-    pub(crate) flags: u8,
-}
-
-impl FloatSum {
-    /// Adds a value.
-    #[inline]
-    pub(crate) fn push(&mut self, value: f64) {
-        if value.is_finite() {
-            self.finite += value;
-        } else {
-            self.flags |= if value.is_nan() {
-                1
-            } else if value > 0.0 {
-                2
-            } else {
-                4
-            };
-        }
-    }
-
-    /// Adds another sum.
-    pub(crate) fn add(self, other: FloatSum) -> FloatSum {
-        FloatSum {
-            finite: self.finite + other.finite,
-            flags: self.flags | other.flags,
-        }
-    }
-
-    /// What SQL's sum gives.
-    pub(crate) fn value(self) -> f64 {
-        match self.flags {
-            0 => self.finite,
-            2 => f64::INFINITY,
-            4 => f64::NEG_INFINITY,
-            _ => f64::NAN,
-        }
-    }
-}
-
-/// What is summed, one a position.
-pub(crate) enum Summands<'a> {
-    /// Exact weights.
-    Weights(&'a dyn Fn(usize) -> u64),
-    /// Floats.
-    Floats(&'a dyn Fn(usize) -> f64),
-}
-
-/// Encodes the statistics of `codes` with blocks of `2^step_bits` positions.
-pub(crate) fn encode(codes: &[u64], step_bits: u8, summands: &Summands<'_>) -> Vec<u8> {
-    let step = 1usize << step_bits;
-    let bounds: Vec<(u64, u64)> = codes
-        .chunks(step)
-        .map(|block| {
-            block
-                .iter()
-                .fold((u64::MAX, 0), |(low, high), &c| (low.min(c), high.max(c)))
-        })
-        .collect();
-    let low_width = bounds.iter().map(|b| width_of(b.0)).max().unwrap_or(0);
-    let span_width = bounds.iter().map(|b| width_of(b.1 - b.0)).max().unwrap_or(0);
-    let (form, sum_width, flags, sums) = match summands {
-        Summands::Weights(weight) => {
-            let (width, bytes) = totals(codes.len(), step, weight);
-            (EXACT, width, 0, bytes)
-        }
-        Summands::Floats(float) => {
-            let (flags, bytes) = tree(codes.len(), step, float);
-            (TREE, 0, flags, bytes)
-        }
-    };
-    #[expect(clippy::cast_possible_truncation, reason = "widths are at most 128")]
-    let mut out = vec![
-        form,
-        step_bits,
-        low_width as u8,
-        span_width as u8,
-        sum_width as u8,
-        flags,
-        0,
-        0,
-    ];
-    out.extend_from_slice(&(codes.len() as u64).to_le_bytes());
-    for (width, number) in [(low_width, 0), (span_width, 1)] {
-        let mut writer = BitWriter::default();
-        for &(low, high) in &bounds {
-            writer.push(if number == 0 { low } else { high - low }, width);
-        }
-        out.extend_from_slice(&writer.finish());
-    }
-    out.extend_from_slice(&sums);
-    out
-}
-
-fn totals(len: usize, step: usize, weight: &dyn Fn(usize) -> u64) -> (u32, Vec<u8>) {
-    let mut total = 0u128;
-    let mut all = Vec::with_capacity(len.div_ceil(step));
-    for start in (0..len).step_by(step) {
-        for position in start..(start + step).min(len) {
-            total += u128::from(weight(position));
-        }
-        all.push(total);
-    }
-    let width = 128 - total.leading_zeros();
-    let mut writer = BitWriter::default();
-    for total in all {
-        writer.push_wide(total, width);
-    }
-    (width, writer.finish())
-}
-
-fn tree(len: usize, step: usize, float: &dyn Fn(usize) -> f64) -> (u8, Vec<u8>) {
-    let mut level: Vec<FloatSum> = (0..len)
-        .step_by(step)
-        .map(|start| {
-            let mut sum = FloatSum::default();
-            (start..(start + step).min(len)).for_each(|position| sum.push(float(position)));
-            sum
-        })
-        .collect();
-    let (mut sums, mut flags) = (Vec::new(), Vec::new());
-    loop {
-        sums.extend(level.iter().flat_map(|node| node.finite.to_le_bytes()));
-        flags.extend(level.iter().map(|node| node.flags));
-        if level.len() <= 1 {
-            break;
-        }
-        level = level.chunks(FAN_OUT).map(pairwise).collect();
-    }
-    let any = flags.iter().any(|&f| f != 0);
-    if any {
-        sums.extend_from_slice(&flags);
-    }
-    (u8::from(any), sums)
-}
-
-/// Adds neighbours, then neighbouring sums, until one is left.
-pub(crate) fn pairwise(sums: &[FloatSum]) -> FloatSum {
-    match sums {
-        [] => FloatSum::default(),
-        [one] => *one,
-        _ => {
-            let (left, right) = sums.split_at(sums.len().next_power_of_two() / 2);
-            pairwise(left).add(pairwise(right))
-        }
-    }
-}
+/// Bits of the width of totals between.
+const WIDTH_BITS: u32 = 7;
 
 /// The read side.
 #[derive(Debug)]
 pub(crate) struct Statistics {
     section: Section,
+    len: u64,
     exact: bool,
     step_bits: u8,
+    block_bits: u8,
+    has_void: bool,
+    blank: u64,
+    blocks: u64,
     low_width: u32,
     span_width: u32,
-    sum_width: u32,
-    blocks: u64,
+    group_width: u32,
+    /// First byte of the packed bits, and in them the first bit of what follows the smallest codes of blocks.
+    packed: u64,
     spans_at: u64,
+    group_lows_at: u64,
+    group_spans_at: u64,
+    totals: Line,
+    squares: Option<Line>,
+    /// Where each block's totals between begin, counted from the bit beside.
+    between: Option<(Line, u64)>,
+    /// First byte of the tree of sums, of that of squared distances, and of the flags.
     sums_at: u64,
-    /// First byte of the node flags, if there are any.
+    distances_at: u64,
     flags_at: Option<u64>,
 }
 
 impl Statistics {
     /// Opens the statistics of `len` positions in the wanted form.
     pub(crate) fn open(section: Section, len: u64, exact: bool) -> Result<Statistics> {
-        let [form, step_bits, low_width, span_width, sum_width, flags, ..] = section.array::<8>(0)?;
+        let [
+            form,
+            step_bits,
+            block_bits,
+            low_width,
+            span_width,
+            group_width,
+            flags,
+            zero,
+        ] = section.array::<8>(0)?;
         let sound = form == if exact { EXACT } else { TREE }
-            && (7..=16).contains(&step_bits)
-            && low_width <= 64
-            && span_width <= 64
-            && sum_width <= if exact { 128 } else { 0 }
-            && flags <= u8::from(!exact)
-            && section.u64(8)? == len;
+            && (FINEST_STEP_BITS..=16).contains(&block_bits)
+            && (FINEST_STEP_BITS..=block_bits).contains(&step_bits)
+            && low_width.max(span_width).max(group_width) <= 64
+            && flags <= MORE | VOID
+            && zero == 0
+            && section.u64(8)? == len
+            && (exact || (section.u64(16)? == 0 && section.u64(24)? == 0));
         if !sound {
             return Err(section.corrupt(0, format!("these are no statistics of {len} codes")));
         }
-        let blocks = len.div_ceil(1 << step_bits);
-        let too_long = || section.corrupt(8, "more blocks than the section has bytes for".into());
-        let stream = |width: u8| stream_bytes(blocks, u32::from(width)).ok_or_else(too_long);
-        let spans_at = HEADER_BYTES + stream(low_width)?;
-        let sums_at = spans_at.checked_add(stream(span_width)?).ok_or_else(too_long)?;
-        let nodes = Levels::new(blocks)
-            .map(|(_, nodes)| nodes)
-            .fold(0u64, u64::saturating_add);
-        let (sums_bytes, flags_at) = if exact {
-            (stream(sum_width)?, None)
-        } else {
-            let bytes = nodes.checked_mul(8 + u64::from(flags)).ok_or_else(too_long)?;
-            (
-                bytes,
-                (flags == 1).then(|| sums_at.saturating_add(nodes.saturating_mul(8))),
-            )
-        };
-        if sums_at.checked_add(sums_bytes) != Some(section.len()) {
-            return Err(section.corrupt(8, format!("{blocks} blocks do not fit {} bytes", section.len())));
-        }
-        Ok(Statistics {
+        let blocks = len.div_ceil(1 << block_bits);
+        let mut statistics = Statistics {
+            len,
             exact,
             step_bits,
+            block_bits,
+            has_void: flags & VOID != 0,
+            blank: section.u64(16)?,
+            blocks,
             low_width: low_width.into(),
             span_width: span_width.into(),
-            sum_width: sum_width.into(),
-            blocks,
-            spans_at,
-            sums_at,
-            flags_at,
+            group_width: group_width.into(),
+            packed: HEADER_BYTES,
+            spans_at: 0,
+            group_lows_at: 0,
+            group_spans_at: 0,
+            totals: Line::default(),
+            squares: None,
+            between: None,
+            sums_at: 0,
+            distances_at: 0,
+            flags_at: None,
             section,
-        })
+        };
+        let more = flags & MORE != 0;
+        let end = statistics.lay_out(more);
+        if end != Some(statistics.section.len()) {
+            let what = format!("{blocks} blocks do not fit {} bytes", statistics.section.len());
+            return Err(statistics.section.corrupt(8, what));
+        }
+        Ok(statistics)
+    }
+
+    /// Finds the places of everything but lines; gives the end of the section, if it can be told.
+    fn lay_out(&mut self, more: bool) -> Option<u64> {
+        let groups = self.blocks / GROUP;
+        self.spans_at = self.blocks.checked_mul(self.low_width.into())?;
+        self.group_lows_at = self
+            .spans_at
+            .checked_add(self.blocks.checked_mul(self.span_width.into())?)?;
+        self.group_spans_at = self
+            .group_lows_at
+            .checked_add(groups.checked_mul(self.low_width.into())?)?;
+        let mut bits = self
+            .group_spans_at
+            .checked_add(groups.checked_mul(self.group_width.into())?)?;
+        if self.exact {
+            let has_between = self.step_bits < self.block_bits;
+            let lines = 1 + u64::from(more) + u64::from(has_between);
+            self.packed = HEADER_BYTES + lines * LINE_BYTES;
+            for index in 0..lines {
+                let mut line = Line::open(&self.section, HEADER_BYTES + index * LINE_BYTES).ok()?;
+                line.at = bits;
+                bits = bits.checked_add(line.bits(self.blocks)?)?;
+                match index {
+                    0 => self.totals = line,
+                    1 if more => self.squares = Some(line),
+                    _ => self.between = Some((line, 0)),
+                }
+            }
+            if let Some((_, first)) = &mut self.between {
+                *first = bits;
+            }
+            let between = self.section.u64(24).ok()?;
+            if !has_between && between != 0 {
+                return None;
+            }
+            bits = bits.checked_add(between)?;
+        }
+        let end = self
+            .packed
+            .checked_add(bits.div_ceil(8))?
+            .checked_add(PADDING_BYTES)?;
+        if self.exact {
+            return Some(end);
+        }
+        let nodes = |count: u64| {
+            Levels::new(count)
+                .map(|(_, nodes)| nodes)
+                .fold(0u64, u64::saturating_add)
+        };
+        let steps = nodes(self.steps());
+        self.sums_at = end.checked_next_multiple_of(8)?;
+        self.distances_at = self.sums_at.checked_add(steps.checked_mul(8)?)?;
+        let end = self
+            .distances_at
+            .checked_add(nodes(self.blocks).checked_mul(8)?)?;
+        self.flags_at = more.then_some(end);
+        end.checked_add(if more { steps } else { 0 })
+    }
+
+    fn steps(&self) -> u64 {
+        self.len.div_ceil(1 << self.step_bits)
     }
 
     /// Whether sums are exact totals.
@@ -261,34 +224,115 @@ impl Statistics {
     }
 
     /// Positions of a block, as a power of two.
-    pub(crate) fn step_bits(&self) -> u8 {
-        self.step_bits
+    pub(crate) fn block_bits(&self) -> u32 {
+        self.block_bits.into()
     }
 
-    /// Smallest and largest code of block `block`.
-    pub(crate) fn bounds(&self, block: u64) -> Result<(u64, u64)> {
-        let at = |width: u32| block.saturating_mul(u64::from(width));
-        let low = read(&self.section, HEADER_BYTES, at(self.low_width), self.low_width)?;
-        let span = read(&self.section, self.spans_at, at(self.span_width), self.span_width)?;
-        Ok((low, low.saturating_add(span)))
+    /// Positions of a step, as a power of two.
+    pub(crate) fn step_bits(&self) -> u32 {
+        self.step_bits.into()
+    }
+
+    /// Weight of each exception.
+    pub(crate) fn blank(&self) -> u64 {
+        self.blank
+    }
+
+    /// Smallest and largest code of blocks `low..high`, exceptions left out; `None` without blocks, or if the bounds
+    /// of some block are not known.
+    pub(crate) fn bounds(&self, mut low: u64, high: u64) -> Result<Option<(u64, u64)>> {
+        let high = high.min(self.blocks);
+        if low >= high || self.has_void {
+            return Ok(None);
+        }
+        let mut found = (u64::MAX, 0);
+        let mut add = |lows_at: u64, spans_at: u64, width: u32, index: u64| -> Result<()> {
+            let at = lows_at.saturating_add(index.saturating_mul(self.low_width.into()));
+            let low = read(&self.section, self.packed, at, self.low_width)?;
+            let at = spans_at.saturating_add(index.saturating_mul(width.into()));
+            let span = read(&self.section, self.packed, at, width)?;
+            found = (found.0.min(low), found.1.max(low.saturating_add(span)));
+            Ok(())
+        };
+        while low < high {
+            if low % GROUP == 0 && high - low >= GROUP {
+                add(
+                    self.group_lows_at,
+                    self.group_spans_at,
+                    self.group_width,
+                    low / GROUP,
+                )?;
+                low += GROUP;
+            } else {
+                add(0, self.spans_at, self.span_width, low)?;
+                low += 1;
+            }
+        }
+        Ok(Some(found))
     }
 
     /// Total weight of the first `blocks` blocks (exact form).
     pub(crate) fn total(&self, blocks: u64) -> Result<u128> {
         match blocks.min(self.blocks).checked_sub(1) {
             None => Ok(0),
-            Some(block) => {
-                let at = block.saturating_mul(u64::from(self.sum_width));
-                read_wide(&self.section, self.sums_at, at, self.sum_width)
-            }
+            Some(block) => self.totals.value(&self.section, self.packed, block),
         }
     }
 
-    /// Sum of blocks `low..high` (tree form).
+    /// Whether totals of squares are kept (exact form).
+    pub(crate) fn has_squares(&self) -> bool {
+        self.squares.is_some()
+    }
+
+    /// Total of the squared weights of the first `blocks` blocks, modulo 2^128 (exact form).
+    pub(crate) fn total_of_squares(&self, blocks: u64) -> Result<u128> {
+        match (blocks.min(self.blocks).checked_sub(1), &self.squares) {
+            (Some(block), Some(line)) => line.value(&self.section, self.packed, block),
+            _ => Ok(0),
+        }
+    }
+
+    /// The step border nearest to `position`, and the total weight before it (exact form).
+    pub(crate) fn total_near(&self, position: u64) -> Result<(u64, u128)> {
+        let block = position >> self.block_bits;
+        let start = block << self.block_bits;
+        let end = (start + (1 << self.block_bits)).min(self.len);
+        let left = position >> self.step_bits << self.step_bits;
+        let right = (left + (1 << self.step_bits)).min(end);
+        let border = if position - left <= right.saturating_sub(position) {
+            left
+        } else {
+            right
+        };
+        if border == start {
+            return Ok((border, self.total(block)?));
+        }
+        let last = self.total(block + 1)?;
+        let Some((line, first)) = self.between.as_ref().filter(|_| border < end) else {
+            return Ok((border, last));
+        };
+        let before = self.total(block)?;
+        let at = line.value(&self.section, self.packed, block)? as u64;
+        let at = first.saturating_add(at);
+        let width = read(&self.section, self.packed, at, WIDTH_BITS)? as u32;
+        let index = ((border - start) >> self.step_bits) - 1;
+        let at = at
+            .saturating_add(WIDTH_BITS.into())
+            .saturating_add(index * u64::from(width));
+        let off = read_wide(&self.section, self.packed, at, width)?;
+        let even = interpolate(last.wrapping_sub(before), border - start, end - start);
+        let total = before
+            .wrapping_add(even)
+            .wrapping_add(off >> 1 ^ 0u128.wrapping_sub(off & 1));
+        Ok((border, total))
+    }
+
+    /// Sum of steps `low..high` (tree form).
     pub(crate) fn float_sum(&self, mut low: u64, mut high: u64) -> Result<FloatSum> {
         let mut sum = FloatSum::default();
-        high = high.min(self.blocks);
-        for (first, _) in Levels::new(self.blocks) {
+        let steps = self.steps();
+        high = high.min(steps);
+        for (first, _) in Levels::new(steps) {
             if low >= high {
                 break;
             }
@@ -310,10 +354,7 @@ impl Statistics {
         let mut len = 0;
         for (slot, node) in sums.iter_mut().zip(low..high) {
             let node = first.saturating_add(node);
-            let bits = self
-                .section
-                .u64(self.sums_at.saturating_add(node.saturating_mul(8)))?;
-            slot.finite = f64::from_bits(bits);
+            slot.finite = self.float(self.sums_at, node)?;
             if let Some(at) = self.flags_at {
                 slot.flags = self.section.u8(at.saturating_add(node))?;
             }
@@ -322,10 +363,69 @@ impl Statistics {
         Ok(pairwise(sums.get(..len).unwrap_or_default()))
     }
 
+    /// Moments of blocks `low..high` (tree form).
+    pub(crate) fn moments(&self, mut low: u64, mut high: u64) -> Result<Moments> {
+        let mut all = Moments::default();
+        high = high.min(self.blocks);
+        let mut bits = 0;
+        for (first, _) in Levels::new(self.blocks) {
+            if low >= high {
+                break;
+            }
+            let (up, down) = (low.div_ceil(FAN), high / FAN);
+            let last = up >= down;
+            let ends = if last {
+                [low..high, high..high]
+            } else {
+                [low..up * FAN, down * FAN..high]
+            };
+            for node in ends.into_iter().flatten() {
+                all = all.merge(self.node_moments(first, node, bits)?);
+            }
+            if last {
+                break;
+            }
+            (low, high) = (up, down);
+            bits += FAN.trailing_zeros();
+        }
+        Ok(all)
+    }
+
+    /// Moments of node `node` of the level whose first node is `first` and whose nodes hold `2^bits` blocks.
+    fn node_moments(&self, first: u64, node: u64, bits: u32) -> Result<Moments> {
+        let blocks = node << bits..((node + 1) << bits).min(self.blocks);
+        let to_steps = self.block_bits - self.step_bits;
+        let sum = self.float_sum(blocks.start << to_steps, blocks.end << to_steps)?;
+        let rows = (blocks.end << self.block_bits)
+            .min(self.len)
+            .saturating_sub(blocks.start << self.block_bits);
+        let squares = self.float(self.distances_at, first.saturating_add(node))?;
+        Ok(Moments {
+            count: rows,
+            mean: sum.value() / rows as f64,
+            squares: if sum.flags == 0 { squares } else { f64::NAN },
+        })
+    }
+
+    fn float(&self, start: u64, node: u64) -> Result<f64> {
+        let bits = self.section.u64(start.saturating_add(node.saturating_mul(8)))?;
+        Ok(f64::from_bits(bits))
+    }
+
     /// Bits that the part takes.
     pub(crate) fn size_bits(&self) -> u64 {
         self.section.len() * 8
     }
+}
+
+/// `floor(total * part / whole)`.
+fn interpolate(total: u128, part: u64, whole: u64) -> u128 {
+    // Split, so that nothing overflows: totals of a block are below 2^80 where bytes are sound.
+    let whole = u128::from(whole.max(1));
+    let part = u128::from(part);
+    (total / whole)
+        .wrapping_mul(part)
+        .wrapping_add((total % whole).wrapping_mul(part) / whole)
 }
 
 /// First node and number of nodes of each level of the tree.
@@ -334,9 +434,9 @@ struct Levels {
 }
 
 impl Levels {
-    fn new(blocks: u64) -> Levels {
+    fn new(leaves: u64) -> Levels {
         Levels {
-            next: Some((0, blocks)),
+            next: Some((0, leaves)),
         }
     }
 }
@@ -348,39 +448,5 @@ impl Iterator for Levels {
         let (first, nodes) = self.next?;
         self.next = (nodes > 1).then(|| (first.saturating_add(nodes), nodes.div_ceil(FAN)));
         Some((first, nodes))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
-        #[test]
-        fn blocks_bounds_and_sums(codes in proptest::collection::vec(any::<u64>(), 0..9000), cut in (0.0f64..1.0, 0.0f64..1.0)) {
-            let section = Section::from_vec(encode(&codes, 7, &Summands::Weights(&|p| codes[p])));
-            let exact = Statistics::open(section, codes.len() as u64, true).unwrap();
-            let floats: Vec<f64> = codes.iter().map(|&c| if c % 999 == 0 { f64::INFINITY } else { (c % 1000) as f64 }).collect();
-            let section = Section::from_vec(encode(&codes, 7, &Summands::Floats(&|p| floats[p])));
-            let tree = Statistics::open(section, codes.len() as u64, false).unwrap();
-            let mut total = 0u128;
-            for (block, chunk) in codes.chunks(128).enumerate() {
-                prop_assert_eq!(exact.total(block as u64).unwrap(), total);
-                total += chunk.iter().map(|&c| u128::from(c)).sum::<u128>();
-                prop_assert_eq!(exact.total(block as u64 + 1).unwrap(), total);
-                let bounds = (*chunk.iter().min().unwrap(), *chunk.iter().max().unwrap());
-                prop_assert_eq!(exact.bounds(block as u64).unwrap(), bounds);
-            }
-            let blocks = codes.len().div_ceil(128) as f64;
-            let (low, high) = ((cut.0 * blocks) as usize, (cut.1 * blocks) as usize);
-            let (low, high) = (low.min(high), low.max(high));
-            let mut want = FloatSum::default();
-            floats[(low * 128).min(floats.len())..(high * 128).min(floats.len())].iter().for_each(|&f| want.push(f));
-            let found = tree.float_sum(low as u64, high as u64).unwrap();
-            prop_assert_eq!((found.finite, found.flags), (want.finite, want.flags));
-        }
     }
 }

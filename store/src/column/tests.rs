@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 
-use super::{Column, Condition, Hints, Part, PartKind, Sum};
+use super::{Column, Condition, Hints, Moments, Part, PartKind, Sum};
 use crate::batch::{BatchColumn, ColumnData};
 use crate::codes::Interval;
 use crate::domain::DomainKind;
@@ -86,6 +86,41 @@ fn check_sum(ty: ColumnType, keys: &[u64], found: Sum) {
     }
 }
 
+fn check_moments(ty: ColumnType, keys: &[u64], found: Moments) {
+    assert_eq!(found.count, keys.len() as u64);
+    let Some(&first) = keys.first() else { return };
+    // Distances from the first value are nearly exact, however large the values.
+    let apart: Vec<f64> = if ty.is_float() {
+        keys.iter()
+            .map(|&k| number_of(ty, k) - number_of(ty, first))
+            .collect()
+    } else {
+        let integer = |key: u64| crate::domain::integer_of(ty, key);
+        keys.iter()
+            .map(|&k| (integer(k) - integer(first)) as f64)
+            .collect()
+    };
+    let magnitude = keys
+        .iter()
+        .fold(0.0f64, |most, &k| most.max(number_of(ty, k).abs()));
+    if keys.iter().any(|&k| !number_of(ty, k).is_finite()) {
+        assert!(found.squares.is_nan());
+    } else if magnitude < 1e100 {
+        let want = Moments::of(&apart);
+        let mean = number_of(ty, first) + want.mean;
+        let rounding = magnitude * if ty.is_float() { 1e-12 } else { 1e-15 };
+        assert!((found.mean - mean).abs() <= rounding, "{found:?} {mean}");
+        let spread = (want.squares / want.count as f64).sqrt();
+        let most = want.squares * 1e-9
+            + if ty.is_float() {
+                rounding * (spread + rounding) * want.count as f64
+            } else {
+                0.0
+            };
+        assert!((found.squares - want.squares).abs() <= most, "{found:?} {want:?}");
+    }
+}
+
 /// Compares every question with the plain answer.
 fn check(ty: ColumnType, keys: &[Option<u64>], cuts: &[(f64, f64)], picks: &[(f64, f64)]) -> Column {
     let column = open(ty, keys);
@@ -134,6 +169,7 @@ fn check(ty: ColumnType, keys: &[Option<u64>], cuts: &[(f64, f64)], picks: &[(f6
             values.len() as u64
         );
         check_sum(ty, &values, column.sum(&set).unwrap());
+        check_moments(ty, &values, column.moments(&set).unwrap());
         for interval in &intervals {
             let want = values.iter().filter(|&&k| interval.contains(k)).count() as u64;
             assert_eq!(
@@ -372,6 +408,7 @@ fn ask_everything(ty: ColumnType, rows: u64, parts: Vec<Part<Vec<u8>>>) -> Resul
         column.quantile(&set, 3),
         column.min_max(&set),
         column.sum(&set),
+        column.moments(&set),
         column.key_bounds(0..rows),
     );
     let _ = column.quantize(

@@ -27,6 +27,8 @@
 //!     40      -  exceptions, if any
 //! ```
 
+use std::borrow::Cow;
+
 use crate::error::Result;
 use crate::section::Section;
 use crate::value::{f32_of, f64_of, key_of_f32, key_of_f64};
@@ -138,6 +140,22 @@ impl Grid {
             (code >> 4).wrapping_mul(10).wrapping_add((code & 15).min(9))
         } else {
             code >> self.ulp_bits
+        }
+    }
+
+    /// Units that `codes` hold.
+    pub(crate) fn units<'a>(&self, codes: &'a [u64]) -> Cow<'a, [u64]> {
+        if self.split || self.ulp_bits > 0 {
+            Cow::Owned(codes.iter().map(|&code| self.unit(code)).collect())
+        } else {
+            Cow::Borrowed(codes)
+        }
+    }
+
+    /// Turns codes into their units, in place.
+    pub(crate) fn turn_to_units(&self, codes: &mut [u64]) {
+        if self.split || self.ulp_bits > 0 {
+            codes.iter_mut().for_each(|code| *code = self.unit(*code));
         }
     }
 
