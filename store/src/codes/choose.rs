@@ -12,8 +12,17 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{CodesKind, wavelet};
+use super::{CodesKind, small, wavelet};
 use crate::error::{Error, Result};
+
+/// Codes in a piece of a sample, and such pieces; fewer codes than that are tried whole.
+const PIECE: usize = 256;
+const PIECES: usize = 16;
+/// The same where the pieces are joined.
+const LONG_PIECE: usize = 4096;
+const LONG_PIECES: usize = 4;
+/// Bits a code above which mini-blocks are smaller in any case.
+const HEADER_BITS: f64 = 0.5;
 
 /// What a rank layout is tuned for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -110,8 +119,9 @@ impl Layout {
     /// The code layout that the wish is for.
     pub fn kind(self) -> CodesKind {
         match self {
-            Layout::Rank(_) | Layout::Small(_) => CodesKind::Wavelet,
+            Layout::Rank(_) => CodesKind::Wavelet,
             Layout::Scan => CodesKind::Scan,
+            Layout::Small(_) => CodesKind::Small,
         }
     }
 }
@@ -147,9 +157,14 @@ impl FromStr for Layout {
 /// # Complexity
 /// Linear in the number of equal codes at the start; a sample of the codes where layouts are compared.
 pub fn choose(codes: &[u64], wish: Layout) -> CodesKind {
-    match codes.first() {
-        Some(first) if codes.iter().all(|code| code == first) => CodesKind::Constant,
-        None => CodesKind::Constant,
+    let Some(first) = codes.first() else {
+        return CodesKind::Constant;
+    };
+    if codes.iter().all(|code| code == first) {
+        return CodesKind::Constant;
+    }
+    match wish {
+        Layout::Small(rows) if wavelet_is_no_larger(codes, rows) => CodesKind::Wavelet,
         _ => wish.kind(),
     }
 }
@@ -158,10 +173,42 @@ pub fn choose(codes: &[u64], wish: Layout) -> CodesKind {
 pub fn encode(codes: &[u64], wish: Layout) -> (CodesKind, Vec<u8>) {
     let kind = choose(codes, wish);
     let bytes = match (kind, wish) {
-        (CodesKind::Wavelet, _) => wavelet::encode(codes),
+        (CodesKind::Small, Layout::Small(rows)) => small::encode_with(codes, small_options(rows)),
         _ => super::encode(kind, codes),
     };
     (kind, bytes)
+}
+
+fn small_options(block_rows: MiniBlock) -> small::Options {
+    small::Options {
+        block_rows,
+        ..small::Options::default()
+    }
+}
+
+/// Whether mini-blocks would save nothing. They cost at least a header each, so that happens where codes rarely change.
+fn wavelet_is_no_larger(codes: &[u64], rows: MiniBlock) -> bool {
+    let options = small_options(rows);
+    if codes.len() <= PIECE * PIECES {
+        return wavelet::encode(codes).len() <= small::encode_with(codes, options).len();
+    }
+    let small_bits = small::estimate_bits(&pieces(codes, PIECE, PIECES), options);
+    if small_bits > HEADER_BITS {
+        return false;
+    }
+    // Longer pieces, since their joints are changes that the column does not have.
+    let sample = pieces(codes, LONG_PIECE.min(codes.len() / PIECES), LONG_PIECES).concat();
+    let wavelet_bits = wavelet::encode(&sample).len() as f64 * 8.0 / sample.len() as f64;
+    wavelet_bits <= small_bits
+}
+
+/// Stretches of `piece` consecutive codes, `count` of them, evenly spread.
+fn pieces(codes: &[u64], piece: usize, count: usize) -> Vec<&[u64]> {
+    let room = codes.len().saturating_sub(piece);
+    (0..count)
+        .map(|i| i * room / (count - 1).max(1))
+        .filter_map(|start| codes.get(start..start + piece))
+        .collect()
 }
 
 #[cfg(test)]
@@ -178,6 +225,38 @@ mod tests {
         assert_eq!("rank:fast".parse::<Layout>().unwrap(), Layout::default());
         assert!("fast".parse::<Layout>().is_err());
         assert_eq!(Layout::from_code(0), None);
+    }
+
+    #[test]
+    fn a_wish_is_followed_where_it_makes_sense() {
+        let mut state = 1u64;
+        let mut noise = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state >> 52
+        };
+        let codes: Vec<u64> = (0..50_000).map(|_| noise()).collect();
+        for wish in Layout::ALL {
+            assert_eq!(choose(&codes, wish), wish.kind());
+        }
+        // One change in a long column: whatever is chosen is no larger than the wish.
+        for len in [100, 3_000, 50_000] {
+            let codes: Vec<u64> = (0..len).map(|i| u64::from(i > len / 3)).collect();
+            for wish in [Layout::default(), Layout::Scan, Layout::Small(MiniBlock::Rows256)] {
+                let (kind, bytes) = encode(&codes, wish);
+                assert!(
+                    bytes.len() <= super::super::encode(wish.kind(), &codes).len(),
+                    "{wish}: {kind:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_are_spread_evenly() {
+        let codes: Vec<u64> = (0..10_000).collect();
+        let found = pieces(&codes, 256, 16);
+        assert_eq!(found.len(), 16);
+        assert_eq!((found[0][0], found[15][255]), (0, 9_999));
     }
 
     #[test]
