@@ -8,12 +8,10 @@
 //! row times instead. Every decoded value is compared with the input. Times are medians of seven on a warm cache.
 
 use std::error::Error;
+use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
-use std::path::Path;
 use std::time::Instant;
 
-use siltstone_benches::Fallible;
-use siltstone_benches::data::Csv;
 use siltstone_store::batch::{BatchColumn, ColumnData};
 use siltstone_store::codes::Interval;
 use siltstone_store::column::time::{self, TimeColumn};
@@ -22,6 +20,8 @@ use siltstone_store::rows::RowRanges;
 use siltstone_store::schema::ColumnType;
 use siltstone_store::section::Section;
 use siltstone_store::value::{key_of_f32, key_of_f64, key_of_i64};
+
+type Fallible<T> = Result<T, Box<dyn Error>>;
 
 struct Options {
     data: String,
@@ -35,15 +35,12 @@ struct Options {
 
 fn main() -> Fallible<()> {
     let options = options()?;
-    let mut csv = Csv::read(Path::new(&options.data), options.rows)?;
-    let place = csv.place(&options.column)?;
-    let keys = options.keys.iter().map(|name| csv.place(name));
-    let keys = keys.collect::<Fallible<Vec<_>>>()?;
-    csv.sort(&keys, None)?;
+    let (keys, mut cells) = read(&options)?;
+    let runs = sort_by_keys(&keys, &mut cells);
     if options.time {
-        return row_times(&options, csv.times(place)?, &csv.runs(&keys));
+        return row_times(&options, &cells, &runs);
     }
-    let column = parse(&options, csv.rows.iter().map(|row| row[place].as_str()))?;
+    let column = parse(&options, &cells)?;
     let ColumnData::Keys(values) = &column.data else {
         return Err("a fixed-width column is wanted".into());
     };
@@ -194,7 +191,11 @@ fn median<E: Error + 'static>(mut run: impl FnMut() -> Result<(), E>) -> Fallibl
     Ok(times[times.len() / 2])
 }
 
-fn row_times(options: &Options, mut times: Vec<i64>, runs: &[Range<u64>]) -> Fallible<()> {
+fn row_times(options: &Options, cells: &[String], runs: &[Range<u64>]) -> Fallible<()> {
+    let mut times = cells
+        .iter()
+        .map(|c| c.parse::<i64>())
+        .collect::<Result<Vec<i64>, _>>()?;
     for run in runs {
         times[usize::try_from(run.start)?..usize::try_from(run.end)?].sort_unstable();
     }
@@ -265,7 +266,66 @@ fn options() -> Fallible<Options> {
     Ok(options)
 }
 
-fn parse<'a>(options: &Options, cells: impl Iterator<Item = &'a str>) -> Fallible<BatchColumn> {
+/// Keys and cells of the column, row by row.
+fn read(options: &Options) -> Fallible<(Vec<String>, Vec<String>)> {
+    let input: Box<dyn Read> = if options.data == "-" {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(&options.data)?)
+    };
+    let mut lines = BufReader::new(input).lines();
+    let header = lines.next().ok_or("the file is empty")??;
+    let separator = if header.contains(';') { ';' } else { ',' };
+    let names: Vec<&str> = header
+        .split(separator)
+        .map(|name| name.trim_matches('"'))
+        .collect();
+    let place = |name: &str| {
+        names
+            .iter()
+            .position(|n| *n == name)
+            .ok_or(format!("no column {name} among {names:?}"))
+    };
+    let column = place(&options.column)?;
+    let places = options
+        .keys
+        .iter()
+        .map(|name| place(name))
+        .collect::<Result<Vec<_>, _>>()?;
+    let (mut keys, mut cells) = (Vec::new(), Vec::new());
+    for line in lines.take(options.rows) {
+        let line = line?;
+        let fields: Vec<&str> = line.split(separator).collect();
+        let field = |place: usize| fields.get(place).copied().unwrap_or_default();
+        keys.push(
+            places
+                .iter()
+                .map(|&p| field(p))
+                .collect::<Vec<_>>()
+                .join("\u{1f}"),
+        );
+        cells.push(field(column).trim_matches('"').to_owned());
+    }
+    Ok((keys, cells))
+}
+
+/// Sorts the cells by key and gives the runs of equal keys.
+fn sort_by_keys(keys: &[String], cells: &mut Vec<String>) -> Vec<Range<u64>> {
+    let mut order: Vec<usize> = (0..keys.len()).collect();
+    order.sort_by_key(|&row| &keys[row]);
+    *cells = order.iter().map(|&row| std::mem::take(&mut cells[row])).collect();
+    let mut at = 0;
+    order
+        .chunk_by(|&a, &b| keys[a] == keys[b])
+        .map(|run| {
+            let start = at;
+            at += run.len() as u64;
+            start..at
+        })
+        .collect()
+}
+
+fn parse(options: &Options, cells: &[String]) -> Fallible<BatchColumn> {
     let mut column = BatchColumn::new(options.ty);
     for cell in cells {
         let key = match options.ty {
