@@ -3,6 +3,7 @@
 use super::plan::{self, Buffer, LINE};
 use super::step::Step;
 use super::{End, Engine, StepReport, lower};
+use crate::kernel::pool::Pad;
 use crate::kernel::{Isa, Scratch};
 use crate::model::{Affine, Element, Kind, Model, Operator, Tensor};
 use crate::{Error, Result};
@@ -17,6 +18,8 @@ pub(super) struct Compiler<'m> {
     /// The buffer of each tensor that is computed.
     buffer_of: Vec<Option<usize>>,
     buffers: Vec<Buffer>,
+    /// The padded image in which a tensor lies, where its reader wants one.
+    padded: Vec<Option<Pad>>,
     steps: Vec<Step>,
     reports: Vec<StepReport>,
     pub(super) scratch: Scratch,
@@ -30,6 +33,7 @@ pub(super) fn compile(model: &Model, isa: Isa) -> Result<Engine> {
         isa,
         buffer_of: vec![None; model.tensors.len()],
         buffers: Vec::new(),
+        padded: vec![None; model.tensors.len()],
         steps: Vec::new(),
         reports: Vec::new(),
         scratch: Scratch::default(),
@@ -37,8 +41,9 @@ pub(super) fn compile(model: &Model, isa: Isa) -> Result<Engine> {
     let (first, last, operators) = ends(model)?;
     let input = compiler.end(first)?;
     compiler.buffer_of[first] = Some(0);
+    compiler.padded[first] = lower::padding_for(&compiler, first);
     compiler.buffers.push(Buffer {
-        bytes: input.1,
+        bytes: compiler.padded[first].as_ref().map_or(input.1, Pad::bytes),
         first: 0,
         last: 0,
     });
@@ -51,6 +56,7 @@ pub(super) fn compile(model: &Model, isa: Isa) -> Result<Engine> {
         })?;
     }
     let output = compiler.end(last)?;
+    let padded = compiler.padded[first].take();
     let buffer = compiler.read(last)?;
     compiler.buffers[buffer].last = compiler.steps.len();
     let (regions, total) = plan::place(&compiler.buffers);
@@ -74,6 +80,7 @@ pub(super) fn compile(model: &Model, isa: Isa) -> Result<Engine> {
             count: input.1,
             affine: input.0,
         },
+        padded,
         output: End {
             buffer,
             count: output.1,
@@ -161,6 +168,24 @@ impl<'m> Compiler<'m> {
         Ok(buffer)
     }
 
+    /// A new buffer for an image that the step being made writes, with what its reader wants around it.
+    pub(super) fn write_padded(&mut self, tensor: usize, pad: Pad) -> usize {
+        let buffer = self.temporary(pad.bytes());
+        self.buffer_of[tensor] = Some(buffer);
+        self.padded[tensor] = Some(pad.clone());
+        self.push_hidden(Step::Border {
+            layer: Box::new(pad),
+            output: buffer,
+        });
+        self.touch(buffer);
+        buffer
+    }
+
+    /// The padded image in which `tensor` lies, if it does.
+    pub(super) fn padded(&self, tensor: usize) -> Option<&Pad> {
+        self.padded.get(tensor).and_then(Option::as_ref)
+    }
+
     /// A new buffer that only the step being made uses.
     pub(super) fn temporary(&mut self, bytes: usize) -> usize {
         let now = self.steps.len();
@@ -177,6 +202,11 @@ impl<'m> Compiler<'m> {
         let buffer = self.read(from)?;
         self.buffer_of[to] = Some(buffer);
         Ok(())
+    }
+
+    /// Keeps a buffer that was read before a hidden step was added for the step being made.
+    pub(super) fn read_again(&mut self, buffer: usize) {
+        self.touch(buffer);
     }
 
     /// Keeps a temporary buffer for the step being made.
@@ -208,6 +238,7 @@ impl<'m> Compiler<'m> {
             weight_bytes: cost.weight_bytes,
             count: result.count(),
             buffer: self.buffer_of[tensor].unwrap_or(0),
+            padded: self.padded[tensor].clone(),
         });
         self.steps.push(step);
         Ok(())

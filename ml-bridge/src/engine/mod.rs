@@ -10,6 +10,7 @@ mod plan;
 mod report;
 mod step;
 
+use crate::kernel::pool::Pad;
 use crate::kernel::{Isa, Scratch};
 use crate::model::{Affine, Model};
 use crate::{Error, Result};
@@ -31,6 +32,8 @@ pub struct Engine {
     base: usize,
     scratch: Scratch,
     input: End,
+    /// The padded image that the first operator wants as input.
+    padded: Option<Pad>,
     output: End,
 }
 
@@ -144,8 +147,16 @@ impl Engine {
                 continue;
             };
             let region = &self.regions[report.buffer];
-            let bytes = &self.arena[self.base + region.start..][..report.count];
-            let plain: Vec<i8> = bytes.iter().map(|b| (b ^ 0x80) as i8).collect();
+            let bytes = &self.arena[self.base + region.start..self.base + region.end];
+            let flip = |b: &u8| (b ^ 0x80) as i8;
+            let plain: Vec<i8> = match &report.padded {
+                Some(pad) => bytes[pad.start()..]
+                    .chunks(pad.pitch())
+                    .take(pad.rows)
+                    .flat_map(|row| row[..pad.row].iter().map(flip))
+                    .collect(),
+                None => bytes[..report.count].iter().map(flip).collect(),
+            };
             see(report.operator, &plain);
         }
         self.store(output);
@@ -175,9 +186,16 @@ impl Engine {
     }
 
     fn load(&mut self, input: &[i8]) {
-        let start = self.base + self.regions[self.input.buffer].start;
-        for (to, from) in self.arena[start..].iter_mut().zip(input) {
-            *to = *from as u8 ^ 0x80;
+        let region = &self.regions[self.input.buffer];
+        let buffer = &mut self.arena[self.base + region.start..self.base + region.end];
+        let Some(pad) = &self.padded else {
+            flip(input, buffer);
+            return;
+        };
+        pad.border(buffer);
+        let rows = buffer[pad.start()..].chunks_mut(pad.pitch()).take(pad.rows);
+        for (to, from) in rows.zip(input.chunks_exact(pad.row)) {
+            flip(from, to);
         }
     }
 
@@ -192,5 +210,19 @@ impl Engine {
     fn step(&mut self, number: usize) {
         let arena = &mut self.arena[self.base..];
         self.steps[number].run(self.isa, arena, &self.regions, &mut self.scratch);
+    }
+}
+
+/// Stores int8 numbers as the bytes that kernels want.
+#[inline]
+fn flip(from: &[i8], to: &mut [u8]) {
+    let whole = if from.len() <= 64 { from.len() / 8 * 8 } else { 0 };
+    for (to, from) in to.chunks_exact_mut(8).zip(from[..whole].chunks_exact(8)) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = *from as u8 ^ 0x80;
+        }
+    }
+    for (to, from) in to[whole..].iter_mut().zip(&from[whole..]) {
+        *to = *from as u8 ^ 0x80;
     }
 }

@@ -1,5 +1,7 @@
 //! What an operator became, for people who want to know where time and memory go.
 
+use crate::kernel::pool::Pad;
+
 /// One compiled operator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepReport {
@@ -21,4 +23,6 @@ pub struct StepReport {
     pub(super) count: usize,
     /// Buffer of its result.
     pub(super) buffer: usize,
+    /// The padded image in which its result lies, if it does.
+    pub(super) padded: Option<Pad>,
 }

@@ -31,6 +31,8 @@ pub(super) enum Step {
         input: usize,
         output: usize,
     },
+    /// What lies around an image that the next step writes.
+    Border { layer: Box<Pad>, output: usize },
     /// An average or maximum over windows.
     Pool {
         layer: Box<Pool>,
@@ -102,6 +104,7 @@ impl Step {
                 let (input, output) = pair(arena, &regions[*input], &regions[*output]);
                 layer.run(input, output);
             }
+            Step::Border { layer, output } => layer.border(&mut arena[regions[*output].clone()]),
             Step::Pool { layer, input, output } => {
                 let (input, output) = pair(arena, &regions[*input], &regions[*output]);
                 let results = layer.output[0] * layer.output[1] * layer.channels;

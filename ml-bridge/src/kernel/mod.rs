@@ -18,6 +18,8 @@ pub mod quads;
 pub mod requantize;
 pub mod softmax;
 #[cfg(target_arch = "x86_64")]
+mod spell;
+#[cfg(target_arch = "x86_64")]
 mod sse2;
 pub mod taps;
 #[cfg(test)]

@@ -8,6 +8,7 @@
 macro_rules! pairs {
     ($feature:literal, $tile:literal) => {
         use super::Scratch;
+        use super::spell::spell;
         use super::depthwise::{Depthwise, Packed};
         use super::lanes::{Group, Line, Scale};
         use super::linear::{LANES, Linear, patch_at};
@@ -127,7 +128,11 @@ macro_rules! pairs {
                             weights = weights.add(1);
                         }
                     }
-                    for (position, sums) in (first..).zip(sums) {
+                    // Emission names sums by reference, which would keep them in memory throughout: they go there
+                    // once, here, each named by a constant.
+                    let mut finished = [bias; M];
+                    spell!(finished, sums, R, M * R, 0 1 2 3 4 5 6 7 8 9 10 11);
+                    for (position, sums) in (first..).zip(&finished) {
                         self.emit(sums, position);
                     }
                 }
@@ -159,7 +164,7 @@ macro_rules! pairs {
                             at = at.add(4);
                         }
                     }
-                    self.emit(sums, position);
+                    self.emit(&sums, position);
                 }
             }
 
@@ -169,7 +174,7 @@ macro_rules! pairs {
             /// As [`Pass::run`].
             #[inline]
             #[target_feature(enable = $feature)]
-            unsafe fn emit(&self, sums: [Vector; R], position: usize) {
+            unsafe fn emit(&self, sums: &[Vector; R], position: usize) {
                 let (layer, group) = (self.layer, self.group);
                 let at = layer.place.at(position, layer.outputs) + group.first;
                 // SAFETY: as many bytes as the group has outputs lie at `at`.
@@ -177,9 +182,9 @@ macro_rules! pairs {
                 // SAFETY: passed on.
                 unsafe {
                     if is_exact(layer.lanes.exact, layer.lanes.shifted) {
-                        put(sums, layer.lanes.scale(group.block), layer.end.bounds, to);
+                        put(*sums, layer.lanes.scale(group.block), layer.end.bounds, to);
                     } else {
-                        for ((channel, to), sum) in (group.first..).zip(to).zip(numbers(sums)) {
+                        for ((channel, to), sum) in (group.first..).zip(to).zip(numbers(*sums)) {
                             *to = layer.end.scale(channel, sum.wrapping_add(1 << 31) as i32);
                         }
                     }

@@ -154,29 +154,64 @@ impl Pad {
         (self.above + self.rows + self.below) * self.pitch()
     }
 
+    /// First byte of the copied rows.
+    pub fn start(&self) -> usize {
+        self.above * self.pitch() + self.left
+    }
+
+    /// Fills everything but the copied rows.
+    pub fn border(&self, output: &mut [u8]) {
+        let (pitch, inner) = (self.pitch(), self.row * self.repeat);
+        let end = (self.above + self.rows) * pitch;
+        if inner == 0 || self.left + self.right > inner {
+            output[..self.bytes()].fill(self.value);
+            return;
+        }
+        output[..self.above * pitch + self.left].fill(self.value);
+        if self.left + self.right > 0 {
+            // What is right of a row and left of the next is one stretch.
+            for row in self.above..(self.above + self.rows).saturating_sub(1) {
+                let at = row * pitch + self.left + inner;
+                output[at..at + self.right + self.left].fill(self.value);
+            }
+        }
+        output[end - self.right.min(end)..self.bytes()].fill(self.value);
+    }
+
     /// Copies.
     pub fn run(&self, input: &[u8], output: &mut [u8]) {
         let pitch = self.pitch();
-        let (above, rest) = output[..self.bytes()].split_at_mut(self.above * pitch);
-        let (middle, below) = rest.split_at_mut(self.rows * pitch);
-        above.fill(self.value);
-        below.fill(self.value);
-        if self.row == 0 || pitch == 0 {
-            middle.fill(self.value);
+        self.border(output);
+        let inner = self.row * self.repeat;
+        if inner == 0 {
             return;
         }
-        for (to, from) in middle.chunks_exact_mut(pitch).zip(input.chunks_exact(self.row)) {
-            let (left, to) = to.split_at_mut(self.left);
-            let (to, right) = to.split_at_mut(self.row * self.repeat);
-            left.iter_mut().for_each(|b| *b = self.value);
-            right.iter_mut().for_each(|b| *b = self.value);
+        let rows = output[self.start()..].chunks_mut(pitch).take(self.rows);
+        for (to, from) in rows.zip(input.chunks_exact(self.row)) {
             if self.repeat == 1 {
-                to.copy_from_slice(from);
+                copy(from, &mut to[..inner]);
             } else {
-                to.chunks_exact_mut(self.repeat)
-                    .zip(from)
-                    .for_each(|(to, from)| to.fill(*from));
+                for (to, from) in to[..inner].chunks_exact_mut(self.repeat).zip(from) {
+                    to.fill(*from);
+                }
             }
         }
     }
+}
+
+/// Copies `from` to `to`, of the same length; short rows without a call.
+#[inline]
+fn copy(from: &[u8], to: &mut [u8]) {
+    if from.len() > 64 {
+        to.copy_from_slice(from);
+        return;
+    }
+    let whole = from.len() / 8 * 8;
+    for (to, from) in to.chunks_exact_mut(8).zip(from.chunks_exact(8)) {
+        to.copy_from_slice(from);
+    }
+    to[whole..]
+        .iter_mut()
+        .zip(&from[whole..])
+        .for_each(|(to, from)| *to = *from);
 }

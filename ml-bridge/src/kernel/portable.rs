@@ -8,7 +8,7 @@ use super::lanes::{Group, Line, Scale};
 use super::linear::{LANES, Linear, patch_at};
 use super::pointwise::{Binary, Combine, Fast, SUM_SHIFT};
 use super::requantize::{Bounds, hold};
-use super::taps::Taps;
+use super::taps::{Pair, Taps};
 
 /// Patches in a tile.
 const TILE: usize = 4;
@@ -30,18 +30,23 @@ pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8], scratch: &mut Scr
     }
     for group in &lanes.groups {
         let lines = &lanes.weights[group.line..][..steps];
-        let pass = Pass {
-            layer,
-            group,
-            wide,
-            lines,
-        };
+        let pass = Pass { layer, group, wide };
+        if positions == 1 {
+            pass.single(lines, output);
+            continue;
+        }
+        let weights = &mut scratch.weights[..steps * 2];
+        for (to, from) in weights.chunks_exact_mut(2).zip(lines) {
+            for (to, from) in to.iter_mut().flat_map(|p| &mut p.0).zip(from.0) {
+                *to = i16::from(from);
+            }
+        }
         let tiles = positions / TILE * TILE;
         for first in (0..tiles).step_by(TILE) {
-            pass.tile::<TILE>(first, output);
+            pass.tile::<TILE>(weights, first, output);
         }
         for first in tiles..positions {
-            pass.tile::<1>(first, output);
+            pass.tile::<1>(weights, first, output);
         }
     }
 }
@@ -51,25 +56,49 @@ struct Pass<'a> {
     layer: &'a Linear,
     group: &'a Group,
     wide: &'a [i16],
-    lines: &'a [Line],
 }
 
 impl Pass<'_> {
-    /// Positions `first` and following.
-    #[inline]
-    fn tile<const M: usize>(&self, first: usize, output: &mut [u8]) {
-        let (layer, group, lanes) = (self.layer, self.group, &self.layer.lanes);
-        let mut sums = [lanes.bias[group.block].0; M];
-        let starts: [usize; M] = std::array::from_fn(|n| patch_at(&layer.geometry, first + n));
-        let rows = self.lines.chunks_exact(lanes.words.max(1));
-        for (offset, lines) in layer.geometry.offsets.iter().zip(rows) {
-            let x = starts.map(|start| &self.wide[start + offset..][..lanes.words * 4]);
-            for (step, line) in lines.iter().enumerate() {
-                let word = |x: &[i16]| [x[4 * step], x[4 * step + 1], x[4 * step + 2], x[4 * step + 3]];
-                multiply(line, x.map(word), &mut sums);
+    /// One patch, weights widened on the way.
+    fn single(&self, lines: &[Line], output: &mut [u8]) {
+        let lanes = &self.layer.lanes;
+        let mut sums = lanes.bias[self.group.block].0;
+        let rows = lines.chunks_exact(lanes.words.max(1));
+        for (offset, lines) in self.layer.geometry.offsets.iter().zip(rows) {
+            let x = &self.wide[*offset..][..lanes.words * 4];
+            for (line, x) in lines.iter().zip(x.chunks_exact(4)) {
+                for (weights, x) in line.0.chunks_exact(32).zip(x.chunks_exact(2)) {
+                    let wide: [i16; 32] = std::array::from_fn(|n| i16::from(weights[n]));
+                    multiply(&wide, [x[0], x[1]], &mut sums);
+                }
             }
         }
-        for (position, sums) in (first..).zip(&sums) {
+        self.emit(&[sums], 0, output);
+    }
+
+    /// Positions `first` and following.
+    #[inline]
+    fn tile<const M: usize>(&self, weights: &[Pair], first: usize, output: &mut [u8]) {
+        let (layer, lanes) = (self.layer, &self.layer.lanes);
+        let mut sums = [lanes.bias[self.group.block].0; M];
+        let starts: [usize; M] = std::array::from_fn(|n| patch_at(&layer.geometry, first + n));
+        let rows = weights.chunks_exact((lanes.words * 2).max(1));
+        for (offset, weights) in layer.geometry.offsets.iter().zip(rows) {
+            let x: [&[i16]; M] =
+                std::array::from_fn(|n| &self.wide[starts[n] + offset..][..weights.len() * 2]);
+            for (step, weights) in weights.iter().enumerate() {
+                for (x, sums) in x.iter().zip(&mut sums) {
+                    multiply(&weights.0, [x[2 * step], x[2 * step + 1]], sums);
+                }
+            }
+        }
+        self.emit(&sums, first, output);
+    }
+
+    /// Takes the sums of positions `first` and following back to bytes.
+    fn emit(&self, sums: &[[u32; LANES]], first: usize, output: &mut [u8]) {
+        let (layer, group, lanes) = (self.layer, self.group, &self.layer.lanes);
+        for (position, sums) in (first..).zip(sums) {
             let at = layer.place.at(position, layer.outputs) + group.first;
             let results = &mut output[at..][..group.outputs];
             if lanes.exact {
@@ -84,19 +113,13 @@ impl Pass<'_> {
     }
 }
 
-/// Adds the products of a line with four numbers of each patch.
+/// Adds the products of two numbers of a patch with their weights.
 #[inline]
-fn multiply<const M: usize>(line: &Line, x: [[i16; 4]; M], sums: &mut [[u32; LANES]; M]) {
-    for half in 0..2 {
-        let weights: [i16; 32] = std::array::from_fn(|n| i16::from(line.0[half * 32 + n]));
-        for (x, sums) in x.iter().zip(sums.iter_mut()) {
-            let (first, second) = (i32::from(x[2 * half]), i32::from(x[2 * half + 1]));
-            for (lane, sum) in sums.iter_mut().enumerate() {
-                let products =
-                    first * i32::from(weights[2 * lane]) + second * i32::from(weights[2 * lane + 1]);
-                *sum = sum.wrapping_add(products as u32);
-            }
-        }
+fn multiply(weights: &[i16; 32], [first, second]: [i16; 2], sums: &mut [u32; LANES]) {
+    for (lane, sum) in sums.iter_mut().enumerate() {
+        let products = i32::from(first) * i32::from(weights[2 * lane])
+            + i32::from(second) * i32::from(weights[2 * lane + 1]);
+        *sum = sum.wrapping_add(products as u32);
     }
 }
 

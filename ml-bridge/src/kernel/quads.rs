@@ -10,6 +10,9 @@
 //! place 1:  b0 b1 b2 ...        weights:  one line per tap group and pattern: 16 channels x 4 taps
 //! ```
 //!
+//! Where a vertical filter has up to three rows and moves down by one, the fourth place is one row further down: the same
+//! scratch then also serves the next result row, whose weights are moved along by one.
+//!
 //! A *run* is a stretch of results whose bytes follow each other in both image and scratch: a whole row for stride 1,
 //! otherwise one pixel. Lane `l` of a run's block `b` belongs to channel `(16 b + l) % channels`, so patterns repeat.
 
@@ -40,7 +43,9 @@ pub struct Quads {
     pub run_step: usize,
     /// Patterns; block `b` of a run has pattern `b % patterns`.
     pub patterns: usize,
-    /// Weights: pattern, group of taps.
+    /// Result rows computed from one interleaving: 1 or 2.
+    pub shared: usize,
+    /// Weights: row of those that share, pattern, group of taps.
     pub weights: Vec<Line>,
     /// Per pattern.
     pub bias: Vec<Bias>,
@@ -70,13 +75,17 @@ impl Quads {
             window.dilation[0] * window.pitch
         };
         let quads = length.div_ceil(4);
+        let shared = !horizontal
+            && length < 4
+            && window.size[0] > 1
+            && window.dilation[0] == window.stride[0];
         let mut places = Vec::new();
         let mut taps = Vec::new();
         // Tap `t` of quad `q` is filter position `4 q + t` along the direction; absent ones have weight zero.
         let mut position_of: Vec<[Option<usize>; 4]> = Vec::new();
         for quad in 0..quads {
             let place = |t: usize| {
-                if 4 * quad + t < length {
+                if 4 * quad + t < length || shared {
                     (4 * quad + t) * between
                 } else {
                     4 * quad * between
@@ -119,6 +128,7 @@ impl Quads {
             run,
             run_step,
             patterns,
+            shared: 1 + usize::from(shared),
             weights: Vec::new(),
             bias: Vec::new(),
             scales: Vec::new(),
@@ -131,16 +141,20 @@ impl Quads {
             let channel = |lane: usize| channel_of(flat, channels, pattern * LANES + lane);
             quads.bias.push(bias(end, channel));
             quads.scales.push(scale(end, channel));
-            for positions in &position_of {
-                let mut line = Line([0; 64]);
-                for lane in 0..LANES {
-                    for (tap, position) in positions.iter().enumerate() {
-                        if let (Some(channel), Some(position)) = (channel(lane), position) {
-                            line.0[lane * 4 + tap] = weights[position * channels + channel];
+        }
+        for row in 0..quads.shared {
+            for pattern in 0..patterns {
+                let channel = |lane: usize| channel_of(flat, channels, pattern * LANES + lane);
+                for positions in &position_of {
+                    let mut line = Line([0; 64]);
+                    for (lane, to) in line.0.chunks_exact_mut(4).enumerate() {
+                        let Some(channel) = channel(lane) else { continue };
+                        for (to, position) in to[row..].iter_mut().zip(positions) {
+                            *to = position.map_or(0, |p| weights[p * channels + channel]);
                         }
                     }
+                    quads.weights.push(line);
                 }
-                quads.weights.push(line);
             }
         }
         quads
@@ -159,7 +173,9 @@ impl Quads {
     /// One past the last input byte that is read, places being read 64 bytes at a time.
     pub fn reach(&self) -> usize {
         let furthest = self.places.iter().flatten().max().copied().unwrap_or(0);
-        (self.rows.max(1) - 1) * self.row_step + furthest + self.length.next_multiple_of(64)
+        (self.rows.max(1) - 1) / self.shared * self.shared * self.row_step
+            + furthest
+            + self.length.next_multiple_of(64)
     }
 
     /// Bytes of packed weights and parameters.

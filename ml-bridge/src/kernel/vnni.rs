@@ -14,6 +14,7 @@ use std::arch::x86_64::*;
 
 use super::lanes::{Group, Lanes, Scale};
 use super::linear::{LANES, Linear, patch_at};
+use super::spell::spell;
 
 /// Runs `layer` over `input` into `output`.
 pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8]) {
@@ -163,16 +164,7 @@ impl Pass<'_> {
         // Emission names sums by reference, which would keep them in memory throughout: they go there once, here, each
         // named by a constant.
         let mut finished = [[_mm512_setzero_si512(); N]; M];
-        macro_rules! finish {
-            ($($block:literal)*) => {$(
-                if $block < M * N {
-                    let to = std::ptr::from_mut(&mut finished[$block / N][$block % N]);
-                    // SAFETY: `to` holds 64 bytes.
-                    unsafe { _mm512_store_si512(to.cast(), sums[$block / N][$block % N]) };
-                }
-            )*};
-        }
-        finish!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23);
+        spell!(finished, sums, N, M * N, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23);
         // SAFETY: passed on.
         unsafe { self.emit_tile(&finished, results) };
     }

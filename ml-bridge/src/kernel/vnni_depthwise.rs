@@ -1,7 +1,7 @@
 //! Depthwise convolutions with AVX-512 VNNI; see [`super::quads`] for what lies where.
 //!
-//! For each result row: interleave (12 shuffles per 64 bytes of four places), then 16 results at a time with the
-//! weights of one pattern in registers.
+//! For each result row, or two: interleave (12 shuffles per 64 bytes of four places), then 64 results at a time with the
+//! weights of four patterns in registers, and what is left 16 at a time.
 #![allow(unsafe_code)]
 #![allow(
     clippy::incompatible_msrv,
@@ -14,7 +14,7 @@ use super::depthwise::{Depthwise, Packed};
 use super::lanes::Line;
 use super::linear::LANES;
 use super::quads::Quads;
-use super::vnni::{back_with, load, narrow, store};
+use super::vnni::{back_with, load, narrow, pack, store};
 
 /// Runs `layer` over `input` into `output`.
 pub fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8], scratch: &mut [Line]) {
@@ -25,22 +25,31 @@ pub fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8], scratch: &m
     };
     assert!(quads.reach() <= input.len() && quads.scratch() <= scratch.len());
     assert!(output.len() == quads.rows * quads.runs * quads.run);
-    assert!(quads.weights.len() == quads.patterns * quads.taps.len());
+    assert!(quads.weights.len() == quads.shared * quads.patterns * quads.taps.len());
     assert!(quads.bias.len() == quads.patterns && quads.scales.len() == quads.patterns);
     let results = quads.runs * quads.run;
     for (row, output) in output.chunks_exact_mut(results.max(1)).enumerate() {
+        let lines = quads.patterns * quads.taps.len();
+        let row_of = Row {
+            layer,
+            quads,
+            weights: &quads.weights[row % quads.shared * lines..][..lines],
+            scratch,
+        };
         // SAFETY: `Isa::Vnni` is only made where these instructions were detected; the assertions above say that all
         // places of all rows lie in the input, all stretches in the scratch, all lines of a pattern in the weights.
         unsafe {
-            interleave(quads, &input[row * quads.row_step..], scratch);
+            if row % quads.shared == 0 {
+                interleave(quads, &input[row * quads.row_step..], row_of.scratch);
+            }
             match quads.taps.len() {
-                1 => run::<1>(layer, quads, scratch, output),
-                2 => run::<2>(layer, quads, scratch, output),
-                3 => run::<3>(layer, quads, scratch, output),
-                4 => run::<4>(layer, quads, scratch, output),
-                5 => run::<5>(layer, quads, scratch, output),
-                6 => run::<6>(layer, quads, scratch, output),
-                _ => run::<0>(layer, quads, scratch, output),
+                1 => row_of.all::<1>(output),
+                2 => row_of.all::<2>(output),
+                3 => row_of.all::<3>(output),
+                4 => row_of.all::<4>(output),
+                5 => row_of.all::<5>(output),
+                6 => row_of.all::<6>(output),
+                _ => row_of.blocks::<0>(output, 0),
             }
         }
     }
@@ -80,67 +89,153 @@ unsafe fn interleave(quads: &Quads, input: &[u8], scratch: &mut [Line]) {
     }
 }
 
-/// All results of one row; `T` groups of taps in registers, or any number for `T == 0`.
-///
-/// # Safety
-/// The processor has the instructions; `scratch` holds the interleaved row, `output` all its results.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn run<const T: usize>(layer: &Depthwise, quads: &Quads, scratch: &[Line], output: &mut [u8]) {
-    let bounds = layer.end.bounds;
-    let count = quads.taps.len();
-    let mut starts = [std::ptr::null::<u8>(); T];
-    for (start, (stretch, offset)) in starts.iter_mut().zip(&quads.taps) {
-        // SAFETY: the tap's bytes lie in its stretch.
-        *start = unsafe {
-            scratch
-                .as_ptr()
-                .add(stretch * quads.stretch())
-                .cast::<u8>()
-                .add(4 * offset)
-        };
+/// One result row on its way.
+struct Row<'a> {
+    layer: &'a Depthwise,
+    quads: &'a Quads,
+    /// Weights for this row: pattern, group of taps.
+    weights: &'a [Line],
+    scratch: &'a mut [Line],
+}
+
+impl Row<'_> {
+    /// Where the interleaved bytes of tap group `number` start.
+    #[inline]
+    fn start(&self, number: usize) -> *const u8 {
+        let (stretch, offset) = self.quads.taps[number];
+        let line: *const Line = &raw const self.scratch[stretch * self.quads.stretch()];
+        line.cast::<u8>().wrapping_add(4 * offset)
     }
-    for pattern in 0..quads.patterns {
-        let lines = &quads.weights[pattern * count..][..count];
-        // SAFETY: lines and biases hold 64 bytes.
-        let (weights, bias) = unsafe {
-            let mut weights = [_mm512_setzero_si512(); T];
-            for (w, line) in weights.iter_mut().zip(lines) {
-                *w = _mm512_loadu_si512(line.0.as_ptr().cast());
-            }
-            (weights, _mm512_loadu_si512(quads.bias[pattern].0.as_ptr().cast()))
+
+    /// All results: four blocks at a time as far as they go, then block by block. `T` groups of taps.
+    ///
+    /// # Safety
+    /// The processor has the instructions; the scratch holds the interleaved row, `output` all its results.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn all<const T: usize>(&self, output: &mut [u8]) {
+        let patterns = self.quads.patterns;
+        let regular = patterns < 3 || patterns % 4 == 0;
+        let whole = if regular && T < 4 && self.quads.exact {
+            self.quads.run / 64 * 64
+        } else {
+            0
         };
-        let (scale, signs) = load(&quads.scales[pattern]);
+        // SAFETY: passed on.
+        unsafe {
+            if whole > 0 {
+                for class in 0..patterns.div_ceil(4) {
+                    self.fours::<T>(output, class, whole);
+                }
+            }
+            if whole < self.quads.run {
+                self.blocks::<T>(output, whole);
+            }
+        }
+    }
+
+    /// 64 results at a time, up to `whole` of each run, those whose patterns start at `4 * class`.
+    ///
+    /// # Safety
+    /// As [`Row::all`].
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn fours<const T: usize>(&self, output: &mut [u8], class: usize, whole: usize) {
+        let quads = self.quads;
+        let pattern = [0, 1, 2, 3].map(|n| (class * 4 + n) % quads.patterns);
+        let mut starts = [std::ptr::null::<u8>(); T];
+        for (number, start) in starts.iter_mut().enumerate() {
+            *start = self.start(number);
+        }
+        let mut weights = [[_mm512_setzero_si512(); T]; 4];
+        for (weights, pattern) in weights.iter_mut().zip(pattern) {
+            for (w, line) in weights.iter_mut().zip(&self.weights[pattern * T..]) {
+                // SAFETY: a line holds 64 bytes.
+                *w = unsafe { _mm512_loadu_si512(line.0.as_ptr().cast()) };
+            }
+        }
+        let low = _mm512_set1_epi8(self.layer.end.bounds.low as i8);
+        let high = _mm512_set1_epi8(self.layer.end.bounds.high as i8);
+        let step = quads.patterns.div_ceil(4) * 64;
         for number in 0..quads.runs {
-            let mut at = pattern * LANES;
-            while at < quads.run {
+            for at in (class * 64..whole).step_by(step) {
                 let from = number * quads.run_step + at;
-                let mut sums = bias;
-                // SAFETY: `from` plus the tap's offset lies inside the interleaved length; reading 16 lanes from there
-                // stays inside the scratch, which has two lines more.
-                unsafe {
-                    if T > 0 {
-                        for (w, start) in weights.iter().zip(starts) {
-                            sums =
-                                _mm512_dpbusd_epi32(sums, _mm512_loadu_si512(start.add(4 * from).cast()), *w);
+                let mut values = [low; 4];
+                for (n, value) in values.iter_mut().enumerate() {
+                    // SAFETY: `from` plus the tap's offset lies inside the interleaved length, and so do 64 results.
+                    unsafe {
+                        let mut sums = _mm512_loadu_si512(quads.bias[pattern[n]].0.as_ptr().cast());
+                        for (w, start) in weights[n].iter().zip(starts) {
+                            let x = _mm512_loadu_si512(start.add(4 * (from + n * LANES)).cast());
+                            sums = _mm512_dpbusd_epi32(sums, x, *w);
                         }
-                    } else {
-                        for ((stretch, offset), line) in quads.taps.iter().zip(lines) {
-                            let start = scratch.as_ptr().add(stretch * quads.stretch()).cast::<u8>();
-                            let x = _mm512_loadu_si512(start.add(4 * (offset + from)).cast());
-                            sums = _mm512_dpbusd_epi32(sums, x, _mm512_loadu_si512(line.0.as_ptr().cast()));
-                        }
+                        let (constants, signs) = load(&quads.scales[pattern[n]]);
+                        *value = back_with(sums, constants, signs);
                     }
                 }
-                let to = number * quads.run + at;
-                let lanes = (quads.run - at).min(LANES);
-                if quads.exact {
-                    let bytes = narrow(back_with(sums, scale, signs), bounds.low, bounds.high);
-                    // SAFETY: `to` and the `lanes` bytes after it lie in the row's results.
-                    unsafe { store(bytes, output.as_mut_ptr().add(to), lanes) };
-                } else {
-                    slowly(layer, sums, at, &mut output[to..][..lanes]);
+                let bytes = _mm512_min_epu8(_mm512_max_epu8(pack(values), low), high);
+                let to = &mut output[number * quads.run + at..][..64];
+                // SAFETY: `to` holds 64 bytes.
+                unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), bytes) };
+            }
+        }
+    }
+
+    /// 16 results at a time, from byte `first` of each run on; `T` groups of taps in registers, or any number for 0.
+    ///
+    /// # Safety
+    /// As [`Row::all`]; `first` is a multiple of 64.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn blocks<const T: usize>(&self, output: &mut [u8], first: usize) {
+        let (layer, quads) = (self.layer, self.quads);
+        let bounds = layer.end.bounds;
+        let count = quads.taps.len();
+        let mut starts = [std::ptr::null::<u8>(); T];
+        for (number, start) in starts.iter_mut().enumerate() {
+            *start = self.start(number);
+        }
+        for turn in 0..quads.patterns {
+            let pattern = (first / LANES + turn) % quads.patterns;
+            let lines = &self.weights[pattern * count..][..count];
+            // SAFETY: lines and biases hold 64 bytes.
+            let (weights, bias) = unsafe {
+                let mut weights = [_mm512_setzero_si512(); T];
+                for (w, line) in weights.iter_mut().zip(lines) {
+                    *w = _mm512_loadu_si512(line.0.as_ptr().cast());
                 }
-                at += quads.patterns * LANES;
+                (weights, _mm512_loadu_si512(quads.bias[pattern].0.as_ptr().cast()))
+            };
+            let (scale, signs) = load(&quads.scales[pattern]);
+            for number in 0..quads.runs {
+                let mut at = first + turn * LANES;
+                while at < quads.run {
+                    let from = number * quads.run_step + at;
+                    let mut sums = bias;
+                    // SAFETY: `from` plus the tap's offset lies inside the interleaved length; reading 16 lanes from
+                    // there stays inside the scratch, which has two lines more.
+                    unsafe {
+                        if T > 0 {
+                            for (w, start) in weights.iter().zip(starts) {
+                                let x = _mm512_loadu_si512(start.add(4 * from).cast());
+                                sums = _mm512_dpbusd_epi32(sums, x, *w);
+                            }
+                        } else {
+                            for (number, line) in lines.iter().enumerate() {
+                                let x = _mm512_loadu_si512(self.start(number).add(4 * from).cast());
+                                sums =
+                                    _mm512_dpbusd_epi32(sums, x, _mm512_loadu_si512(line.0.as_ptr().cast()));
+                            }
+                        }
+                    }
+                    let to = number * quads.run + at;
+                    let lanes = (quads.run - at).min(LANES);
+                    if quads.exact {
+                        let bytes = narrow(back_with(sums, scale, signs), bounds.low, bounds.high);
+                        // SAFETY: `to` and the `lanes` bytes after it lie in the row's results.
+                        unsafe { store(bytes, output.as_mut_ptr().add(to), lanes) };
+                    } else {
+                        slowly(layer, sums, at, &mut output[to..][..lanes]);
+                    }
+                    at += quads.patterns * LANES;
+                }
             }
         }
     }

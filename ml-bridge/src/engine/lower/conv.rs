@@ -5,10 +5,10 @@ use super::super::step::Step;
 use super::dense::{end, factors, push_step};
 use super::{computed_i8, constant_i8};
 use crate::kernel::depthwise::{Depthwise, Window};
-use crate::kernel::linear::{Geometry, Linear, Place};
+use crate::kernel::linear::{Geometry, LANES, Linear, Place};
 use crate::kernel::pool::Pad;
-use crate::kernel::requantize::BIAS;
-use crate::model::{Activation, Operator, Sliding, Tensor, padding_before};
+use crate::kernel::requantize::{BIAS, Requantize};
+use crate::model::{Activation, Kind, Operator, Sliding, Tensor, padding_before};
 use crate::{Error, Result};
 
 /// Largest stride, window, dilation: far beyond any net, small enough that no product of sizes overflows.
@@ -56,22 +56,13 @@ pub(super) fn image(input: &Tensor, output: &Tensor, window: [usize; 2], sliding
     }
 }
 
-/// The padded image that a filter reads: a copy, if the filter reaches over an edge or bytes are repeated.
-fn padded(
-    compiler: &mut Compiler<'_>,
-    source: usize,
-    image: &Image,
-    taps: [usize; 2],
-    sliding: &Sliding,
-    repeat: usize,
-) -> Result<(usize, usize)> {
-    let input = compiler.model.tensor(source)?;
+/// What a filter wants around `input`.
+fn pad_of(input: &Tensor, image: &Image, taps: [usize; 2], sliding: &Sliding, repeat: usize) -> Result<Pad> {
     let needed = |axis: usize| {
         (image.output[axis] - 1) * sliding.stride[axis] + (taps[axis] - 1) * sliding.dilation[axis] + 1
     };
     let after = |axis: usize| needed(axis).saturating_sub(image.before[axis] + image.input[axis]);
     let pixel = image.channels * repeat;
-    let from = compiler.read(source)?;
     let pad = Pad {
         rows: image.input[0],
         row: image.input[1] * image.channels,
@@ -82,12 +73,49 @@ fn padded(
         value: u8::try_from(input.affine()?.zero_point + BIAS).unwrap_or(0),
         repeat,
     };
-    let pitch = pad.pitch();
-    if repeat == 1 && pad.above + pad.below + pad.left + pad.right == 0 {
-        return Ok((from, pitch));
-    }
     if pad.bytes() > crate::model::MAX_ELEMENTS {
         return Err(Error::invalid("its padded image is too large"));
+    }
+    Ok(pad)
+}
+
+/// What the only reader of `tensor` wants around it, if that is a convolution; so that it is written in place.
+pub(in super::super) fn padding_for(compiler: &Compiler<'_>, tensor: usize) -> Option<Pad> {
+    let model = compiler.model;
+    let mut readers = model.operators.iter().filter(|o| o.inputs.contains(&Some(tensor)));
+    let reader = readers.next()?;
+    if readers.next().is_some() || model.outputs.contains(&tensor) {
+        return None;
+    }
+    let (Kind::Conv2d { sliding, .. } | Kind::DepthwiseConv2d { sliding, .. }) = &reader.kind else {
+        return None;
+    };
+    let (_, input) = compiler.input(reader, 0).ok().filter(|(index, _)| *index == tensor)?;
+    let (_, weights) = compiler.input(reader, 1).ok()?;
+    let output = model.tensor(*reader.outputs.first()?).ok()?;
+    let &[_, height, width, channels] = weights.shape.as_slice() else {
+        return None;
+    };
+    let image = image(input, output, [height, width], sliding).ok()?;
+    let plain = match reader.kind {
+        Kind::Conv2d { .. } => {
+            image.channels == channels && !in_one(&image, [height, width], output, sliding)
+        }
+        _ => image.channels == channels || image.channels == 1,
+    };
+    let pad = pad_of(input, &image, [height, width], sliding, 1).ok()?;
+    let around = pad.above + pad.below + pad.left + pad.right > 0;
+    (plain && around).then_some(pad)
+}
+
+/// The padded image that a filter reads: a copy, if the filter reaches over an edge or bytes are repeated and it was
+/// not written so.
+fn padded(compiler: &mut Compiler<'_>, source: usize, pad: Pad) -> Result<(usize, usize)> {
+    let from = compiler.read(source)?;
+    let pitch = pad.pitch();
+    let around = pad.above + pad.below + pad.left + pad.right > 0;
+    if (pad.repeat == 1 && !around) || compiler.padded(source) == Some(&pad) {
+        return Ok((from, pitch));
     }
     let to = compiler.temporary(pad.bytes());
     compiler.push_hidden(Step::Pad {
@@ -97,6 +125,53 @@ fn padded(
     });
     compiler.touch(to);
     Ok((to, pitch))
+}
+
+/// Whether all results of an image row are better computed at once, from whole rows: narrow images of few channels.
+fn in_one(image: &Image, taps: [usize; 2], output: &Tensor, sliding: &Sliding) -> bool {
+    let outputs = output.shape.last().copied().unwrap_or(0);
+    let width = image.output[1];
+    let row = image.input[1] * image.channels;
+    if sliding.dilation[0] != 1 || width < 2 || row > 64 || outputs * width > 64 {
+        return false;
+    }
+    let blocks = |outputs: usize| outputs.div_ceil(LANES);
+    let apart = width * taps[0] * (taps[1] * image.channels).div_ceil(4) * blocks(outputs);
+    (taps[0] * row).div_ceil(4) * blocks(outputs * width) < apart
+}
+
+/// A convolution whose results of one row are outputs of one patch, over an image that is padded above and below only:
+/// the patch is whole rows, and weights beyond an edge are left out.
+fn row_wise(
+    image: &Image,
+    taps: [usize; 2],
+    outputs: usize,
+    values: &[i8],
+    sliding: &Sliding,
+) -> (Geometry, Vec<i8>) {
+    let (channels, width) = (image.channels, image.output[1]);
+    let row = image.input[1] * channels;
+    let patch = taps[0] * row;
+    let mut weights = vec![0i8; width * outputs * patch];
+    for (number, to) in weights.chunks_exact_mut(patch).enumerate() {
+        let (column, output) = (number / outputs, number % outputs);
+        for tap in 0..taps[0] * taps[1] {
+            let x = column * sliding.stride[1] + tap % taps[1] * sliding.dilation[1];
+            let Some(x) = x.checked_sub(image.before[1]).filter(|x| *x < image.input[1]) else {
+                continue;
+            };
+            let from = &values[(output * taps[0] * taps[1] + tap) * channels..][..channels];
+            to[tap / taps[1] * row + x * channels..][..channels].copy_from_slice(from);
+        }
+    }
+    let geometry = Geometry {
+        size: [1, image.output[0]],
+        row_step: 0,
+        column_step: sliding.stride[0] * row,
+        offsets: vec![0],
+        segment: patch,
+    };
+    (geometry, weights)
 }
 
 /// Compiles CONV_2D.
@@ -125,6 +200,23 @@ pub(super) fn conv(
         )));
     }
     let values = constant_i8(weights)?;
+    let taps = [height, width];
+    let mut pad = pad_of(input, &image, taps, sliding, 1)?;
+    if in_one(&image, taps, output, sliding) {
+        (pad.left, pad.right) = (0, 0);
+        let (geometry, values) = row_wise(&image, taps, outputs, &values, sliding);
+        let mut end = factors(compiler, operator, [input, weights, output], outputs, activation)?;
+        end.bias = end.bias.repeat(image.output[1]);
+        end.factor = end.factor.repeat(image.output[1]);
+        super::dense::add_zero_point(&mut end, input, &values)?;
+        let (from, _) = padded(compiler, source, pad)?;
+        let outputs = outputs * image.output[1];
+        let place = Place::packed(geometry.positions(), outputs);
+        let mut layer = Linear::new(compiler.isa, geometry, outputs, &values, end, place);
+        layer.macs = output.count() as u64 * weights.count() as u64 / weights.shape[0] as u64;
+        let to = compiler.write(target)?;
+        return push_step(compiler, number, target, [from, to], layer);
+    }
     let end = end(
         compiler,
         operator,
@@ -133,11 +225,36 @@ pub(super) fn conv(
         outputs,
         activation,
     )?;
-    let (from, pitch) = padded(compiler, source, &image, [height, width], sliding, 1)?;
-    let geometry = patches(&image, [height, width], channels, pitch, sliding);
-    let place = Place::packed(geometry.positions(), outputs);
-    let layer = Linear::new(compiler.isa, geometry, outputs, &values, end, place);
-    let to = compiler.write(target)?;
+    let (from, pitch) = padded(compiler, source, pad)?;
+    let geometry = patches(&image, taps, channels, pitch, sliding);
+    finish(compiler, (number, target), from, (geometry, outputs, &values, end), &image)
+}
+
+/// Packs a convolution and adds its step, which writes the padded image that the next one reads.
+fn finish(
+    compiler: &mut Compiler<'_>,
+    (number, target): (usize, usize),
+    from: usize,
+    (geometry, outputs, values, end): (Geometry, usize, &[i8], Requantize),
+    image: &Image,
+) -> Result<()> {
+    let (to, place) = match padding_for(compiler, target) {
+        Some(pad) => {
+            let place = Place {
+                row: image.output[1],
+                pitch: pad.pitch(),
+                start: pad.start(),
+            };
+            let to = compiler.write_padded(target, pad);
+            compiler.read_again(from);
+            (to, place)
+        }
+        None => (
+            compiler.write(target)?,
+            Place::packed(geometry.positions(), outputs),
+        ),
+    };
+    let layer = Linear::new(compiler.isa, geometry, outputs, values, end, place);
     push_step(compiler, number, target, [from, to], layer)
 }
 
@@ -206,14 +323,13 @@ pub(super) fn depthwise(
     };
     if image.channels == 1 {
         // One input channel: every output is a plain convolution of it.
-        let (from, pitch) = padded(compiler, source, &image, taps, sliding, 1)?;
+        let pad = pad_of(input, &image, taps, sliding, 1)?;
+        let (from, pitch) = padded(compiler, source, pad)?;
         let geometry = patches(&image, taps, 1, pitch, sliding);
-        let place = Place::packed(geometry.positions(), outputs);
-        let layer = Linear::new(compiler.isa, geometry, outputs, &by_channel, end, place);
-        let to = compiler.write(target)?;
-        return push_step(compiler, number, target, [from, to], layer);
+        return finish(compiler, (number, target), from, (geometry, outputs, &by_channel, end), &image);
     }
-    let (from, pitch) = padded(compiler, source, &image, taps, sliding, repeat)?;
+    let pad = pad_of(input, &image, taps, sliding, repeat)?;
+    let (from, pitch) = padded(compiler, source, pad)?;
     let window = Window {
         size: image.output,
         channels: outputs,

@@ -5,6 +5,8 @@ mod dense;
 mod element;
 mod spatial;
 
+pub(super) use conv::padding_for;
+
 use super::compile::Compiler;
 use crate::kernel::pointwise;
 use crate::model::{Activation, Element, Kind, Operator, Tensor};
