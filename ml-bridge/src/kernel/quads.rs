@@ -75,10 +75,8 @@ impl Quads {
             window.dilation[0] * window.pitch
         };
         let quads = length.div_ceil(4);
-        let shared = !horizontal
-            && length < 4
-            && window.size[0] > 1
-            && window.dilation[0] == window.stride[0];
+        let shared =
+            !horizontal && length < 4 && window.size[0] > 1 && window.dilation[0] == window.stride[0];
         let mut places = Vec::new();
         let mut taps = Vec::new();
         // Tap `t` of quad `q` is filter position `4 q + t` along the direction; absent ones have weight zero.

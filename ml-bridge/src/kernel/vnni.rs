@@ -166,7 +166,10 @@ impl Pass<'_> {
         let mut finished = [[_mm512_setzero_si512(); N]; M];
         spell!(finished, sums, N, M * N, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23);
         // SAFETY: passed on.
-        unsafe { self.emit_tile(&finished, results) };
+        unsafe {
+            self.back_all(&mut finished);
+            self.emit_tile(&finished, results);
+        }
     }
 
     /// Takes the sums of a tile back to bytes and stores them.
@@ -194,7 +197,22 @@ impl Pass<'_> {
         }
     }
 
-    /// Takes the four blocks of a tile from block `first` on back.
+    /// Takes sums back, block by block, so that constants are read once; unless that is not exact.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn back_all<const N: usize>(&self, sums: &mut [[__m512i; N]]) {
+        if !self.lanes.exact {
+            return;
+        }
+        for n in 0..N {
+            let (constants, signs) = load(self.lanes.scale(self.group.block + n));
+            for sums in sums.iter_mut() {
+                sums[n] = back_with(sums[n], constants, signs);
+            }
+        }
+    }
+
+    /// Stores the four blocks of a tile from block `first` on, which are taken back already.
     ///
     /// # Safety
     /// As [`Pass::tile`]; the layer has `N` whole blocks, which divide four or are packed.
@@ -207,13 +225,7 @@ impl Pass<'_> {
         results: &[*mut u8],
         packed: bool,
     ) {
-        let scale = |n: usize| self.lanes.scale(self.group.block + (first + n) % N);
-        let bytes = self.held([
-            back(sums[0], scale(0)),
-            back(sums[1], scale(1)),
-            back(sums[2], scale(2)),
-            back(sums[3], scale(3)),
-        ]);
+        let bytes = self.held([sums[0], sums[1], sums[2], sums[3]]);
         // SAFETY: the quad's blocks are results of these patches, which follow each other if packed.
         unsafe {
             if packed {
@@ -284,11 +296,13 @@ impl Pass<'_> {
                 }
             }
             let to = self.output.add(self.layer.place.start + self.group.first);
-            self.emit::<N>(&total, to);
+            let mut total = [total];
+            self.back_all(&mut total);
+            self.emit::<N>(&total[0], to);
         }
     }
 
-    /// Takes the sums of one patch back to bytes and stores them at `to`.
+    /// Stores the results of one patch at `to`, taken back already if that is exact.
     ///
     /// # Safety
     /// As [`Pass::tile`]; the group's outputs can be written at `to`.
@@ -305,8 +319,7 @@ impl Pass<'_> {
         unsafe {
             let mut block = 0;
             while block + 4 <= N {
-                let scales = [0, 1, 2, 3].map(|n| self.lanes.scale(self.group.block + block + n));
-                let bytes = self.held([0, 1, 2, 3].map(|n| back(sums[block + n], scales[n])));
+                let bytes = self.held([sums[block], sums[block + 1], sums[block + 2], sums[block + 3]]);
                 let count = self.group.outputs - block * LANES;
                 let to = to.add(block * LANES);
                 if count >= 64 {
@@ -318,9 +331,8 @@ impl Pass<'_> {
             }
             while block < N {
                 let count = self.group.outputs - block * LANES;
-                let values = back(sums[block], self.lanes.scale(self.group.block + block));
                 store(
-                    narrow(values, bounds.low, bounds.high),
+                    narrow(sums[block], bounds.low, bounds.high),
                     to.add(block * LANES),
                     count,
                 );
@@ -389,14 +401,6 @@ pub(super) fn load(scale: &Scale) -> ([__m512i; 5], __mmask16) {
         ]
     };
     (constants, scale.signs)
-}
-
-/// As [`back_with`], the constants read.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn back(sums: __m512i, scale: &Scale) -> __m512i {
-    let (constants, signs) = load(scale);
-    back_with(sums, constants, signs)
 }
 
 /// 16 sums plus 2^31 as results before they are held between bounds; see [`super::lanes`].

@@ -155,26 +155,32 @@ impl Row<'_> {
         let low = _mm512_set1_epi8(self.layer.end.bounds.low as i8);
         let high = _mm512_set1_epi8(self.layer.end.bounds.high as i8);
         let step = quads.patterns.div_ceil(4) * 64;
+        let scales = pattern.map(|p| &quads.scales[p]);
+        let bias = pattern.map(|p| quads.bias[p].0.as_ptr());
         for number in 0..quads.runs {
+            let output = &mut output[number * quads.run..][..quads.run];
+            assert!(whole <= output.len());
             for at in (class * 64..whole).step_by(step) {
-                let from = number * quads.run_step + at;
-                let mut values = [low; 4];
-                for (n, value) in values.iter_mut().enumerate() {
-                    // SAFETY: `from` plus the tap's offset lies inside the interleaved length, and so do 64 results.
-                    unsafe {
-                        let mut sums = _mm512_loadu_si512(quads.bias[pattern[n]].0.as_ptr().cast());
-                        for (w, start) in weights[n].iter().zip(starts) {
-                            let x = _mm512_loadu_si512(start.add(4 * (from + n * LANES)).cast());
+                let from = 4 * (number * quads.run_step + at);
+                // Written out, so that weights stay in registers.
+                macro_rules! block {
+                    ($n:literal) => {{
+                        let mut sums = _mm512_loadu_si512(bias[$n].cast());
+                        for (w, start) in weights[$n].iter().zip(starts) {
+                            let x = _mm512_loadu_si512(start.add(from + $n * 64).cast());
                             sums = _mm512_dpbusd_epi32(sums, x, *w);
                         }
-                        let (constants, signs) = load(&quads.scales[pattern[n]]);
-                        *value = back_with(sums, constants, signs);
-                    }
+                        let (constants, signs) = load(scales[$n]);
+                        back_with(sums, constants, signs)
+                    }};
                 }
-                let bytes = _mm512_min_epu8(_mm512_max_epu8(pack(values), low), high);
-                let to = &mut output[number * quads.run + at..][..64];
-                // SAFETY: `to` holds 64 bytes.
-                unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), bytes) };
+                // SAFETY: `from` plus the tap's offset lies inside the interleaved length, and 64 results from `at`
+                // on inside the run.
+                unsafe {
+                    let values = [block!(0), block!(1), block!(2), block!(3)];
+                    let bytes = _mm512_min_epu8(_mm512_max_epu8(pack(values), low), high);
+                    _mm512_storeu_si512(output.as_mut_ptr().add(at).cast(), bytes);
+                }
             }
         }
     }

@@ -82,7 +82,10 @@ fn pad_of(input: &Tensor, image: &Image, taps: [usize; 2], sliding: &Sliding, re
 /// What the only reader of `tensor` wants around it, if that is a convolution; so that it is written in place.
 pub(in super::super) fn padding_for(compiler: &Compiler<'_>, tensor: usize) -> Option<Pad> {
     let model = compiler.model;
-    let mut readers = model.operators.iter().filter(|o| o.inputs.contains(&Some(tensor)));
+    let mut readers = model
+        .operators
+        .iter()
+        .filter(|o| o.inputs.contains(&Some(tensor)));
     let reader = readers.next()?;
     if readers.next().is_some() || model.outputs.contains(&tensor) {
         return None;
@@ -90,7 +93,10 @@ pub(in super::super) fn padding_for(compiler: &Compiler<'_>, tensor: usize) -> O
     let (Kind::Conv2d { sliding, .. } | Kind::DepthwiseConv2d { sliding, .. }) = &reader.kind else {
         return None;
     };
-    let (_, input) = compiler.input(reader, 0).ok().filter(|(index, _)| *index == tensor)?;
+    let (_, input) = compiler
+        .input(reader, 0)
+        .ok()
+        .filter(|(index, _)| *index == tensor)?;
     let (_, weights) = compiler.input(reader, 1).ok()?;
     let output = model.tensor(*reader.outputs.first()?).ok()?;
     let &[_, height, width, channels] = weights.shape.as_slice() else {
@@ -227,7 +233,13 @@ pub(super) fn conv(
     )?;
     let (from, pitch) = padded(compiler, source, pad)?;
     let geometry = patches(&image, taps, channels, pitch, sliding);
-    finish(compiler, (number, target), from, (geometry, outputs, &values, end), &image)
+    finish(
+        compiler,
+        (number, target),
+        from,
+        (geometry, outputs, &values, end),
+        &image,
+    )
 }
 
 /// Packs a convolution and adds its step, which writes the padded image that the next one reads.
@@ -326,7 +338,13 @@ pub(super) fn depthwise(
         let pad = pad_of(input, &image, taps, sliding, 1)?;
         let (from, pitch) = padded(compiler, source, pad)?;
         let geometry = patches(&image, taps, 1, pitch, sliding);
-        return finish(compiler, (number, target), from, (geometry, outputs, &by_channel, end), &image);
+        return finish(
+            compiler,
+            (number, target),
+            from,
+            (geometry, outputs, &by_channel, end),
+            &image,
+        );
     }
     let pad = pad_of(input, &image, taps, sliding, repeat)?;
     let (from, pitch) = padded(compiler, source, pad)?;
