@@ -408,6 +408,12 @@ impl<'a> View<'a> {
         Ok(found)
     }
 
+    /// Where byte `offset` is, to be asked for before it is needed; what stands there is not verified.
+    #[inline(always)]
+    pub(crate) fn place(&self, offset: u64) -> Option<&'a u8> {
+        self.bytes.get(usize::try_from(offset).ok()?)
+    }
+
     /// `N` bytes at `offset`, verified.
     ///
     /// # Errors

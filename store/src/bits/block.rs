@@ -143,6 +143,15 @@ fn word_at(unit: &Unit, at: u32) -> u64 {
     u64::from_le_bytes(eight) >> shift | u64::from(unit[byte + 8]) << 1 << (63 - shift)
 }
 
+/// The same where 57 bits are enough.
+#[inline(always)]
+fn short_at(unit: &Unit, at: u32) -> u64 {
+    let byte = (at as usize / 8).min(UNIT_BYTES - 8);
+    let mut eight = [0; 8];
+    eight.copy_from_slice(&unit[byte..byte + 8]);
+    u64::from_le_bytes(eight) >> ((at - byte as u32 * 8) % 64)
+}
+
 /// The bit at `position` of a coded unit of `2^LOG` bits and the ones before it; `dense` says that a gap form lists zeros.
 ///
 /// Damaged bytes give some bit and a rank up to `position`.
@@ -181,7 +190,12 @@ fn access_in<const LOG: u32, const BUCKETS: u32, const WORDS: usize, S: WordSele
     let mut upper = [0u64; 5];
     for (i, word) in upper.iter_mut().enumerate().take(WORDS) {
         let at = i as u32 * 64;
-        *word = word_at(unit, header_bits(LOG) - 1 + at) & low_mask(upper_bits.saturating_sub(at));
+        let bits = if BUCKETS < 5 {
+            short_at(unit, header_bits(LOG) - 1)
+        } else {
+            word_at(unit, header_bits(LOG) - 1 + at)
+        };
+        *word = bits & select.low_mask(upper_bits.saturating_sub(at));
     }
     upper[0] &= !1;
     let (mut word, mut rest) = (0, bucket);
@@ -197,26 +211,37 @@ fn access_in<const LOG: u32, const BUCKETS: u32, const WORDS: usize, S: WordSele
     let start = word as u32 * 64 + shift;
     let first = start.saturating_sub(bucket);
     let behind = upper[word & 3] >> shift >> 1 | upper[(word & 3) + 1] << (63 - shift);
-    let mask = low_mask(behind.trailing_ones());
-    // Compare the members' low bits with the position's, a plane at a time.
-    let (mut less, mut equal) = (0u64, u64::MAX);
+    let members = select.low_mask(behind.trailing_ones());
+    // The low bits of the members from `first` on, plane by plane. If all members fit in a word, it serves the sums below too.
     let mut whole = [0; 9];
-    for plane in (0..low).rev() {
-        let bits = if WORDS == 4 {
-            word_at(unit, planes + plane * m + first)
+    let mut window = [0; 9];
+    for plane in 0..low as usize {
+        let at = planes + plane as u32 * m;
+        if WORDS == 4 {
+            window[plane % 9] = word_at(unit, at + first);
         } else {
-            // All members fit in one word, which serves the sums below too.
-            let bits = word_at(unit, planes + plane * m);
-            whole[plane as usize % 9] = bits;
-            bits >> (first % 64)
-        };
-        let wanted = 0u64.wrapping_sub(u64::from(position >> plane & 1));
-        less |= equal & wanted & !bits;
-        equal &= !(bits ^ wanted);
+            whole[plane % 9] = if BUCKETS < 6 {
+                short_at(unit, at)
+            } else {
+                word_at(unit, at)
+            };
+            window[plane % 9] = whole[plane % 9] >> (first % 64);
+        }
     }
-    let up_to = first + ((less | equal) & mask).count_ones();
+    // Members up to the position: from the lowest bit up, the higher one decides.
+    let wanted = |plane: usize| 0u64.wrapping_sub(u64::from(position >> plane & 1));
+    let mut up_to = members;
+    for (plane, bits) in window.iter().enumerate().take(low as usize) {
+        up_to = (up_to & !bits) | (wanted(plane) & (up_to ^ !bits));
+    }
+    let up_to = first + (up_to & members).count_ones();
     if unit[0] & 1 == 1 {
-        let member = equal & mask != 0;
+        let equal = window
+            .iter()
+            .enumerate()
+            .take(low as usize)
+            .fold(members, |equal, (plane, bits)| equal & !(bits ^ wanted(plane)));
+        let member = equal != 0;
         let before = up_to.saturating_sub(u32::from(member)).min(position);
         return if dense {
             (!member, position - before)
@@ -229,7 +254,7 @@ fn access_in<const LOG: u32, const BUCKETS: u32, const WORDS: usize, S: WordSele
     let mut inside = 0;
     let mut flip = 0u64;
     for (i, &word) in upper.iter().enumerate().take(WORDS) {
-        let mask = low_mask(end.saturating_sub(i as u32 * 64));
+        let mask = select.low_mask(end.saturating_sub(i as u32 * 64));
         let mixed = select.prefix_xor(word & mask) ^ flip;
         inside += (mixed & mask).count_ones();
         flip = 0u64.wrapping_sub(mixed >> 63);
@@ -237,11 +262,11 @@ fn access_in<const LOG: u32, const BUCKETS: u32, const WORDS: usize, S: WordSele
     let odd = up_to & 1;
     let mut sum = (inside as i32 - (up_to >> 1) as i32 - (odd * (bucket + 1)) as i32) << low;
     // With its even bits flipped a word has as many set bits as its odd ones outnumber its even ones, and one for each even one.
-    let here = low_mask(up_to);
+    let here = select.low_mask(up_to);
     for plane in 0..low {
         let signed = if WORDS == 4 {
             let at = planes + plane * m;
-            let next = (word_at(unit, at + 64) ^ EVEN) & low_mask(up_to.saturating_sub(64));
+            let next = (word_at(unit, at + 64) ^ EVEN) & select.low_mask(up_to.saturating_sub(64));
             ((word_at(unit, at) ^ EVEN) & here).count_ones() + next.count_ones()
         } else {
             ((whole[plane as usize % 9] ^ EVEN) & here).count_ones()
@@ -293,17 +318,19 @@ pub fn expand<const LOG: u32, const W: usize, const N: usize>(unit: &[u64; W], d
     })
 }
 
-/// The bit at `position` of plain words and the ones before it.
+/// The bit at `position` of `BYTES` plain bytes and the ones before it.
 #[inline(always)]
-pub fn access_plain<const N: usize>(bits: &[u64; N], position: u32) -> (bool, u32) {
-    let word = bits[(position as usize / 64) & (N - 1)];
-    let mut before = (word & low_mask(position % 64)).count_ones();
-    for (i, word) in bits.iter().enumerate() {
-        before += if (i as u32) < position / 64 {
-            word.count_ones()
-        } else {
-            0
-        };
+pub fn access_plain<const BYTES: usize>(bits: &[u8; BYTES], position: u32) -> (bool, u32) {
+    let word_at = |index: usize| {
+        let mut eight = [0; 8];
+        eight.copy_from_slice(&bits[index * 8..index * 8 + 8]);
+        u64::from_le_bytes(eight)
+    };
+    let last = (position as usize / 64) & (BYTES / 8 - 1);
+    let word = word_at(last);
+    let mut before = (word & !(u64::MAX << (position % 64))).count_ones();
+    for i in 0..BYTES / 8 - 1 {
+        before += if i < last { word_at(i).count_ones() } else { 0 };
     }
     (word >> (position % 64) & 1 == 1, before)
 }
@@ -347,10 +374,17 @@ mod tests {
             let bytes = bytes_of(&coded);
             prop_assert!(expand::<LOG, W, N>(&unit, dense) == plain);
             for p in 0..64 * N as u32 {
-                prop_assert_eq!(
-                    access::<LOG, _>(Portable, &bytes, p, dense),
-                    access_plain(&plain, p)
-                );
+                let before = ones(&plain[..p as usize / 64])
+                    + (plain[p as usize / 64] & low_mask(p % 64)).count_ones();
+                let bit = plain[p as usize / 64] >> (p % 64) & 1 == 1;
+                prop_assert_eq!(access::<LOG, _>(Portable, &bytes, p, dense), (bit, before));
+                let mut first = [0; 64];
+                for (eight, word) in first.chunks_exact_mut(8).zip(&plain) {
+                    eight.copy_from_slice(&word.to_le_bytes());
+                }
+                if p < 512 {
+                    prop_assert_eq!(access_plain(&first, p), (bit, before));
+                }
             }
         }
         Ok(())

@@ -32,7 +32,7 @@
     reason = "positions inside blocks are small by construction"
 )]
 
-use super::block::{self, BLOCK_BITS, Block, UNIT_BYTES, Unit};
+use super::block::{self, BLOCK_BITS, Unit};
 use super::words::WordSelect;
 use crate::error::Result;
 use crate::section::View;
@@ -42,7 +42,8 @@ mod expand;
 #[cfg(test)]
 mod tests;
 
-pub use encode::{encode, estimate};
+pub use encode::encode;
+pub(crate) use encode::{BITS_PER_NS, encode_with, estimate};
 pub use expand::Cursor;
 
 /// Bits of a superblock.
@@ -188,8 +189,8 @@ impl BitVector {
     fn access_raw(&self, view: &View<'_>, position: u64) -> Result<(bool, u64)> {
         let entry = view.u64(self.directory + position / RAW_STEP * 8)?;
         let before = [0, entry >> 32 & 0x3ff, entry >> 42 & 0x7ff, entry >> 53];
-        let words: Block = load(view, self.data + position / BLOCK_BITS * 64)?;
-        let (bit, rank) = block::access_plain(&words, (position % BLOCK_BITS) as u32);
+        let words = unit_at::<64>(view, self.data + position / BLOCK_BITS * 64)?;
+        let (bit, rank) = block::access_plain(words, (position % BLOCK_BITS) as u32);
         Ok((
             bit,
             (entry & 0xffff_ffff) + before[(position / BLOCK_BITS % 4) as usize] + u64::from(rank),
@@ -209,7 +210,7 @@ impl BitVector {
         let data = self.data + (header >> 32 & 0xfff_ffff) * 2;
         let (bit, rank) = match header >> 60 {
             FORM_CODED => {
-                let unit = unit_at(view, data)?;
+                let unit: &Unit = unit_at(view, data)?;
                 block::access::<12, S>(select, unit, inside, unit[1] & 1 == 1)
             }
             FORM_QUARTERS => access_quarters(select, view, data, inside)?,
@@ -218,6 +219,19 @@ impl BitVector {
             _ => (false, 0),
         };
         Ok((bit, before + u64::from(rank)))
+    }
+
+    /// Asks for what a rank at `position` reads first.
+    #[inline(always)]
+    pub fn prefetch<S: WordSelect>(&self, select: S, view: &View<'_>, position: u64) {
+        match self.form {
+            Form::Constant => {}
+            Form::Raw => {
+                select.prefetch(view.place(self.directory + position / RAW_STEP * 8));
+                select.prefetch(view.place(self.data + position / BLOCK_BITS * 64));
+            }
+            Form::Adaptive => select.prefetch(view.place(self.directory + position / SUPER_BITS * 8)),
+        }
     }
 
     /// Name of the form, for `silt stat --explain`.
@@ -248,10 +262,10 @@ fn load<const N: usize>(view: &View<'_>, offset: u64) -> Result<[u64; N]> {
     Ok(words)
 }
 
-/// The coded unit at `offset`, with what stands behind it.
+/// `N` bytes where they lie: a coded unit with what stands behind it, or plain bits.
 #[inline(always)]
-fn unit_at<'a>(view: &View<'a>, offset: u64) -> Result<&'a Unit> {
-    match view.bytes(offset, UNIT_BYTES)?.first_chunk() {
+fn unit_at<'a, const N: usize>(view: &View<'a>, offset: u64) -> Result<&'a [u8; N]> {
+    match view.bytes(offset, N)?.first_chunk() {
         Some(unit) => Ok(unit),
         None => Err(view.corrupt(offset, "a unit of bits is cut off".into())),
     }
@@ -272,6 +286,8 @@ fn access_eighths<S: WordSelect>(
 ) -> Result<(bool, u32)> {
     let descriptors = u128::from_le_bytes(view.array(data)?);
     let (index, inside) = (position / 512, position % 512);
+    // About where the block is, before the descriptors say it.
+    select.prefetch(view.place(data + 16 + u64::from(index) * 48));
     let (ones, skip) = sums_before(descriptors, index);
     let descriptor = (descriptors >> (16 * index)) as u32;
     let (count, size) = (descriptor & 0x3ff, descriptor >> 10 & 63);
@@ -280,7 +296,7 @@ fn access_eighths<S: WordSelect>(
     } else {
         let at = data + 16 + u64::from(skip);
         if size == 63 {
-            block::access_plain(&load::<8>(view, at)?, inside)
+            block::access_plain(unit_at::<64>(view, at)?, inside)
         } else {
             block::access::<9, S>(select, unit_at(view, at)?, inside, count > 256)
         }
@@ -314,11 +330,11 @@ fn access_quarters<S: WordSelect>(
         (directory >> (12 * index - 12)) as u32 & 0xfff
     };
     let at = data + 8 + quarter_offset(directory, index);
-    let unit = unit_at(view, at)?;
+    let unit: &Unit = unit_at(view, at)?;
     let dense = unit[1] & 1 == 1;
     let (bit, rank) = match u32::from(unit[0]) >> 1 {
         0 => (dense, if dense { inside } else { 0 }),
-        PLAIN_MARK => block::access_plain(&load::<16>(view, at + 2)?, inside),
+        PLAIN_MARK => block::access_plain(unit_at::<128>(view, at + 2)?, inside),
         _ => block::access::<10, S>(select, unit, inside, dense),
     };
     Ok((bit, ones + rank))

@@ -37,6 +37,18 @@ pub trait WordSelect: Copy {
         prefix_xor(word)
     }
 
+    /// The lowest `count` bits set (all from 64 on); `count` is at most 255.
+    #[inline(always)]
+    fn low_mask(self, count: u32) -> u64 {
+        low_mask(count)
+    }
+
+    /// Asks for the cache line of `place`.
+    #[inline(always)]
+    fn prefetch(self, place: Option<&u8>) {
+        let _ = place;
+    }
+
     /// [`BitVector::access`], compiled once for this processor: it is long, and called from many places.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ pub(super) mod sort;
 mod tests;
 mod unordered;
 
-pub use encode::encode;
+pub use encode::{Price, encode, encode_with};
 use planes::Planes;
 
 /// Rows that a selection decodes at a time.

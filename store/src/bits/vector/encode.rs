@@ -11,6 +11,16 @@ use super::{
     FORM_CODED, FORM_EIGHTHS, FORM_ONE, FORM_QUARTERS, FORM_ZERO, Form, PLAIN_MARK, RAW_STEP, SUPER_BITS,
 };
 
+/// Nanoseconds of a rank (about): in a superblock that is one coded unit, in quarters, in eighths; what a plain block
+/// saves against a coded one, and a plain vector against an adaptive one.
+const WHOLE_NS: f64 = 32.0;
+const QUARTERS_NS: f64 = 35.0;
+const EIGHTHS_NS: f64 = 38.0;
+const PLAIN_BLOCK_NS: f64 = 14.0;
+const PLAIN_NS: f64 = 16.0;
+/// What a nanosecond is worth where nobody says, in bits a bit.
+pub(crate) const BITS_PER_NS: f64 = 0.002;
+
 /// A coded block of 512 bits that would take more bytes is stored plain.
 const CODED_MAX_BYTES: u32 = 60;
 /// The same for a quarter.
@@ -72,10 +82,13 @@ impl Plan {
     }
 
     /// Bytes as a quarter.
-    fn quarter_bytes(&self) -> u32 {
+    fn quarter_bytes(&self, worth: f64) -> u32 {
         match self.list(1024).0 {
             0 => 2,
-            m if m <= block::MAX_POSITIONS && block::coded_bytes(m, 10) <= QUARTER_MAX_BYTES => {
+            m if m <= block::MAX_POSITIONS
+                && block::coded_bytes(m, 10) <= QUARTER_MAX_BYTES
+                && f64::from(block::coded_bytes(m, 10)) + worth * PLAIN_BLOCK_NS * 128.0 < 130.0 =>
+            {
                 block::coded_bytes(m, 10)
             }
             _ => 130,
@@ -83,10 +96,13 @@ impl Plan {
     }
 
     /// Bytes as a block of 512 bits.
-    fn eighth_bytes(&self) -> u32 {
+    fn eighth_bytes(&self, worth: f64) -> u32 {
         match self.list(512).0 {
             0 => 0,
-            m if m <= block::MAX_POSITIONS && block::coded_bytes(m, 9) <= CODED_MAX_BYTES => {
+            m if m <= block::MAX_POSITIONS
+                && block::coded_bytes(m, 9) <= CODED_MAX_BYTES
+                && f64::from(block::coded_bytes(m, 9)) + worth * PLAIN_BLOCK_NS * 64.0 < 64.0 =>
+            {
                 block::coded_bytes(m, 9)
             }
             _ => 64,
@@ -94,8 +110,8 @@ impl Plan {
     }
 }
 
-/// The form of a superblock with the fewest bytes, and those bytes.
-fn super_form(group: &[Plan], bits: u32) -> (u64, u32) {
+/// The cheapest form of a superblock, and its bytes. A nanosecond is worth `worth` bits a bit.
+fn super_form(group: &[Plan], bits: u32, worth: f64) -> (u64, u32) {
     let all = Plan::join(group);
     if all.ones == 0 {
         return (FORM_ZERO, 0);
@@ -103,28 +119,29 @@ fn super_form(group: &[Plan], bits: u32) -> (u64, u32) {
     if all.ones == bits {
         return (FORM_ONE, 0);
     }
-    let eighths = 16 + group.iter().map(Plan::eighth_bytes).sum::<u32>();
+    let eighths = 16 + group.iter().map(|plan| plan.eighth_bytes(worth)).sum::<u32>();
     let quarters = 8 + group
         .chunks(2)
-        .map(|pair| Plan::join(pair).quarter_bytes())
+        .map(|pair| Plan::join(pair).quarter_bytes(worth))
         .sum::<u32>();
     // Quarters past the end are constant.
     let quarters = quarters + 2 * (4 - group.len().div_ceil(2) as u32);
-    let (mut form, mut bytes) = if quarters <= eighths {
-        (FORM_QUARTERS, quarters)
-    } else {
-        (FORM_EIGHTHS, eighths)
-    };
-    if let Some(whole) = all.whole_bytes() {
-        if whole <= bytes {
-            (form, bytes) = (FORM_CODED, whole);
+    let price = |bytes: u32, ns: f64| f64::from(bytes) + ns * worth * (SUPER_BITS / 8) as f64;
+    let mut best = (FORM_EIGHTHS, eighths, price(eighths, EIGHTHS_NS));
+    let whole = all.whole_bytes().map(|bytes| (FORM_CODED, bytes, WHOLE_NS));
+    for (form, bytes, ns) in [Some((FORM_QUARTERS, quarters, QUARTERS_NS)), whole]
+        .into_iter()
+        .flatten()
+    {
+        if price(bytes, ns) <= best.2 {
+            best = (form, bytes, price(bytes, ns));
         }
     }
-    (form, bytes.next_multiple_of(2))
+    (best.0, best.1.next_multiple_of(2))
 }
 
-/// The form of the vector: the cheaper one, with a preference for a plain one, which answers faster.
-fn plan(plans: &[Plan], len: u64) -> (Form, u64) {
+/// The cheapest form of the vector.
+fn plan(plans: &[Plan], len: u64, worth: f64) -> (Form, u64) {
     let ones: u64 = plans.iter().map(|plan| u64::from(plan.ones)).sum();
     if ones == 0 || ones == len {
         return (Form::Constant, 8);
@@ -132,10 +149,10 @@ fn plan(plans: &[Plan], len: u64) -> (Form, u64) {
     let raw = 8 + len.div_ceil(RAW_STEP) * 8 + 32 + len.div_ceil(BLOCK_BITS) * 64;
     let data: u64 = plans
         .chunks(8)
-        .map(|group| u64::from(super_form(group, SUPER_BITS as u32).1))
+        .map(|group| u64::from(super_form(group, SUPER_BITS as u32, worth).1))
         .sum();
     let adaptive = 8 + len.div_ceil(SUPER_BITS) * 8 + data;
-    if adaptive * 100 < raw * 97 {
+    if adaptive as f64 + PLAIN_NS * worth * len as f64 / 8.0 < raw as f64 {
         (Form::Adaptive, adaptive)
     } else {
         (Form::Raw, raw)
@@ -159,8 +176,8 @@ fn block_at(bits: &[u64], len: u64, index: usize) -> Block {
 }
 
 /// Bytes (about) that the first `len` of `bits` take as a vector, and whether they are stored plain.
-pub fn estimate(bits: &[u64], len: u64) -> (u64, bool) {
-    let (form, bytes) = plan(&plans(bits, len), len);
+pub(crate) fn estimate(bits: &[u64], len: u64, worth: f64) -> (u64, bool) {
+    let (form, bytes) = plan(&plans(bits, len), len, worth);
     (bytes, form == Form::Raw)
 }
 
@@ -174,15 +191,20 @@ fn plans(bits: &[u64], len: u64) -> Vec<Plan> {
 ///
 /// The section must end in at least [`TAIL_BYTES`](super::super::TAIL_BYTES) more bytes.
 pub fn encode(bits: &[u64], len: u64, out: &mut Vec<u8>) {
+    encode_with(bits, len, BITS_PER_NS, out);
+}
+
+/// [`encode`], where a nanosecond of a rank is worth `worth` bits a bit.
+pub(crate) fn encode_with(bits: &[u64], len: u64, worth: f64, out: &mut Vec<u8>) {
     debug_assert!(len >> 31 == 0, "a bit vector has fewer than 2^31 bits");
     let plans = plans(bits, len);
     let ones: u64 = plans.iter().map(|plan| u64::from(plan.ones)).sum();
-    let (form, _) = plan(&plans, len);
+    let (form, _) = plan(&plans, len, worth);
     out.extend_from_slice(&(ones | (form as u64) << 32).to_le_bytes());
     match form {
         Form::Constant => {}
         Form::Raw => encode_raw(bits, len, &plans, out),
-        Form::Adaptive => encode_adaptive(bits, len, &plans, out),
+        Form::Adaptive => encode_adaptive(bits, len, &plans, worth, out),
     }
 }
 
@@ -202,7 +224,7 @@ fn encode_raw(bits: &[u64], len: u64, plans: &[Plan], out: &mut Vec<u8>) {
     }
 }
 
-fn encode_adaptive(bits: &[u64], len: u64, plans: &[Plan], out: &mut Vec<u8>) {
+fn encode_adaptive(bits: &[u64], len: u64, plans: &[Plan], worth: f64, out: &mut Vec<u8>) {
     let directory = out.len();
     out.resize(directory + plans.len().div_ceil(8) * 8, 0);
     let data = out.len();
@@ -212,11 +234,11 @@ fn encode_adaptive(bits: &[u64], len: u64, plans: &[Plan], out: &mut Vec<u8>) {
         let size = SUPER_BITS.min(len - index as u64 * SUPER_BITS);
         let offset = ((out.len() - data) / 2) as u64;
         debug_assert!(offset >> 28 == 0, "a level is smaller than 512 MiB");
-        let (form, _) = super_form(group, size as u32);
+        let (form, _) = super_form(group, size as u32, worth);
         match form {
             FORM_CODED => encode_whole(bits, len, index, group, out),
-            FORM_QUARTERS => encode_quarters(bits, len, index, group, out),
-            FORM_EIGHTHS => encode_eighths(bits, len, index, group, out),
+            FORM_QUARTERS => encode_quarters(bits, len, index, group, worth, out),
+            FORM_EIGHTHS => encode_eighths(bits, len, index, group, worth, out),
             _ => {}
         }
         if (out.len() - data) % 2 == 1 {
@@ -265,7 +287,7 @@ fn encode_whole(bits: &[u64], len: u64, index: usize, group: &[Plan], out: &mut 
     );
 }
 
-fn encode_quarters(bits: &[u64], len: u64, index: usize, group: &[Plan], out: &mut Vec<u8>) {
+fn encode_quarters(bits: &[u64], len: u64, index: usize, group: &[Plan], worth: f64, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + 8, 0);
     let (mut directory, mut ones) = (0u64, 0u64);
@@ -277,7 +299,7 @@ fn encode_quarters(bits: &[u64], len: u64, index: usize, group: &[Plan], out: &m
         let plan = Plan::join(&pair[..pair.len().min(2)]);
         ones += u64::from(plan.ones);
         let list = plan.list(1024);
-        match (list.0, plan.quarter_bytes()) {
+        match (list.0, plan.quarter_bytes(worth)) {
             (0, _) => out.extend_from_slice(&[0, u8::from(plan.ones > 0)]),
             (_, 130) => {
                 out.extend_from_slice(&[(PLAIN_MARK << 1) as u8, 0]);
@@ -289,11 +311,11 @@ fn encode_quarters(bits: &[u64], len: u64, index: usize, group: &[Plan], out: &m
     out[start..start + 8].copy_from_slice(&directory.to_le_bytes());
 }
 
-fn encode_eighths(bits: &[u64], len: u64, index: usize, group: &[Plan], out: &mut Vec<u8>) {
+fn encode_eighths(bits: &[u64], len: u64, index: usize, group: &[Plan], worth: f64, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + 16, 0);
     for (at, plan) in group.iter().enumerate() {
-        let size = plan.eighth_bytes();
+        let size = plan.eighth_bytes(worth);
         let descriptor = plan.ones as u16 | (size.min(63) as u16) << 10;
         out[start + at * 2..start + at * 2 + 2].copy_from_slice(&descriptor.to_le_bytes());
         let words = block_at(bits, len, index * 8 + at);

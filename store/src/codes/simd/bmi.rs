@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "target features")]
 #![allow(unused_unsafe, reason = "some intrinsics are safe on newer compilers")]
 
-use std::arch::x86_64::_pdep_u64;
+use std::arch::x86_64::{_MM_HINT_T0, _bzhi_u64, _mm_prefetch, _pdep_u64};
 
 use crate::bits::vector::BitVector;
 use crate::bits::words::WordSelect;
@@ -63,6 +63,21 @@ impl WordSelect for Bmi {
     }
 
     #[inline(always)]
+    fn low_mask(self, count: u32) -> u64 {
+        debug_assert!(count < 256, "the instruction looks at 8 bits");
+        // SAFETY: a `Bmi` exists only if `detect` found the features.
+        unsafe { _bzhi_u64(u64::MAX, count) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, place: Option<&u8>) {
+        if let Some(place) = place {
+            // SAFETY: a reference may be prefetched, and every x86-64 processor can.
+            unsafe { _mm_prefetch(std::ptr::from_ref(place).cast(), _MM_HINT_T0) };
+        }
+    }
+
+    #[inline(always)]
     fn access(self, vector: &BitVector, view: &View<'_>, position: u64) -> Result<(bool, u64)> {
         // SAFETY: a `Bmi` exists only if `detect` found the features.
         unsafe { access(self, vector, view, position) }
@@ -77,10 +92,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn select_is_the_portable_one(word: u64, index in 0u32..70) {
+        fn words_are_the_portable_ones(word: u64, index in 0u32..70) {
             if let Some(bmi) = Bmi::detect() {
                 prop_assert_eq!(bmi.select(word, index), words::select(word, index));
                 prop_assert_eq!(bmi.prefix_xor(word), words::prefix_xor(word));
+                prop_assert_eq!(bmi.low_mask(index), words::low_mask(index));
             }
         }
     }

@@ -21,20 +21,71 @@ const LEAF_PLANE_ROWS: u64 = 96 * 1024;
 const LEAF_PLANES: u32 = 8;
 /// Bits of the histogram that finds the fullest leaf.
 const HISTOGRAM_BITS: u32 = 16;
-/// What a nanosecond of one access is worth in bits of one code.
-const BITS_PER_NS: f64 = 0.002;
 /// Nanoseconds that an access spends in a coded level or plane, in a plain level, and in a raw plane (about).
-const CODED_NS: f64 = 45.0;
-const RAW_NS: f64 = 18.0;
+const CODED_NS: f64 = 40.0;
+const RAW_NS: f64 = 22.0;
 const PLANE_NS: f64 = 1.5;
 /// What a coded plane costs more than a coded level: a leaf is scanned and decoded more slowly with one.
-const CODED_PLANE_NS: f64 = 20.0;
+const CODED_PLANE_NS: f64 = 8.0;
+/// Nanoseconds that a decode of some ten thousand rows spends for each node and level that they touch.
+const NODE_NS: f64 = 12.0;
+/// Nanoseconds a row that such a decode may take for that.
+const DECODE_NS: f64 = 4.0;
+/// Nanoseconds of an access that one more nanosecond a row of such a decode counts for.
+const ACCESS_NS_A_DECODE_NS: f64 = 150.0;
 
-/// Encodes codes.
+/// The dial between small and fast: the share of a column's size that a nanosecond of one access is worth.
+///
+/// Every choice of the encoder, from the number of levels down to the form of a block, has the least sum of bits and
+/// priced nanoseconds. It is a share, so that a hundred nanoseconds are worth the same part of a column of 2 bits a code
+/// and of one of 40.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Price {
+    share_per_ns: f64,
+}
+
+impl Price {
+    /// A hundred nanoseconds are worth 1 % of the size.
+    pub const SMALL: Price = Price { share_per_ns: 0.0001 };
+    /// A hundred nanoseconds are worth 4.5 % of the size: what [`encode`] takes.
+    pub const BALANCED: Price = Price {
+        share_per_ns: 0.000_45,
+    };
+    /// A hundred nanoseconds are worth 15 % of the size, and order statistics may scan larger leaves.
+    pub const FAST: Price = Price { share_per_ns: 0.0015 };
+
+    /// A nanosecond is worth `share_per_ns` of the size; negative shares and those that are not a number count as 0.
+    pub fn new(share_per_ns: f64) -> Price {
+        Price {
+            share_per_ns: share_per_ns.clamp(0.0, 1.0).max(0.0),
+        }
+    }
+
+    /// Bits a code that a nanosecond is worth in a column of `size` bits a code.
+    fn bits_per_ns(self, size: f64) -> f64 {
+        self.share_per_ns * size
+    }
+
+    /// Rows of the fullest leaf times planes, up to which a leaf may be scanned.
+    fn leaf_plane_rows(self) -> u64 {
+        let more = self.share_per_ns / Price::BALANCED.share_per_ns;
+        (LEAF_PLANE_ROWS as f64 * more.clamp(1.0, 4.0)) as u64
+    }
+}
+
+/// Encodes codes at [`Price::BALANCED`].
 ///
 /// # Panics
 /// From 2^31 codes on (16 GiB of them): a segment is far smaller.
 pub fn encode(codes: &[u64]) -> Vec<u8> {
+    encode_with(codes, Price::BALANCED)
+}
+
+/// Encodes codes.
+///
+/// # Panics
+/// See [`encode`].
+pub fn encode_with(codes: &[u64], price: Price) -> Vec<u8> {
     assert!(
         codes.len() >> 31 == 0,
         "a column of a segment has fewer than 2^31 codes"
@@ -45,10 +96,10 @@ pub fn encode(codes: &[u64]) -> Vec<u8> {
     let base = if codes.is_empty() { 0 } else { base };
     let span = largest - base;
     match 64 - span.leading_zeros() {
-        0..=8 => build::<u8>(codes, base, span),
-        9..=16 => build::<u16>(codes, base, span),
-        17..=32 => build::<u32>(codes, base, span),
-        _ => build::<u64>(codes, base, span),
+        0..=8 => build::<u8>(codes, base, span, price),
+        9..=16 => build::<u16>(codes, base, span, price),
+        17..=32 => build::<u32>(codes, base, span, price),
+        _ => build::<u64>(codes, base, span, price),
     }
 }
 
@@ -59,11 +110,11 @@ struct Shape {
     coded: u64,
 }
 
-fn build<T: Element>(codes: &[u64], base: u64, span: u64) -> Vec<u8> {
+fn build<T: Element>(codes: &[u64], base: u64, span: u64, price: Price) -> Vec<u8> {
     let bits = 64 - span.leading_zeros();
     let narrow = codes.iter().map(|&code| T::narrow(code - base));
     let mut sorter = Sorter::new(Path::best(), narrow, codes.len());
-    let shape = choose(sorter.order(), bits);
+    let (shape, worth) = choose(sorter.order(), bits, price);
     let len = codes.len() as u64;
     let vectors = bits - shape.planes + shape.coded.count_ones();
     let mut out = vec![0; HEADER_BYTES as usize + 8 * vectors as usize];
@@ -73,7 +124,7 @@ fn build<T: Element>(codes: &[u64], base: u64, span: u64) -> Vec<u8> {
         let start = out.len() as u64;
         out[table..table + 8].copy_from_slice(&start.to_le_bytes());
         table += 8;
-        vector::encode(level_bits, len, out);
+        vector::encode_with(level_bits, len, worth, out);
     };
     for bit in (shape.planes..bits).rev() {
         add(&mut out, sorter.level(bit));
@@ -127,48 +178,60 @@ fn pack_planes<T: Element>(order: &[T], shape: Shape, out: &mut Vec<u8>) {
     }
 }
 
-/// The number of planes with the lowest price in bits and nanoseconds, among those that keep leaves small.
-fn choose<T: Element>(codes: &[T], bits: u32) -> Shape {
+/// The number of planes with the lowest price in bits and nanoseconds, among those that keep leaves small, and the bits
+/// that a nanosecond is worth.
+fn choose<T: Element>(codes: &[T], bits: u32, price: Price) -> (Shape, f64) {
     if bits == 0 || codes.is_empty() {
-        return Shape {
+        let shape = Shape {
             planes: bits,
             coded: 0,
         };
+        return (shape, 0.0);
     }
-    let fewest = fewest_levels(codes, bits);
+    let fewest = fewest_levels(codes, bits, price.leaf_plane_rows());
     let order = sample(codes);
     let len = order.len() as u64;
     let mut sorter = Sorter::new(Path::best(), order.iter().copied(), order.len());
-    let per_row = |(bytes, raw): (u64, bool)| {
-        let ns = if raw { RAW_NS } else { CODED_NS };
-        bytes as f64 * 8.0 / len as f64 + ns * BITS_PER_NS
+    // The forms of blocks hardly change with the price, so sizes are estimated at a middle one.
+    let part = |(bytes, raw): (u64, bool)| Cost {
+        bits: bytes as f64 * 8.0 / len as f64,
+        ns: if raw { RAW_NS } else { CODED_NS },
     };
-    // Prices of bit `bit` as a level, and as a plane below `fewest` levels.
-    let mut level_price = vec![0.0; bits as usize];
-    let mut plane_price = vec![(1.0 + PLANE_NS * BITS_PER_NS, false); bits as usize];
+    let raw_plane = Cost {
+        bits: 1.0,
+        ns: PLANE_NS,
+    };
+    // Costs of bit `bit` as a level, and as a bit vector below `fewest` levels.
+    let mut levels = vec![raw_plane; bits as usize];
+    let mut vectors = vec![raw_plane; bits as usize];
+    let mut nodes = vec![0; bits as usize];
     for bit in (0..bits).rev() {
         if bits - 1 - bit == fewest {
             for plane in 0..=bit {
-                let price =
-                    per_row(vector::estimate(sorter.plane(plane), len)) + CODED_PLANE_NS * BITS_PER_NS;
-                if price < plane_price[plane as usize].0 {
-                    plane_price[plane as usize] = (price, true);
-                }
+                let found = part(vector::estimate(sorter.plane(plane), len, vector::BITS_PER_NS));
+                vectors[plane as usize] = Cost {
+                    ns: found.ns + CODED_PLANE_NS,
+                    ..found
+                };
             }
         }
-        level_price[bit as usize] = per_row(vector::estimate(sorter.level(bit), len));
+        // Nodes of this level are stretches of rows with equal bits above.
+        nodes[bit as usize] = count_nodes(sorter.order(), bit + 1);
+        levels[bit as usize] = part(vector::estimate(sorter.level(bit), len, vector::BITS_PER_NS));
     }
+    let least: f64 = levels.iter().map(|level| level.bits.min(1.0)).sum();
+    let worth = price.bits_per_ns(least);
+    let is_coded = |plane: usize| vectors[plane].price(worth) < raw_plane.price(worth);
     let mut best = (f64::INFINITY, 0);
     for planes in 0..=bits - fewest {
-        let price: f64 = (0..bits as usize)
-            .map(|bit| {
-                if bit < planes as usize {
-                    plane_price[bit].0
-                } else {
-                    level_price[bit]
-                }
+        let price = (0..bits as usize)
+            .map(|bit| match bit < planes as usize {
+                true if is_coded(bit) => vectors[bit].price(worth),
+                true => raw_plane.price(worth),
+                false => levels[bit].price(worth),
             })
-            .sum();
+            .sum::<f64>()
+            + decode_excess(&nodes[planes as usize..], len) * worth;
         // On a tie the wider planes win: they are decoded faster.
         if price <= best.0 {
             best = (price, planes);
@@ -176,13 +239,39 @@ fn choose<T: Element>(codes: &[T], bits: u32) -> Shape {
     }
     let planes = best.1;
     let coded = (0..planes)
-        .filter(|&plane| plane_price[plane as usize].1)
+        .filter(|&plane| is_coded(plane as usize))
         .fold(0, |mask, plane| mask | 1 << plane);
-    Shape { planes, coded }
+    (Shape { planes, coded }, worth)
+}
+
+/// What one bit of a code costs.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    bits: f64,
+    ns: f64,
+}
+
+impl Cost {
+    fn price(self, worth: f64) -> f64 {
+        self.bits + self.ns * worth
+    }
+}
+
+/// Stretches of codes that agree from bit `bit` on.
+fn count_nodes<T: Element>(order: &[T], bit: u32) -> u64 {
+    let top = |code: &T| code.wide().checked_shr(bit).unwrap_or(0);
+    let differ = order.windows(2).filter(|pair| top(&pair[0]) != top(&pair[1]));
+    differ.count() as u64 + 1
+}
+
+/// Nanoseconds that slow decoding of stretches counts for, with these nodes a level.
+fn decode_excess(nodes: &[u64], rows: u64) -> f64 {
+    let ns = nodes.iter().sum::<u64>() as f64 / rows as f64 * NODE_NS;
+    (ns - DECODE_NS).max(0.0) * ACCESS_NS_A_DECODE_NS
 }
 
 /// Fewest levels with which no leaf is too full to be scanned.
-fn fewest_levels<T: Element>(codes: &[T], bits: u32) -> u32 {
+fn fewest_levels<T: Element>(codes: &[T], bits: u32, leaf_plane_rows: u64) -> u32 {
     let kept = bits.min(HISTOGRAM_BITS);
     let mut counts = vec![0u32; 1 << kept];
     for code in codes {
@@ -191,7 +280,7 @@ fn fewest_levels<T: Element>(codes: &[T], bits: u32) -> u32 {
     let mut fewest = bits;
     for levels in (0..=kept).rev() {
         let fullest = u64::from(counts.iter().copied().max().unwrap_or(0));
-        if fullest * u64::from((bits - levels).min(LEAF_PLANES)) <= LEAF_PLANE_ROWS {
+        if fullest * u64::from((bits - levels).min(LEAF_PLANES)) <= leaf_plane_rows {
             fewest = levels;
         } else {
             break;

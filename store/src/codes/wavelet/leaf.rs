@@ -11,7 +11,7 @@
 use std::ops::Range;
 
 use super::planes::{Plane, Planes, word_of};
-use crate::bits::words::{BitString, low_mask};
+use crate::bits::words::{BitString, WordSelect, low_mask};
 use crate::error::Result;
 use crate::section::View;
 
@@ -104,7 +104,13 @@ impl Planes {
 
     /// The `k`-th smallest low bits among the rows of `pieces` (in leaf order), and how many are smaller.
     #[inline(always)]
-    pub(super) fn quantile(&self, view: &View<'_>, pieces: &[(u64, u64)], k: u64) -> Result<(u64, u64)> {
+    pub(super) fn quantile<S: WordSelect>(
+        &self,
+        select: S,
+        view: &View<'_>,
+        pieces: &[(u64, u64)],
+        k: u64,
+    ) -> Result<(u64, u64)> {
         let pieces = || pieces.iter().filter(|(start, end)| start < end);
         let groups: usize = pieces()
             .map(|&(start, end)| (end.div_ceil(64) - start / 64) as usize)
@@ -140,7 +146,7 @@ impl Planes {
         };
         let mut plane = self.planes.len();
         // While most groups hold rows in question, a piece's words are read in one go.
-        while plane > 0 && search.left * 2 >= groups as u64 {
+        while plane > 0 && search.left > 1 && search.left * 2 >= groups as u64 {
             plane -= 1;
             let (mut rest, mut rows, mut zeros) = (&mut *words, &*alive, 0);
             for &(start, end) in pieces() {
@@ -154,10 +160,20 @@ impl Planes {
                 *rows &= bits ^ flip;
             }
         }
-        if plane > 0 {
-            let places = pieces().flat_map(|&(start, end)| start / 64..end.div_ceil(64));
-            let rows = alive.iter().copied().zip(places).filter(|(rows, _)| *rows != 0);
-            self.quantile_sparse(view, rows.collect(), plane, &mut search)?;
+        if plane == 0 {
+            return Ok((search.value, search.less));
+        }
+        let places = pieces().flat_map(|&(start, end)| start / 64..end.div_ceil(64));
+        let mut groups = alive.iter().copied().zip(places).filter(|(rows, _)| *rows != 0);
+        if search.left == 1 {
+            // A damaged file may have lost it.
+            if let Some((rows, place)) = groups.next() {
+                let row = place * 64 + u64::from(rows.trailing_zeros());
+                let low = self.value(select, view, row.min(self.len.saturating_sub(1)))?;
+                search.value |= low & low_mask(plane as u32);
+            }
+        } else {
+            self.quantile_sparse(view, groups.collect(), plane, &mut search)?;
         }
         Ok((search.value, search.less))
     }

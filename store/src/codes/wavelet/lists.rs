@@ -23,6 +23,8 @@ const DECODE_ROWS_A_POSITION: u64 = 40;
 const LEAF_ROWS: u64 = 1 << 16;
 /// Positions that one pass over the levels holds.
 const BATCH: usize = 4096;
+/// How many positions ahead a level's directory is fetched.
+const AHEAD: usize = 8;
 
 /// A node of the levels: the first level below it, the bits above, and where its rows are.
 struct Node {
@@ -73,7 +75,11 @@ impl Wavelet {
         out.fill(0);
         for level in &self.levels {
             let zeros = level.len() - level.ones();
-            for (row, value) in rows.iter_mut().zip(out.iter_mut()) {
+            for at in 0..rows.len() {
+                if let Some(&ahead) = rows.get(at + AHEAD) {
+                    level.prefetch(select, view, ahead);
+                }
+                let (row, value) = (&mut rows[at], &mut out[at]);
                 let (bit, ones) = level.access(select, view, *row)?;
                 // A damaged file may point one past the end.
                 *row = (if bit { zeros + ones } else { *row - ones }).min(self.len - 1);
@@ -106,7 +112,12 @@ impl Wavelet {
             let zeros = level.len() - level.ones();
             // Neighbours often share a border.
             let mut last = (0, 0);
-            for ((piece, k), value) in pieces.iter_mut().zip(ks.iter_mut()).zip(values.iter_mut()) {
+            for at in 0..pieces.len() {
+                if let Some(&(start, end)) = pieces.get(at + AHEAD) {
+                    level.prefetch(select, &view, start);
+                    level.prefetch(select, &view, end);
+                }
+                let (piece, k, value) = (&mut pieces[at], &mut ks[at], &mut values[at]);
                 let (start, end) = *piece;
                 let first = if start == last.0 {
                     last.1
@@ -129,7 +140,10 @@ impl Wavelet {
         let planes = self.planes.count();
         for ((piece, &k), value) in pieces.iter().zip(&ks).zip(values.iter_mut()) {
             if planes > 0 {
-                let low = self.planes.quantile(&view, std::slice::from_ref(piece), k)?.0;
+                let low = self
+                    .planes
+                    .quantile(select, &view, std::slice::from_ref(piece), k)?
+                    .0;
                 *value = *value << (planes - 1) << 1 | low;
             }
             *value = self.code(*value);
@@ -224,7 +238,7 @@ impl Wavelet {
         let high = node.prefix << (planes - 1) << 1;
         let rows: u64 = node.pieces.iter().map(|piece| piece.1 - piece.0).sum();
         if rows > LEAF_ROWS {
-            return self.list_large_leaf(view, node, bounds, limit, out);
+            return self.list_large_leaf(select, view, node, bounds, limit, out);
         }
         let mut values = Vec::new();
         for &(start, end) in &node.pieces {
@@ -243,8 +257,10 @@ impl Wavelet {
     }
 
     /// The same for a leaf whose rows are not to be held in memory: one value after the other.
-    fn list_large_leaf(
+    #[inline(always)]
+    fn list_large_leaf<S: WordSelect>(
         &self,
+        select: S,
         view: &View<'_>,
         node: &Node,
         bounds: (u64, u64),
@@ -265,7 +281,7 @@ impl Wavelet {
             None => 0,
         };
         while k < rows && out.len() < limit {
-            let (low, _) = self.planes.quantile(view, &node.pieces, k)?;
+            let (low, _) = self.planes.quantile(select, view, &node.pieces, k)?;
             if high | low > bounds.1 {
                 break;
             }

@@ -52,7 +52,7 @@ impl Wavelet {
     pub(super) fn access<S: WordSelect>(&self, select: S, view: &View<'_>, position: u64) -> Result<u64> {
         let (mut at, mut value) = (position, 0u64);
         for level in &self.levels {
-            let (bit, ones) = level.access(select, view, at)?;
+            let (bit, ones) = level.access_here(select, view, at)?;
             at = if bit {
                 level.len() - level.ones() + ones
             } else {
@@ -220,7 +220,7 @@ impl Wavelet {
         if planes == 0 {
             return Ok((value, less));
         }
-        let (low, before) = self.planes.quantile(&view, pieces, k)?;
+        let (low, before) = self.planes.quantile(select, &view, pieces, k)?;
         Ok((value << (planes - 1) << 1 | low, less + before))
     }
 }

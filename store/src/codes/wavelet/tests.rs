@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Wavelet, encode};
+use super::{Price, Wavelet, encode, encode_with};
 use crate::codes::{Codes, Interval, testing};
 use crate::section::Section;
 
@@ -86,6 +86,36 @@ fn a_large_leaf_is_listed_value_by_value() {
 }
 
 #[test]
+fn the_dial_goes_from_small_to_fast() {
+    let codes = testing::walk(200_000, 5);
+    let sizes = [Price::SMALL, Price::BALANCED, Price::FAST, Price::new(f64::NAN)].map(|price| {
+        let bytes = encode_with(&codes, price);
+        let len = bytes.len();
+        let wavelet = Wavelet::open(Section::from_vec(bytes)).unwrap();
+        testing::check(&wavelet, &codes, 6).unwrap();
+        (len, wavelet.shape().0)
+    });
+    assert!(sizes[0].0 <= sizes[1].0 && sizes[1].0 <= sizes[2].0, "{sizes:?}");
+    assert!(
+        sizes[2].1 < sizes[0].1,
+        "fewer levels where time is dear: {sizes:?}"
+    );
+    assert_eq!(encode(&codes), encode_with(&codes, Price::BALANCED));
+}
+
+#[test]
+fn distinct_codes_without_order_are_not_all_levels() {
+    // Doubles of three digits: below the digits all bits follow from those above, but a decode would visit each value's node.
+    let codes: Vec<u64> = testing::noise(60_000, 20, 7)
+        .into_iter()
+        .map(|x| (x as f64 / 1000.0).to_bits())
+        .collect();
+    let wavelet = open(&codes);
+    assert!(wavelet.shape().0 < 32, "{:?}", wavelet.shape());
+    testing::check(&wavelet, &codes, 8).unwrap();
+}
+
+#[test]
 fn golden_bytes() {
     testing::golden("codes_wavelet", &encode(&testing::walk(1_000, 1)), |bytes| {
         let wavelet = Wavelet::open(Section::from_vec(bytes)).unwrap();
@@ -106,6 +136,12 @@ proptest! {
     #[test]
     fn every_question_equals_the_naive_answer((codes, seed) in (testing::codes(), any::<u64>())) {
         testing::check(&open(&codes), &codes, seed)?;
+    }
+
+    #[test]
+    fn every_price_gives_the_naive_answer((codes, seed) in (testing::codes(), any::<u64>()), price in 0.0..0.01f64) {
+        let wavelet = Wavelet::open(Section::from_vec(encode_with(&codes, Price::new(price)))).unwrap();
+        testing::check(&wavelet, &codes, seed)?;
     }
 
     #[test]
