@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! zcat FILE.csv.gz | columns --data - --column NAME [--key COL]... [--type f64|f32|i64] [--rows N] [--step 128] [--time]
+//! columns --clock regular|jittered|drifting|irregular|nanoseconds|restarting [--rows N]
 //! ```
 //!
 //! Rows are sorted by the key columns first (stable, so that they stay in time order). `--time` encodes the column as
-//! row times instead. Every decoded value is compared with the input. Times are medians of seven on a warm cache.
+//! row times instead, `--clock` row times that are made up. Every decoded value is compared with the input. Times are medians
+//! of seven (row times: the least of 50) on a warm cache.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read};
@@ -31,14 +33,26 @@ struct Options {
     rows: usize,
     time: bool,
     step_bits: Option<u8>,
+    clock: Option<String>,
 }
 
 fn main() -> Fallible<()> {
     let options = options()?;
+    if let Some(clock) = &options.clock {
+        let (times, runs) = generated(clock, options.rows)?;
+        return row_times(clock, &times, &runs);
+    }
     let (keys, mut cells) = read(&options)?;
     let runs = sort_by_keys(&keys, &mut cells);
     if options.time {
-        return row_times(&options, &cells, &runs);
+        let mut times = cells
+            .iter()
+            .map(|c| c.parse::<i64>())
+            .collect::<Result<Vec<i64>, _>>()?;
+        for run in &runs {
+            times[usize::try_from(run.start)?..usize::try_from(run.end)?].sort_unstable();
+        }
+        return row_times(&options.column, &times, &runs);
     }
     let column = parse(&options, &cells)?;
     let ColumnData::Keys(values) = &column.data else {
@@ -169,6 +183,17 @@ impl ClearRows for BatchColumn {
     }
 }
 
+/// Seconds of one call: the least of 50, since a machine at work elsewhere only adds.
+fn least<E: Error + 'static>(mut run: impl FnMut() -> Result<(), E>) -> Fallible<f64> {
+    let mut least = f64::INFINITY;
+    for _ in 0..50 {
+        let started = Instant::now();
+        run()?;
+        least = least.min(started.elapsed().as_secs_f64());
+    }
+    Ok(least)
+}
+
 fn median<E: Error + 'static>(mut run: impl FnMut() -> Result<(), E>) -> Fallible<f64> {
     run()?;
     let mut times = Vec::new();
@@ -191,17 +216,62 @@ fn median<E: Error + 'static>(mut run: impl FnMut() -> Result<(), E>) -> Fallibl
     Ok(times[times.len() / 2])
 }
 
-fn row_times(options: &Options, cells: &[String], runs: &[Range<u64>]) -> Fallible<()> {
-    let mut times = cells
-        .iter()
-        .map(|c| c.parse::<i64>())
-        .collect::<Result<Vec<i64>, _>>()?;
-    for run in runs {
-        times[usize::try_from(run.start)?..usize::try_from(run.end)?].sort_unstable();
+/// Some numbers that look random.
+fn noise(seed: u64) -> u64 {
+    let x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
+}
+
+/// Microseconds at about 100 Hz; `nanoseconds` are `irregular` microseconds times 1,000; `restarting` has 100 runs.
+fn generated(clock: &str, rows: usize) -> Fallible<(Vec<i64>, Vec<Range<u64>>)> {
+    let gap = |row: u64| match clock {
+        "drifting" => 9_800.0 + (noise(row) % 401) as f64,
+        "irregular" | "nanoseconds" => {
+            -10_000.0 * (1.0 - (noise(row) >> 11) as f64 / (1u64 << 53) as f64).ln()
+        }
+        _ => 10_000.0,
+    };
+    let mut at = 0.0;
+    let mut times = Vec::with_capacity(rows);
+    for row in 0..rows as u64 {
+        at = if clock == "restarting" && row % (rows as u64 / 100).max(1) == 0 {
+            0.0
+        } else {
+            at + gap(row)
+        };
+        let jitter = if clock == "jittered" {
+            (noise(row) % 401) as f64 - 200.0
+        } else {
+            0.0
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "whole microseconds")]
+        times.push(1_600_000_000_000_000 + (at + jitter) as i64);
     }
+    if clock == "nanoseconds" {
+        times.iter_mut().for_each(|time| *time *= 1_000);
+    }
+    let size = if clock == "restarting" {
+        (rows / 100).max(1)
+    } else {
+        rows
+    };
+    let runs = (0..rows)
+        .step_by(size)
+        .map(|start| start as u64..(start + size).min(rows) as u64);
+    match clock {
+        "regular" | "jittered" | "drifting" | "irregular" | "nanoseconds" | "restarting" => {
+            Ok((times, runs.collect()))
+        }
+        other => Err(format!("no clock {other}").into()),
+    }
+}
+
+fn row_times(name: &str, times: &[i64], runs: &[Range<u64>]) -> Fallible<()> {
     let rows = times.len() as u64;
     let started = Instant::now();
-    let bytes = time::encode(&times, runs);
+    let bytes = time::encode(times, runs);
     let encode = started.elapsed().as_secs_f64();
     let len = bytes.len();
     let column = TimeColumn::open(Section::from_vec(bytes), rows)?;
@@ -210,24 +280,46 @@ fn row_times(options: &Options, cells: &[String], runs: &[Range<u64>]) -> Fallib
     if out != times {
         return Err("decoded times are not those encoded".into());
     }
-    let decode = median(|| column.decode(0..rows, &mut out))?;
-    let run = runs.first().cloned().unwrap_or(0..rows);
-    let mut place = run.start;
-    let find = median(|| {
-        place = run.start + (place + 7919) % (run.end - run.start);
-        column
-            .lower_bound(run.clone(), times[usize::try_from(place).unwrap_or(0)])
-            .map(|_| ())
+    let decode = least(|| column.decode(0..rows, &mut out))?;
+    // Times of random rows, each looked up in its run.
+    let mut wanted = Vec::new();
+    for pick in 0..10_000 {
+        let row = noise(pick) % rows;
+        let run = &runs[runs.partition_point(|run| run.end <= row)];
+        wanted.push((run.clone(), times[usize::try_from(row)?], row));
+    }
+    for (run, time, _) in &wanted {
+        let own = &times[usize::try_from(run.start)?..usize::try_from(run.end)?];
+        let naive = run.start + own.partition_point(|other| other < time) as u64;
+        if column.lower_bound(run.clone(), *time)? != naive {
+            return Err(format!("{time} is not at row {naive}").into());
+        }
+    }
+    let find = least(|| {
+        let mut sum = 0;
+        for (run, time, _) in &wanted {
+            sum ^= column.lower_bound(run.clone(), *time)?;
+        }
+        std::hint::black_box(sum);
+        Ok::<(), siltstone_store::error::Error>(())
+    })?;
+    let get = least(|| {
+        let mut sum = 0;
+        for (_, _, row) in &wanted {
+            sum ^= column.get(*row)?;
+        }
+        std::hint::black_box(sum);
+        Ok::<(), siltstone_store::error::Error>(())
     })?;
     println!(
-        "{} rows={rows} runs={} pieces={} {:.4} bytes a row, encode {:.0} MB/s, decode {:.2} GB/s, find {:.0} ns",
-        options.column,
+        "{name} rows={rows} runs={} pieces={} {:.4} bytes a row, encode {:.0} MB/s, decode {:.2} GB/s, find {:.0} ns, get {:.0} ns",
         runs.len(),
         column.piece_count(),
         len as f64 / rows as f64,
         rows as f64 * 8e-6 / encode,
         rows as f64 * 8e-9 / decode,
-        find * 1e9
+        find * 1e9 / wanted.len() as f64,
+        get * 1e9 / wanted.len() as f64
     );
     Ok(())
 }
@@ -241,6 +333,7 @@ fn options() -> Fallible<Options> {
         rows: 1 << 20,
         time: false,
         step_bits: None,
+        clock: None,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -252,6 +345,7 @@ fn options() -> Fallible<Options> {
             "--rows" => options.rows = value()?.parse()?,
             "--time" => options.time = true,
             "--step" => options.step_bits = Some(u8::try_from(value()?.parse::<u32>()?.ilog2())?),
+            "--clock" => options.clock = Some(value()?),
             "--type" => {
                 options.ty = match value()?.as_str() {
                     "f64" => ColumnType::F64,

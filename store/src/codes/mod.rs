@@ -14,7 +14,7 @@ pub mod choose;
 pub mod constant;
 mod merge;
 pub mod scan;
-mod simd;
+pub(crate) mod simd;
 pub mod small;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -4,7 +4,7 @@
 //! ends with enough zero bytes that any number can be read with whole words ([`PADDING_BYTES`] after its last byte).
 
 use crate::error::Result;
-use crate::section::Section;
+use crate::section::{Section, View};
 
 /// Zero bytes after a stream, so that reads of 16 bytes never leave it.
 pub(crate) const PADDING_BYTES: u64 = PADDING as u64;
@@ -79,6 +79,25 @@ pub(crate) fn read(section: &Section, start: u64, at: u64, width: u32) -> Result
         return Ok(0);
     }
     let word = u128::from_le_bytes(section.array(start.saturating_add(at / 8))?) >> (at % 8);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the low word is masked to its width"
+    )]
+    let word = word as u64;
+    Ok(if width >= 64 {
+        word
+    } else {
+        word & ((1 << width) - 1)
+    })
+}
+
+/// The same from a view.
+#[inline(always)]
+pub(crate) fn read_in(view: &View<'_>, start: u64, at: u64, width: u32) -> Result<u64> {
+    if width == 0 {
+        return Ok(0);
+    }
+    let word = u128::from_le_bytes(view.array(start.saturating_add(at / 8))?) >> (at % 8);
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the low word is masked to its width"

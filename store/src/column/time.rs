@@ -1,10 +1,15 @@
 //! Row times of a segment: sorted inside each run, exact, with `lower_bound` by model.
 //!
-//! Good at: clocks. A *piece* is some consecutive rows and a straight line; what the line misses is kept in a fixed
-//! number of bits a row. A regular clock is one piece a run, without residuals; a gap begins a new piece; a jittering
-//! clock pays the bits of its jitter. A row is found by the line first and by its neighbours then. Lines are fitted
-//! greedily with a shrinking cone of slopes (O'Rourke, "An on-line algorithm for fitting straight lines between data
-//! ranges", 1981), at the residual width that is cheapest on a sample of the run; short runs share a piece.
+//! Good at: clocks. A *piece* is some consecutive rows and a straight line. In a piece of kind *line* what the line
+//! misses is kept in a fixed number of bits a row: a regular clock is one piece a run, without residuals; a gap begins
+//! a new piece; a clock that jitters about its grid pays the bits of its jitter. In a piece of kind *gaps* the line runs
+//! through the first times of blocks of 64 rows, and inside a block the gaps between rows are kept (see `gaps.rs`): for
+//! clocks whose deviations add up, and for events that come when they come. Each run takes the kind of the fewest bits.
+//! Where times are multiples of a step (microseconds counted in nanoseconds), pieces count in steps.
+//!
+//! A row is found by the line first and by its neighbours then. Lines are fitted greedily with a shrinking cone of
+//! slopes (O'Rourke, "An on-line algorithm for fitting straight lines between data ranges", 1981), at the residual
+//! width that is cheapest on a sample of the run; short runs share a piece.
 //!
 //! ```text
 //! offset  width  field
@@ -17,8 +22,9 @@
 //!     27      1  start_bits  width of `start`, 0 to 64
 //!     28      1  shift       0 to 64
 //!     29      3  zero
-//!     32      -  pieces in row order, packed (see `column/packed.rs`), then 16 zero bytes
-//!      -      -  residuals, packed, then 16 zero bytes
+//!     32      8  step        at least 1
+//!     40      -  pieces in row order, packed (see `column/packed.rs`), then 16 zero bytes
+//!      -      -  residuals and blocks, packed, then 16 zero bytes; 256 more if there is a piece of kind gaps
 //!
 //! a piece, bits in this order
 //! first_bits  first       its first row; 0 for the first piece, ascending
@@ -27,34 +33,37 @@
 //! start_bits  start       bit of its first residual
 //!          7  width       bits of a residual, 0 to 64
 //!          1  half
+//!          1  stepped     its unit is `step`, else 1
+//!          1  kind        0 line, 1 gaps
 //!
-//! time of row first + i
-//!     =  base + base above + ((slope * i + (half and shift > 0 ? 2^(shift-1) : 0)) >> shift) + residual i
+//! time of row first + i of a line
+//!     =  base + base above + unit * (((slope * i + (half and shift > 0 ? 2^(shift-1) : 0)) >> shift) + residual i)
 //! ```
 //!
 //! The product has 128 bits, sums wrap around at 64: every sequence of times is representable.
 
 use std::ops::Range;
 
-use super::packed::{PADDING_BYTES, read, stream_bytes};
+use super::packed::{PADDING_BYTES, read_in, stream_bytes};
 use crate::error::{Error, Result};
-use crate::section::Section;
+use crate::rows::index;
+use crate::section::{Section, View};
 
 mod encode;
+mod gaps;
 #[cfg(test)]
 mod tests;
 
 pub use encode::encode;
 
-const HEADER_BYTES: u64 = 32;
+const HEADER_BYTES: u64 = 40;
 const WIDTH_BITS: u32 = 7;
 /// Finest slope.
 const MAX_SHIFT: u32 = 64;
 
-/// A straight line over some rows.
+/// A straight line over some rows, in units.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Line {
-    base: i64,
     slope: u64,
     shift: u32,
     half: bool,
@@ -70,9 +79,9 @@ impl Line {
         }
     }
 
-    /// Time on the line, `index` rows after its first.
+    /// Units on the line, `index` rows after its first.
     #[inline]
-    fn at(&self, index: u64) -> i64 {
+    fn at(&self, index: u64) -> u64 {
         self.of_product(
             u128::from(self.slope)
                 .wrapping_mul(u128::from(index))
@@ -81,9 +90,11 @@ impl Line {
     }
 
     #[inline]
-    fn of_product(&self, product: u128) -> i64 {
+    fn of_product(&self, product: u128) -> u64 {
         #[expect(clippy::cast_possible_truncation, reason = "times wrap around at 64 bits")]
-        self.base.wrapping_add((product >> self.shift) as i64)
+        {
+            (product >> self.shift) as u64
+        }
     }
 }
 
@@ -99,6 +110,7 @@ pub struct TimeColumn {
     /// Bits of a piece.
     piece_bits: u64,
     shift: u32,
+    step: u64,
     /// First byte of the residuals.
     stream: u64,
 }
@@ -109,9 +121,29 @@ struct Opened {
     index: u64,
     first: u64,
     end: u64,
+    base: i64,
+    /// What its numbers are multiples of.
+    unit: u64,
     line: Line,
     width: u32,
     bit: u64,
+    gaps: bool,
+}
+
+impl Opened {
+    /// The time `units` after the base.
+    #[inline]
+    fn time(&self, units: u64) -> i64 {
+        self.base.wrapping_add(self.unit.wrapping_mul(units) as i64)
+    }
+
+    /// Time of row, or block, `index` after the first.
+    #[inline]
+    fn at(&self, view: &View<'_>, stream: u64, first_bit: u64, stride: u64, index: u64) -> Result<i64> {
+        let bit = first_bit.wrapping_add(index.wrapping_mul(stride));
+        let residual = read_in(view, stream, bit, self.width)?;
+        Ok(self.time(self.line.at(index).wrapping_add(residual)))
+    }
 }
 
 impl TimeColumn {
@@ -123,13 +155,15 @@ impl TimeColumn {
         let (found, pieces) = (section.u64(0)?, section.u64(8)?);
         let base = section.u64(16)? as i64;
         let [first, above, slope, start, shift, zeros @ ..] = section.array::<8>(24)?;
+        let step = section.u64(32)?;
         let widths = [first, above, slope, start].map(u32::from);
-        let piece_bits = widths.iter().sum::<u32>() + WIDTH_BITS + 1;
+        let piece_bits = widths.iter().sum::<u32>() + WIDTH_BITS + 3;
         let stream = stream_bytes(pieces, piece_bits).and_then(|bytes| bytes.checked_add(HEADER_BYTES));
         let end = stream.and_then(|stream| stream.checked_add(PADDING_BYTES));
         let fits = widths.iter().all(|&width| width <= 64)
             && u32::from(shift) <= MAX_SHIFT
             && zeros == [0; 3]
+            && step > 0
             && end.is_some_and(|end| end <= section.len());
         if found != rows || !fits || (pieces == 0) != (rows == 0) || pieces > rows {
             return Err(section.corrupt(
@@ -147,6 +181,7 @@ impl TimeColumn {
             widths,
             piece_bits,
             shift,
+            step,
             stream,
         })
     }
@@ -175,7 +210,13 @@ impl TimeColumn {
     /// Logarithmic in the number of pieces.
     pub fn get(&self, row: u64) -> Result<i64> {
         self.check(row, row.saturating_add(1))?;
-        self.time(&self.piece_of(row)?, row)
+        let view = self.section.view();
+        let piece = self.piece_of(&view, row)?;
+        let index = row - piece.first;
+        if piece.gaps {
+            return self.gaps(&view, &piece)?.get(&view, index);
+        }
+        piece.at(&view, self.stream, piece.bit, u64::from(piece.width), index)
     }
 
     /// Times of `rows`, into `out`, which has that many places.
@@ -194,30 +235,38 @@ impl TimeColumn {
         if rows.is_empty() {
             return Ok(());
         }
-        let mut piece = self.piece_of(rows.start)?;
-        let mut slots = out.iter_mut();
-        let mut row = rows.start;
+        let view = self.section.view();
+        let mut piece = self.piece_of(&view, rows.start)?;
+        let (mut rest, mut row) = (out, rows.start);
         loop {
             let end = piece.end.min(rows.end);
+            let (slots, behind) = rest.split_at_mut(index(end - row).min(rest.len()));
+            rest = behind;
             let first = row - piece.first;
-            let (line, slope) = (piece.line, u128::from(piece.line.slope));
-            let mut product = slope.wrapping_mul(u128::from(first)).wrapping_add(line.offset());
-            let mut bit = piece.bit.wrapping_add(first.wrapping_mul(u64::from(piece.width)));
-            for slot in slots
-                .by_ref()
-                .take(usize::try_from(end - row).unwrap_or(usize::MAX))
-            {
-                let residual = read(&self.section, self.stream, bit, piece.width)?;
-                *slot = line.of_product(product).wrapping_add(residual as i64);
-                product = product.wrapping_add(slope);
-                bit = bit.wrapping_add(u64::from(piece.width));
+            if piece.gaps {
+                self.gaps(&view, &piece)?.decode(&view, first, slots)?;
+            } else {
+                self.decode_line(&view, &piece, first, slots)?;
             }
             row = end;
             if row >= rows.end {
                 return Ok(());
             }
-            piece = self.piece(piece.index + 1)?;
+            piece = self.piece(&view, piece.index + 1)?;
         }
+    }
+
+    fn decode_line(&self, view: &View<'_>, piece: &Opened, first: u64, out: &mut [i64]) -> Result<()> {
+        let (line, slope) = (piece.line, u128::from(piece.line.slope));
+        let mut product = slope.wrapping_mul(u128::from(first)).wrapping_add(line.offset());
+        let mut bit = piece.bit.wrapping_add(first.wrapping_mul(u64::from(piece.width)));
+        for slot in out {
+            let residual = read_in(view, self.stream, bit, piece.width)?;
+            *slot = piece.time(line.of_product(product).wrapping_add(residual));
+            product = product.wrapping_add(slope);
+            bit = bit.wrapping_add(u64::from(piece.width));
+        }
+        Ok(())
     }
 
     /// First row of `run` whose time is at least `time`; `run.end` if there is none. `run` lies in one run.
@@ -232,79 +281,40 @@ impl TimeColumn {
         if run.is_empty() {
             return Ok(run.end);
         }
+        let view = self.section.view();
         // The last piece whose first row in the run is earlier than `time` holds the answer or ends before it.
-        let mut low = self.index_of(run.start)?;
-        let mut high = self.index_of(run.end - 1)? + 1;
+        let (mut low, mut high) = (0, 1);
+        if self.pieces > 1 {
+            low = self.index_of(&view, run.start)?;
+            high = self.index_of(&view, run.end - 1)? + 1;
+        }
         while high - low > 1 {
             let middle = low + (high - low) / 2;
-            let piece = self.open_ended(middle)?;
-            if self.time(&piece, piece.first.max(run.start))? < time {
-                low = middle
+            let piece = self.open_ended(&view, middle)?;
+            // Only the first piece of the run may begin before it.
+            let first = if piece.gaps {
+                self.gaps(&view, &piece)?.get(&view, 0)?
             } else {
-                high = middle
-            }
+                piece.at(&view, self.stream, piece.bit, 0, 0)?
+            };
+            if first < time { low = middle } else { high = middle }
         }
-        let piece = self.piece(low)?;
+        let piece = self.piece(&view, low)?;
         let (first, last) = (piece.first.max(run.start), piece.end.min(run.end));
-        self.search(&piece, first..last.max(first), time)
+        if piece.gaps {
+            let found = self.gaps(&view, &piece)?.lower_bound(&view, time)?;
+            return Ok((piece.first + found).clamp(first, last.max(first)));
+        }
+        let rows = first - piece.first..last.max(first) - piece.first;
+        let stride = u64::from(piece.width);
+        let found = search(&piece, rows, time, |index| {
+            piece.at(&view, self.stream, piece.bit, stride, index)
+        })?;
+        Ok(piece.first + found)
     }
 
-    /// First row of `rows`, all in `piece`, whose time is at least `time`.
-    fn search(&self, piece: &Opened, rows: Range<u64>, time: i64) -> Result<u64> {
-        // Rows before `low` are earlier than `time`, rows from `high` on are not.
-        let (mut low, mut high) = (rows.start, rows.end);
-        let slope = piece.line.slope as f64 / 2f64.powi(piece.line.shift as i32);
-        if slope > 0.0 && low < high {
-            // Where the line is half a residual below the time; then away from there in growing steps.
-            let spread = 2f64.powi(piece.width as i32);
-            let rise = (i128::from(time) - i128::from(piece.line.base)) as f64 - spread / 2.0;
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "saturates; only a guess"
-            )]
-            let (guess, mut step) = ((rise / slope) as u64, ((spread / slope / 8.0) as u64).max(1));
-            let guess = piece.first.saturating_add(guess).clamp(low, high - 1);
-            if self.time(piece, guess)? < time {
-                low = guess + 1;
-                while let Some(probe) = low.checked_add(step - 1).filter(|&probe| probe < high) {
-                    if self.time(piece, probe)? >= time {
-                        high = probe;
-                        break;
-                    }
-                    low = probe + 1;
-                    step = step.saturating_mul(4);
-                }
-            } else {
-                high = guess;
-                while low < high {
-                    let probe = high.saturating_sub(step).max(low);
-                    if self.time(piece, probe)? < time {
-                        low = probe + 1;
-                        break;
-                    }
-                    high = probe;
-                    step = step.saturating_mul(4);
-                }
-            }
-        }
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.time(piece, middle)? < time {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
-        Ok(low)
-    }
-
-    #[inline]
-    fn time(&self, piece: &Opened, row: u64) -> Result<i64> {
-        let index = row.wrapping_sub(piece.first);
-        let bit = piece.bit.wrapping_add(index.wrapping_mul(u64::from(piece.width)));
-        let residual = read(&self.section, self.stream, bit, piece.width)?;
-        Ok(piece.line.at(index).wrapping_add(residual as i64))
+    fn gaps(&self, view: &View<'_>, piece: &Opened) -> Result<gaps::Gaps> {
+        gaps::Gaps::open(view, self.stream, *piece)
     }
 
     fn check(&self, start: u64, end: u64) -> Result<()> {
@@ -318,9 +328,9 @@ impl TimeColumn {
         Ok(())
     }
 
-    fn first_row(&self, index: u64) -> Result<u64> {
-        read(
-            &self.section,
+    fn first_row(&self, view: &View<'_>, index: u64) -> Result<u64> {
+        read_in(
+            view,
             HEADER_BYTES,
             index.saturating_mul(self.piece_bits),
             self.widths[0],
@@ -328,11 +338,11 @@ impl TimeColumn {
     }
 
     /// The last piece that begins at or before `row`.
-    fn index_of(&self, row: u64) -> Result<u64> {
+    fn index_of(&self, view: &View<'_>, row: u64) -> Result<u64> {
         let (mut low, mut high) = (0, self.pieces);
         while high - low > 1 {
             let middle = low + (high - low) / 2;
-            if self.first_row(middle)? <= row {
+            if self.first_row(view, middle)? <= row {
                 low = middle
             } else {
                 high = middle
@@ -341,8 +351,8 @@ impl TimeColumn {
         Ok(low)
     }
 
-    fn piece_of(&self, row: u64) -> Result<Opened> {
-        let piece = self.piece(self.index_of(row)?)?;
+    fn piece_of(&self, view: &View<'_>, row: u64) -> Result<Opened> {
+        let piece = self.piece(view, self.index_of(view, row)?)?;
         if row < piece.first || row >= piece.end {
             return Err(self
                 .section
@@ -351,15 +361,15 @@ impl TimeColumn {
         Ok(piece)
     }
 
-    fn piece(&self, index: u64) -> Result<Opened> {
+    fn piece(&self, view: &View<'_>, index: u64) -> Result<Opened> {
         let end = if index + 1 < self.pieces {
-            self.first_row(index + 1)?
+            self.first_row(view, index + 1)?
         } else {
             self.rows
         };
         let piece = Opened {
             end,
-            ..self.open_ended(index)?
+            ..self.open_ended(view, index)?
         };
         if piece.first >= end || end > self.rows {
             return Err(self.out_of_order(index));
@@ -368,12 +378,12 @@ impl TimeColumn {
     }
 
     /// A piece whose end is not looked up.
-    fn open_ended(&self, index: u64) -> Result<Opened> {
+    fn open_ended(&self, view: &View<'_>, index: u64) -> Result<Opened> {
         let at = index.saturating_mul(self.piece_bits);
-        let [first, above, slope, bit, width, half] = if self.piece_bits <= 120 {
+        let [first, above, slope, bit, width, half, stepped, gaps] = if self.piece_bits <= 120 {
             // All fields lie in one read.
             let start = HEADER_BYTES.saturating_add(at / 8);
-            let mut word = u128::from_le_bytes(self.section.array(start)?) >> (at % 8);
+            let mut word = u128::from_le_bytes(view.array(start)?) >> (at % 8);
             self.fields().map(|bits| {
                 let value = word & ((1 << bits) - 1);
                 word >>= bits;
@@ -382,10 +392,10 @@ impl TimeColumn {
                 value
             })
         } else {
-            let mut values = [0; 6];
+            let mut values = [0; 8];
             let mut at = at;
             for (value, bits) in values.iter_mut().zip(self.fields()) {
-                *value = read(&self.section, HEADER_BYTES, at, bits)?;
+                *value = read_in(view, HEADER_BYTES, at, bits)?;
                 at = at.saturating_add(u64::from(bits));
             }
             values
@@ -393,9 +403,7 @@ impl TimeColumn {
         if width > 64 || index >= self.pieces || first >= self.rows {
             return Err(self.out_of_order(index));
         }
-        let base = self.base.wrapping_add(above as i64);
         let line = Line {
-            base,
             slope,
             shift: self.shift,
             half: half == 1,
@@ -406,15 +414,18 @@ impl TimeColumn {
             index,
             first,
             end: self.rows,
+            base: self.base.wrapping_add(above as i64),
+            unit: if stepped == 1 { self.step } else { 1 },
             line,
             width,
             bit,
+            gaps: gaps == 1,
         })
     }
 
-    fn fields(&self) -> [u32; 6] {
+    fn fields(&self) -> [u32; 8] {
         let [first, above, slope, start] = self.widths;
-        [first, above, slope, start, WIDTH_BITS, 1]
+        [first, above, slope, start, WIDTH_BITS, 1, 1, 1]
     }
 
     #[cold]
@@ -423,4 +434,91 @@ impl TimeColumn {
         self.section
             .corrupt(at, format!("piece {index} is out of order or too wide"))
     }
+}
+
+/// `a - b`, about.
+#[inline]
+fn difference(a: i64, b: i64) -> f64 {
+    if a >= b {
+        a.wrapping_sub(b) as u64 as f64
+    } else {
+        -(b.wrapping_sub(a) as u64 as f64)
+    }
+}
+
+/// 2 to the power of `exponent`, which is at most 64.
+#[inline]
+fn two_to(exponent: u32) -> f64 {
+    f64::from_bits(u64::from(1023 + exponent) << 52)
+}
+
+/// First of `range`, rows or blocks of `piece`, whose time is at least `time`; `range.end` if there is none.
+fn search(piece: &Opened, range: Range<u64>, time: i64, at: impl Fn(u64) -> Result<i64>) -> Result<u64> {
+    // What stands before `low` is earlier than `time`, what stands from `high` on is not.
+    let (mut low, mut high) = (range.start, range.end);
+    let slope = piece.line.slope as f64 / two_to(piece.line.shift);
+    if slope > 0.0 && low < high {
+        // Where the line is half a residual below the time; then away from there in growing steps.
+        let spread = two_to(piece.width);
+        let unit = piece.unit as f64;
+        let rise = difference(time, piece.base) / unit - spread / 2.0;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates; only a guess"
+        )]
+        let (mut guess, mut step) = ((rise / slope) as u64, ((spread / slope / 8.0) as u64).max(1));
+        guess = guess.clamp(low, high - 1);
+        let mut found = at(guess)?;
+        if step > 2 {
+            // Residuals of neighbours are often alike: a second guess from what the first one missed.
+            step = 1;
+            let missed = difference(time, found) / unit / slope;
+            #[expect(clippy::cast_possible_truncation, reason = "saturates; only a guess")]
+            let second = guess.saturating_add_signed(missed as i64).clamp(low, high - 1);
+            if second != guess {
+                if found < time {
+                    low = guess + 1;
+                } else {
+                    high = guess;
+                }
+                guess = second.clamp(low, high.max(low + 1) - 1);
+                if low == high {
+                    return Ok(low);
+                }
+                found = at(guess)?;
+            }
+        }
+        if found < time {
+            low = guess + 1;
+            while let Some(probe) = low.checked_add(step - 1).filter(|&probe| probe < high) {
+                if at(probe)? >= time {
+                    high = probe;
+                    break;
+                }
+                low = probe + 1;
+                step = step.saturating_mul(4);
+            }
+        } else {
+            high = guess;
+            while low < high {
+                let probe = high.saturating_sub(step).max(low);
+                if at(probe)? < time {
+                    low = probe + 1;
+                    break;
+                }
+                high = probe;
+                step = step.saturating_mul(4);
+            }
+        }
+    }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if at(middle)? < time {
+            low = middle + 1
+        } else {
+            high = middle
+        }
+    }
+    Ok(low)
 }

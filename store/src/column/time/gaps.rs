@@ -1,0 +1,662 @@
+//! Blocks of 64 rows and the gaps between their times.
+//!
+//! Good at: clocks whose deviations add up, and events at irregular times. A gap is the smallest of its block plus a
+//! number whose low k bits are packed and whose high part is a unary number (Golomb, "Run-length encodings", 1966; Rice,
+//! 1979), so gaps that are exponentially distributed cost 0.03 to 0.06 bits more than their entropy. All unary numbers of a block stand
+//! together as one string of bits: row r is behind the r-th one, and the zeros before it are the sum of the high parts.
+//! So a walk adds up low parts and never high ones; it may start in the middle of the block, where the sum of the low
+//! parts is kept. The few gaps that are far wider are patched.
+//!
+//! ```text
+//! a piece, from its first bit
+//!     6  place_bits   width of `place`
+//!     7  least_bits   width of `least above`
+//!     7  patch_bits   width of a patch's high part; 0: no block has patches
+//!    14  stride       what a block takes, about
+//!    30  bias
+//!    64  least        the smallest gap of all
+//!     -  directory: for each started 64 rows
+//!          width        residual of the first row's time (its line runs over blocks)
+//!          place_bits   place
+//!          least_bits   least above: the block's smallest gap minus `least`
+//!          6            k, at most 56; or 63: all gaps are the smallest, the block has no bits
+//!          6            only if patch_bits is not 0: number of patches
+//!     -  blocks; block i starts at bit stride * i + place - bias from here
+//!
+//! a block of r rows
+//!     sum of the low parts of the first 32 gaps, k + 5 bits; only if there are more than 32 and k is not 63
+//!     patches: place of the row in the block (6 bits) and high part (patch_bits), ascending
+//!     low parts of the r - 1 gaps, k bits each
+//!     high parts: for each gap as many zeros as it says (0 for a patched one), then a one
+//! ```
+
+use super::super::packed::{BitWriter, read_in, width_of};
+use super::{Opened, search};
+use crate::bits::words::select;
+use crate::codes::simd::Isa;
+use crate::error::Result;
+use crate::rows::index;
+use crate::section::View;
+
+/// Rows of a block.
+pub(super) const BLOCK_ROWS: usize = 64;
+/// Bits of a piece before its directory.
+const HEAD_BITS: u64 = 128;
+/// High parts from here on are patches.
+const WIDE: u64 = WIDE_BITS as u64;
+const WIDE_BITS: usize = 32;
+/// Largest k.
+const MOST_LOW_BITS: u32 = 56;
+/// In place of k: all gaps of the block are equal.
+const EQUAL: u32 = 63;
+/// Row of a block that a walk may start from.
+const MIDDLE: usize = MIDDLE_ROW as usize;
+const MIDDLE_ROW: u32 = 32;
+/// Bits that come with one read wherever they start.
+const LOADED_BITS: usize = 56;
+const LOADED: u64 = u64::MAX >> (64 - LOADED_BITS);
+/// Bits of a row's place in its block.
+const ROW_BITS: u32 = 6;
+/// Of so many blocks one is weighed for the form of all.
+const SAMPLE_STRIDE: usize = 8;
+/// Zero bytes at the end that let a block be read as if its high parts were as long as can be.
+pub(super) const TAIL_BYTES: usize = BLOCK_ROWS * WIDE_BITS / 8;
+
+/// A piece of kind gaps as read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gaps {
+    piece: Opened,
+    stream: u64,
+    place_bits: u32,
+    least_bits: u32,
+    patch_bits: u32,
+    stride: u64,
+    bias: u64,
+    least: u64,
+    entry_bits: u64,
+    directory: u64,
+    blocks: u64,
+}
+
+/// A block as read.
+struct Block {
+    /// Units from the piece's base to its first row.
+    start: u64,
+    rows: usize,
+    least: u64,
+    low_bits: u32,
+    patches: usize,
+    bit: u64,
+}
+
+impl Gaps {
+    pub(super) fn open(view: &View<'_>, stream: u64, piece: Opened) -> Result<Gaps> {
+        let head = read_in(view, stream, piece.bit, 64)?;
+        let least = read_in(view, stream, piece.bit.wrapping_add(64), 64)?;
+        #[expect(clippy::cast_possible_truncation, reason = "a few bits are left")]
+        let field = |at: u32, width: u32| (head >> at) as u32 & ((1 << width) - 1);
+        let (place_bits, least_bits, patch_bits) = (field(0, 6), field(6, 7), field(13, 7));
+        if least_bits > 64 || patch_bits > 64 {
+            return Err(view.corrupt(stream, format!("gaps of {least_bits} and {patch_bits} bits")));
+        }
+        let counts = if patch_bits > 0 { ROW_BITS } else { 0 };
+        Ok(Gaps {
+            piece,
+            stream,
+            place_bits,
+            least_bits,
+            patch_bits,
+            stride: u64::from(field(20, 14)),
+            bias: u64::from(field(34, 30)),
+            least,
+            entry_bits: u64::from(piece.width + place_bits + least_bits + 6 + counts),
+            directory: piece.bit.wrapping_add(HEAD_BITS),
+            blocks: (piece.end - piece.first).div_ceil(BLOCK_ROWS as u64),
+        })
+    }
+
+    /// Time of the `row`-th row of the piece.
+    pub(super) fn get(&self, view: &View<'_>, row: u64) -> Result<i64> {
+        let block = self.block(view, row / BLOCK_ROWS as u64)?;
+        let wanted = index(row % BLOCK_ROWS as u64);
+        let units = Isa::best().run(
+            #[inline(always)]
+            || -> Result<u64> {
+                if wanted == 0 {
+                    return Ok(0);
+                }
+                let mut found = 0;
+                let walk = Walk::new(self, view, &block)?;
+                let from = if wanted < MIDDLE {
+                    Some(State::default())
+                } else {
+                    walk.middle()
+                };
+                walk.go(from.unwrap_or_default(), |row, units| {
+                    found = units;
+                    row == wanted
+                });
+                Ok(found)
+            },
+        )?;
+        Ok(self.piece.time(block.start.wrapping_add(units)))
+    }
+
+    /// Times from the `first`-th row of the piece on.
+    pub(super) fn decode(&self, view: &View<'_>, first: u64, out: &mut [i64]) -> Result<()> {
+        let mut number = first / BLOCK_ROWS as u64;
+        let mut skip = index(first % BLOCK_ROWS as u64);
+        let mut rest = out;
+        while !rest.is_empty() {
+            let block = self.block(view, number)?;
+            let count = rest.len().min(block.rows.saturating_sub(skip));
+            if count == 0 {
+                return Err(view.corrupt(self.stream, format!("block {number} has no row {skip}")));
+            }
+            let (slots, behind) = std::mem::take(&mut rest).split_at_mut(count);
+            let mut put = |row: usize, units| {
+                if let Some(slot) = row.checked_sub(skip).and_then(|row| slots.get_mut(row)) {
+                    *slot = self.piece.time(block.start.wrapping_add(units));
+                }
+                row + 1 == skip + count
+            };
+            if !put(0, 0) {
+                let walk = Walk::new(self, view, &block)?;
+                Isa::best().run(
+                    #[inline(always)]
+                    || walk.go(State::default(), put),
+                );
+            }
+            (rest, skip) = (behind, 0);
+            number += 1;
+        }
+        Ok(())
+    }
+
+    /// The first row of the piece whose time is at least `time`; behind the last if there is none.
+    pub(super) fn lower_bound(&self, view: &View<'_>, time: i64) -> Result<u64> {
+        let piece = &self.piece;
+        let number = search(piece, 0..self.blocks, time, |block| {
+            piece.at(view, self.stream, self.directory, self.entry_bits, block)
+        })?;
+        let Some(number) = number.checked_sub(1) else {
+            return Ok(0);
+        };
+        let block = self.block(view, number)?;
+        let start = piece.time(block.start);
+        // The block starts before `time`.
+        let wanted = time.wrapping_sub(start) as u64;
+        let wanted = if piece.unit == 1 {
+            wanted
+        } else {
+            wanted.div_ceil(piece.unit)
+        };
+        let found = Isa::best().run(
+            #[inline(always)]
+            || -> Result<usize> {
+                let mut found = block.rows;
+                let walk = Walk::new(self, view, &block)?;
+                let middle = walk.middle().filter(|middle| middle.units < wanted);
+                walk.go(middle.unwrap_or_default(), |row, units| {
+                    if units >= wanted {
+                        found = row;
+                    }
+                    units >= wanted
+                });
+                Ok(found)
+            },
+        )?;
+        Ok(number * BLOCK_ROWS as u64 + found as u64)
+    }
+
+    fn block(&self, view: &View<'_>, number: u64) -> Result<Block> {
+        let bit = self.directory.wrapping_add(number.wrapping_mul(self.entry_bits));
+        let widths = [self.piece.width, self.place_bits, self.least_bits, 12];
+        let [residual, place, above, rest] = if self.entry_bits <= 108 {
+            // All fields lie in one read.
+            let start = self.stream.saturating_add(bit / 8);
+            let mut word = u128::from_le_bytes(view.array(start)?) >> (bit % 8);
+            widths.map(|bits| {
+                #[expect(clippy::cast_possible_truncation, reason = "a field has at most 64 bits")]
+                let value = (word & ((1 << bits) - 1)) as u64;
+                word >>= bits;
+                value
+            })
+        } else {
+            let mut values = [0; 4];
+            let mut at = bit;
+            for (value, bits) in values.iter_mut().zip(widths) {
+                *value = read_in(view, self.stream, at, bits)?;
+                at = at.wrapping_add(u64::from(bits));
+            }
+            values
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "12 bits")]
+        let low_bits = rest as u32 % 64;
+        let patches = if self.patch_bits > 0 { index(rest / 64) } else { 0 };
+        if number >= self.blocks || (low_bits > MOST_LOW_BITS && low_bits != EQUAL) {
+            return Err(view.corrupt(
+                self.stream.wrapping_add(bit / 8),
+                format!("block {number} of {} with {low_bits} low bits", self.blocks),
+            ));
+        }
+        let rows = self.piece.end - self.piece.first - number * BLOCK_ROWS as u64;
+        Ok(Block {
+            start: self.piece.line.at(number).wrapping_add(residual),
+            rows: index(rows).min(BLOCK_ROWS),
+            least: self.least.wrapping_add(above),
+            low_bits,
+            patches,
+            bit: self
+                .directory
+                .wrapping_add(self.blocks.wrapping_mul(self.entry_bits))
+                .wrapping_add(number.wrapping_mul(self.stride))
+                .wrapping_add(place)
+                .wrapping_sub(self.bias),
+        })
+    }
+}
+
+/// Where a walk through a block is.
+#[derive(Debug, Clone, Copy, Default)]
+struct State {
+    row: usize,
+    /// Units from the block's first row.
+    units: u64,
+    /// The same without high parts that are not patches.
+    sum: u64,
+    /// Bit of the high parts that comes next.
+    at: usize,
+    /// Patch that comes next.
+    patch: usize,
+}
+
+/// A block's bytes and where its parts start.
+struct Walk<'a> {
+    bits: Bits<'a>,
+    gaps: usize,
+    least: u64,
+    low_bits: u32,
+    patches: usize,
+    patch_bits: u32,
+    /// Bits of the sum of the first half's low parts; 0 if there is none.
+    middle_bits: u32,
+    patches_at: usize,
+    lows: usize,
+    highs: usize,
+}
+
+impl<'a> Walk<'a> {
+    #[inline(always)]
+    fn new(gaps: &Gaps, view: &View<'a>, block: &Block) -> Result<Walk<'a>> {
+        let mut walk = Walk {
+            bits: Bits(&[], 0),
+            gaps: block.rows.saturating_sub(1),
+            least: block.least,
+            low_bits: block.low_bits,
+            patches: block.patches,
+            patch_bits: gaps.patch_bits,
+            middle_bits: 0,
+            patches_at: 0,
+            lows: 0,
+            highs: 0,
+        };
+        if block.low_bits == EQUAL {
+            return Ok(walk);
+        }
+        walk.middle_bits = middle_bits(walk.gaps, walk.low_bits);
+        walk.patches_at = walk.middle_bits as usize;
+        walk.lows = walk.patches_at + block.patches * (ROW_BITS + gaps.patch_bits) as usize;
+        walk.highs = walk.lows + walk.gaps * block.low_bits as usize;
+        let bytes = (walk.highs + walk.gaps * WIDE_BITS).div_ceil(8) + 16;
+        let start = gaps.stream.wrapping_add(block.bit / 8);
+        walk.bits = Bits(view.bytes(start, bytes)?, index(block.bit % 8));
+        Ok(walk)
+    }
+
+    /// The patch with this number: its row, and what it adds.
+    #[inline(always)]
+    fn patch(&self, number: usize) -> (usize, u64) {
+        if number >= self.patches {
+            return (usize::MAX, 0);
+        }
+        let at = self.patches_at + number * (ROW_BITS + self.patch_bits) as usize;
+        let high = self.bits.wide(at + ROW_BITS as usize, self.patch_bits);
+        (self.bits.row(at), high << self.low_bits)
+    }
+
+    /// The state at the middle row, if there is one.
+    #[inline(always)]
+    fn middle(&self) -> Option<State> {
+        if self.low_bits == EQUAL {
+            let units = self.least.wrapping_mul(MIDDLE as u64);
+            return (self.gaps > MIDDLE).then_some(State {
+                row: MIDDLE,
+                units,
+                ..State::default()
+            });
+        }
+        if self.middle_bits == 0 {
+            return None;
+        }
+        let mut at = 0;
+        let mut left = MIDDLE_ROW;
+        while at < MIDDLE * WIDE_BITS {
+            let word = self.bits.word(self.highs + at) & LOADED;
+            let ones = word.count_ones();
+            if ones >= left {
+                at += select(word, left - 1) as usize + 1;
+                break;
+            }
+            left -= ones;
+            at += LOADED_BITS;
+        }
+        let mut sum = self.bits.wide(0, self.middle_bits);
+        sum = sum.wrapping_add(self.least.wrapping_mul(MIDDLE as u64));
+        let mut patch = 0;
+        while patch < self.patches {
+            let (row, high) = self.patch(patch);
+            if row > MIDDLE {
+                break;
+            }
+            sum = sum.wrapping_add(high);
+            patch += 1;
+        }
+        let zeros = at.saturating_sub(MIDDLE) as u64;
+        Some(State {
+            row: MIDDLE,
+            units: sum.wrapping_add(zeros << self.low_bits),
+            sum,
+            at,
+            patch,
+        })
+    }
+
+    /// Calls `each` with the rows from `state` on, and how many units they are behind the first, until it says true.
+    #[inline(always)]
+    fn go(&self, state: State, mut each: impl FnMut(usize, u64) -> bool) {
+        if each(state.row, state.units) {
+            return;
+        }
+        let mut row = state.row;
+        if self.low_bits == EQUAL {
+            while row < self.gaps {
+                row += 1;
+                if each(row, self.least.wrapping_mul(row as u64)) {
+                    return;
+                }
+            }
+            return;
+        }
+        let mask = (1u64 << self.low_bits) - 1;
+        let (mut sum, mut patch) = (state.sum, state.patch);
+        let (mut next, mut high) = self.patch(patch);
+        let (mut at, end) = (self.highs + state.at, self.highs + self.gaps * WIDE_BITS);
+        let mut low = self.lows + row * self.low_bits as usize;
+        while row < self.gaps && at < end {
+            let mut word = self.bits.word(at) & LOADED;
+            let before = at - self.highs;
+            while word != 0 && row < self.gaps {
+                let zeros = before + word.trailing_zeros() as usize - row;
+                word &= word - 1;
+                row += 1;
+                sum = sum
+                    .wrapping_add(self.bits.word(low) & mask)
+                    .wrapping_add(self.least);
+                low += self.low_bits as usize;
+                while row == next {
+                    sum = sum.wrapping_add(high);
+                    patch += 1;
+                    (next, high) = self.patch(patch);
+                }
+                if each(row, sum.wrapping_add((zeros as u64) << self.low_bits)) {
+                    return;
+                }
+            }
+            at += LOADED_BITS;
+        }
+    }
+}
+
+/// Bits of the sum of `MIDDLE` low parts; 0 where a block is too short to have one.
+#[inline]
+fn middle_bits(gaps: usize, low_bits: u32) -> u32 {
+    if gaps > MIDDLE { low_bits + ROW_BITS - 1 } else { 0 }
+}
+
+/// Bytes of a block, and where in the first of them it starts.
+#[derive(Clone, Copy)]
+struct Bits<'a>(&'a [u8], usize);
+
+impl Bits<'_> {
+    /// At least 57 bits from `bit` on.
+    #[inline(always)]
+    fn word(&self, bit: usize) -> u64 {
+        let bit = bit + self.1;
+        let mut word = [0; 8];
+        if let Some(bytes) = self.0.get(bit / 8..bit / 8 + 8) {
+            word.copy_from_slice(bytes);
+        }
+        u64::from_le_bytes(word) >> (bit % 8)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "6 bits")]
+    fn row(&self, bit: usize) -> usize {
+        self.word(bit) as usize % BLOCK_ROWS
+    }
+
+    /// `width` bits, at most 64.
+    fn wide(&self, bit: usize, width: u32) -> u64 {
+        let low = self.word(bit) & (u64::MAX >> 32);
+        let word = low | self.word(bit + 32) << 32;
+        if width >= 64 {
+            word
+        } else {
+            word & ((1 << width) - 1)
+        }
+    }
+}
+
+/// How a run is written as gaps.
+#[derive(Debug)]
+pub(super) struct Plan {
+    blocks: Vec<BlockPlan>,
+    least: u64,
+    least_bits: u32,
+    patch_bits: u32,
+    stride: u64,
+    bias: u64,
+    place_bits: u32,
+    /// Bits of all but the residuals of the blocks' first rows.
+    pub(super) bits: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct BlockPlan {
+    least: u64,
+    low_bits: u32,
+    patches: u32,
+    bits: u64,
+}
+
+impl Plan {
+    /// How to write sorted `units`; `None` if gaps do not suit them.
+    pub(super) fn new(units: &[i64]) -> Option<Plan> {
+        // A smallest gap for each block, or one for all? A part of the blocks tells.
+        let sample = || units.chunks(BLOCK_ROWS).step_by(SAMPLE_STRIDE);
+        let least = units
+            .windows(2)
+            .map(|pair| pair[1].wrapping_sub(pair[0]) as u64)
+            .min()?;
+        let (mut own, mut common, mut lowest, mut highest) = (0, 0, u64::MAX, 0);
+        for block in sample() {
+            let plan = plan_block(block, None)?.0;
+            (lowest, highest) = (lowest.min(plan.least), highest.max(plan.least));
+            own += plan.bits;
+            common += plan_block(block, Some(least))?.0.bits;
+        }
+        own += sample().count() as u64 * u64::from(width_of(highest - lowest));
+        let least = (common < own).then_some(least);
+        let mut blocks = Vec::with_capacity(units.len() / BLOCK_ROWS + 1);
+        let mut widest = 0;
+        for block in units.chunks(BLOCK_ROWS) {
+            let (plan, wide) = plan_block(block, least)?;
+            widest = widest.max(wide);
+            blocks.push(plan);
+        }
+        let patch_bits = if blocks.iter().any(|block| block.patches > 0) {
+            width_of(widest)
+        } else {
+            0
+        };
+        let least = blocks.iter().map(|block| block.least).min()?;
+        let most = blocks.iter().map(|block| block.least).max()?;
+        for block in &mut blocks {
+            block.bits += u64::from(block.patches * (ROW_BITS + patch_bits));
+        }
+        let total: u64 = blocks.iter().map(|block| block.bits).sum();
+        let stride = total / blocks.len() as u64;
+        let (mut low, mut high, mut at) = (0i64, 0i64, 0u64);
+        for (number, block) in (0u64..).zip(&blocks) {
+            let place = at as i64 - (number * stride) as i64;
+            (low, high) = (low.min(place), high.max(place));
+            at += block.bits;
+        }
+        let bias = low.unsigned_abs();
+        if stride >> 14 != 0 || bias >> 30 != 0 {
+            return None;
+        }
+        let (least_bits, place_bits) = (width_of(most - least), width_of((high - low) as u64));
+        let counts = if patch_bits > 0 { ROW_BITS } else { 0 };
+        let entry = u64::from(least_bits + place_bits + 6 + counts);
+        Some(Plan {
+            bits: HEAD_BITS + total + entry * blocks.len() as u64,
+            blocks,
+            least,
+            least_bits,
+            patch_bits,
+            stride,
+            bias,
+            place_bits,
+        })
+    }
+
+    /// Appends the piece; `residuals` are those of the blocks' first rows, `width` bits each.
+    pub(super) fn write(&self, units: &[i64], residuals: &[u64], width: u32, out: &mut BitWriter) {
+        let head = u64::from(self.place_bits)
+            | u64::from(self.least_bits) << 6
+            | u64::from(self.patch_bits) << 13
+            | self.stride << 20
+            | self.bias << 34;
+        out.push(head, 64);
+        out.push(self.least, 64);
+        let mut at = self.bias;
+        for (number, (block, residual)) in (0u64..).zip(self.blocks.iter().zip(residuals)) {
+            out.push(*residual, width);
+            out.push(at - number * self.stride, self.place_bits);
+            out.push(block.least - self.least, self.least_bits);
+            out.push(u64::from(block.low_bits), 6);
+            if self.patch_bits > 0 {
+                out.push(u64::from(block.patches), ROW_BITS);
+            }
+            at += block.bits;
+        }
+        for (block, rows) in self.blocks.iter().zip(units.chunks(BLOCK_ROWS)) {
+            if block.low_bits < EQUAL {
+                self.write_block(block, rows, out);
+            }
+        }
+    }
+
+    fn write_block(&self, block: &BlockPlan, rows: &[i64], out: &mut BitWriter) {
+        let low_bits = block.low_bits;
+        let mask = (1 << low_bits) - 1;
+        let above = || gaps_of(rows).map(|gap| gap - block.least);
+        let width = middle_bits(rows.len() - 1, low_bits);
+        if width > 0 {
+            out.push(above().take(MIDDLE).map(|gap| gap & mask).sum(), width);
+        }
+        for (row, high) in (1u64..).zip(above().map(|gap| gap >> low_bits)) {
+            if high >= WIDE {
+                out.push(row, ROW_BITS);
+                out.push(high, self.patch_bits);
+            }
+        }
+        for gap in above() {
+            out.push(gap & mask, low_bits);
+        }
+        for high in above().map(|gap| gap >> low_bits) {
+            let zeros = if high >= WIDE { 0 } else { high };
+            #[expect(clippy::cast_possible_truncation, reason = "below 32")]
+            out.push(1 << zeros, zeros as u32 + 1);
+        }
+    }
+}
+
+fn gaps_of(rows: &[i64]) -> impl Iterator<Item = u64> + '_ {
+    rows.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]) as u64)
+}
+
+/// The cheapest k of a block above `least`, or its own smallest gap; and its widest patch.
+fn plan_block(rows: &[i64], common: Option<u64>) -> Option<(BlockPlan, u64)> {
+    let mut gaps = [0u64; BLOCK_ROWS];
+    let count = rows.len() - 1;
+    let (mut least, mut most) = (common.unwrap_or(u64::MAX), 0);
+    for (slot, gap) in gaps.iter_mut().zip(gaps_of(rows)) {
+        // A step back.
+        if gap >> 63 != 0 {
+            return None;
+        }
+        *slot = gap;
+        (least, most) = (least.min(gap), most.max(gap));
+    }
+    let gaps = &mut gaps[..count];
+    if count == 0 || least == most {
+        // A block of one row may have any: one that another has.
+        let least = common.unwrap_or(if count == 0 { 0 } else { least });
+        let plan = BlockPlan {
+            least,
+            low_bits: EQUAL,
+            patches: 0,
+            bits: 0,
+        };
+        return Some((plan, 0));
+    }
+    for gap in gaps.iter_mut() {
+        *gap -= least;
+    }
+    // Near the width of the mean of those that are not far away: from the mean of all, downwards.
+    let mean = gaps.iter().map(|&gap| u128::from(gap)).sum::<u128>() / count as u128;
+    let from = width_of(u64::try_from(mean).unwrap_or(u64::MAX)).min(MOST_LOW_BITS);
+    let mut best: Option<(u64, u32)> = None;
+    for low_bits in (0..=from).rev() {
+        let mut bits = count as u64 * u64::from(low_bits + 1);
+        for gap in gaps.iter() {
+            let high = gap >> low_bits;
+            bits += if high >= WIDE {
+                u64::from(ROW_BITS + width_of(high))
+            } else {
+                high
+            };
+        }
+        match best {
+            Some((fewest, at)) if bits >= fewest => {
+                if at > low_bits + 2 {
+                    break;
+                }
+            }
+            _ => best = Some((bits, low_bits)),
+        }
+    }
+    let (_, low_bits) = best?;
+    let highs = || gaps.iter().map(|gap| gap >> low_bits);
+    let plan = BlockPlan {
+        least,
+        low_bits,
+        patches: highs().map(|high| u32::from(high >= WIDE)).sum(),
+        bits: count as u64 * u64::from(low_bits + 1)
+            + u64::from(middle_bits(count, low_bits))
+            + highs().filter(|&high| high < WIDE).sum::<u64>(),
+    };
+    Some((plan, highs().filter(|&high| high >= WIDE).max().unwrap_or(0)))
+}
