@@ -14,7 +14,7 @@ use crate::subject::{Form, Maker, Subject, Totals, middle, to_keys, with_scratch
 pub type Figures = BTreeMap<String, f64>;
 
 /// What is measured, in the order of the table: name and what it is.
-pub const QUESTIONS: [(&str, &str); 20] = [
+pub const QUESTIONS: [(&str, &str); 21] = [
     ("bits", "bits a value, everything that the file needs"),
     ("ratio", "bits beside pco's on the same numbers"),
     ("encode_MBs", "encoded, MB/s of 8-byte values"),
@@ -31,6 +31,7 @@ pub const QUESTIONS: [(&str, &str); 20] = [
     ("med1_us", "exact median of a random window of 1 %"),
     ("med10_us", "the same, 10 %"),
     ("med100_us", "the same, all rows"),
+    ("all_us", "the same, asked of a store without a window"),
     (
         "buckets_us",
         "1,000 medians, one a bucket, buckets covering all rows",
@@ -199,6 +200,11 @@ impl Plan {
     /// Windows of 1, 10 and 100 %.
     pub fn windows(&self) -> &[Vec<Range<u64>>; 3] {
         &self.windows
+    }
+
+    /// The median of all rows.
+    pub fn median_of_all(&self) -> u64 {
+        self.answers.medians[2][0]
     }
 
     /// The 1,000 buckets that cover all rows.

@@ -56,7 +56,12 @@ pub struct StoreSubject {
 
 impl StoreSubject {
     /// Writes the column's doubles into a new store below `dir`; also gives the bytes of its segments.
-    pub fn build(column: &Column, segment_rows: usize, dir: &Path) -> Fallible<(StoreSubject, u64)> {
+    pub fn build(
+        column: &Column,
+        segment_rows: usize,
+        layout: &str,
+        dir: &Path,
+    ) -> Fallible<(StoreSubject, u64)> {
         let options = Options {
             sync: SyncPolicy::Os,
             memory_limit: 4 << 30,
@@ -65,6 +70,7 @@ impl StoreSubject {
         let store = Store::create(dir, options)?;
         let schema = Schema::new("t", TimeUnit::Microsecond).with_channel("v", ColumnType::F64, "")?;
         let schema = store.create_stream("s", schema)?;
+        store.set_layouts("s", &layout.parse()?)?;
         let floats = column.floats.as_ref().ok_or("a column of doubles is wanted")?;
         for (index, part) in floats.chunks(segment_rows).enumerate() {
             let first = (index * segment_rows) as i64;
@@ -92,6 +98,23 @@ impl StoreSubject {
             },
             bytes,
         ))
+    }
+
+    /// Seconds of the median of all rows, asked without a window.
+    pub fn median_of_all(&self, wanted: u64, budget: f64) -> f64 {
+        let middle = (self.snapshot.row_count() - 1) / 2;
+        let ask = || {
+            key_of(
+                self.snapshot
+                    .nth("v", middle, &Predicate::All)
+                    .unwrap()
+                    .expect("rows"),
+            )
+        };
+        assert_eq!(ask(), wanted, "median of all rows");
+        crate::measure::each(budget, 100, |_| {
+            std::hint::black_box(ask());
+        })
     }
 
     /// Parts of the store: segments, and the tail if there is one.

@@ -3,7 +3,7 @@
 //! ```text
 //! numbers [--quick] [--rows N] [--tables codes,values,times,segments] [--generate NAME,...]
 //!         [--data DIR SPEC...] [--store SPEC]...
-//!         [--subjects NAME,...] [--only FIGURE] [--explain] [--count QUESTION:TIMES]
+//!         [--subjects NAME,...] [--only FIGURE] [--layout NAME] [--explain] [--count QUESTION:TIMES]
 //!         [--json FILE] [--merge FILE] [--python PROGRAM] [--work DIR]
 //! ```
 //!
@@ -44,6 +44,7 @@ struct Options {
     stores: Vec<String>,
     subjects: Vec<String>,
     only: String,
+    layout: String,
     explain: bool,
     count: Option<(String, usize)>,
     json: Option<PathBuf>,
@@ -248,11 +249,15 @@ fn segments(options: &Options, one_grid: bool, work: &std::path::Path) -> Fallib
     let column = stores::walk(16, segment_rows, one_grid);
     let plan = Plan::new(&column, Form::Floats);
     let dir = work.join(format!("segments-{one_grid}"));
-    let (subject, bytes) = StoreSubject::build(&column, segment_rows, &dir)?;
+    let (subject, bytes) = StoreSubject::build(&column, segment_rows, &options.layout, &dir)?;
     let mut figures = plan.ask(&subject, options.budget(), &options.only);
     figures.insert("bits".into(), bytes as f64 * 8.0 / plan.rows() as f64);
+    if options.only.is_empty() || options.only.starts_with("all") {
+        let seconds = subject.median_of_all(plan.median_of_all(), options.budget());
+        figures.insert("all_us".into(), seconds * 1e6);
+    }
     let mut rows = vec![Row {
-        name: format!("store, {} parts", subject.part_count()),
+        name: format!("store {}, {} parts", options.layout, subject.part_count()),
         ours: true,
         figures,
     }];
@@ -309,6 +314,7 @@ fn number(text: &str) -> Fallible<usize> {
 fn options() -> Fallible<Options> {
     let mut options = Options {
         rows: 1 << 20,
+        layout: "rank".into(),
         ..Options::default()
     };
     let mut arguments = std::env::args().skip(1);
@@ -325,6 +331,7 @@ fn options() -> Fallible<Options> {
             "--store" => options.stores.push(value()?),
             "--subjects" => options.subjects = list(value()?),
             "--only" => options.only = value()?,
+            "--layout" => options.layout = value()?,
             "--json" => options.json = Some(value()?.into()),
             "--merge" => options.merge = Some(value()?.into()),
             "--python" => options.python = Some(value()?),
