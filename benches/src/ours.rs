@@ -39,7 +39,16 @@ pub fn makers(form: Form, short: bool) -> Vec<Box<dyn Maker>> {
         Layout::Scan,
         Layout::Small(MiniBlock::default()),
     ] {
-        makers.push(Box::new(Whole(layout)));
+        makers.push(Box::new(Whole {
+            layout,
+            step_bits: None,
+        }));
+    }
+    for step_bits in [7, 10] {
+        makers.push(Box::new(Whole {
+            layout: Layout::default(),
+            step_bits: Some(step_bits),
+        }));
     }
     makers
 }
@@ -142,7 +151,11 @@ impl Subject for Plain {
 
 /// A whole column of a segment: domain, codes, block statistics, as the store chooses them.
 #[derive(Debug)]
-struct Whole(Layout);
+struct Whole {
+    layout: Layout,
+    /// Rows of a step of the running sums, as a power of two; the column's own choice if absent.
+    step_bits: Option<u8>,
+}
 
 fn column_type(form: Form) -> ColumnType {
     match form {
@@ -180,7 +193,10 @@ const ROLES: [PartKind; 6] = [
 
 impl Maker for Whole {
     fn name(&self) -> String {
-        format!("column {}", self.0)
+        match self.step_bits {
+            Some(bits) => format!("column {}, sums at {}", self.layout, 1 << bits),
+            None => format!("column {}", self.layout),
+        }
     }
 
     fn ours(&self) -> bool {
@@ -190,7 +206,8 @@ impl Maker for Whole {
     fn encode(&self, column: &Column, form: Form) -> Option<Vec<u8>> {
         let batch = batch_of(column, form)?;
         let hints = Hints {
-            layout: self.0,
+            layout: self.layout,
+            step_bits: self.step_bits,
             ..Hints::default()
         };
         let parts = StoreColumn::encode(column_type(form), &batch, &hints).unwrap();
