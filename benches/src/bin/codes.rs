@@ -1,7 +1,7 @@
 //! Measures the code layouts on one column at a time: size, random access, windows, decode, encode.
 //!
 //! ```text
-//! codes [--rows N] [--kind NAME] [--only get|median|decode|encode] [--data DIR FILE:COLUMN[:KEY[:MODE]]...]
+//! codes [--rows N] [--kind NAME] [--only get|median|decode|encode|paths] [--data DIR FILE:COLUMN[:KEY[:MODE]]...]
 //! ```
 //!
 //! Without `--data` it measures generated columns: a walk, a noisy converter, a smooth curve. A file is CSV, plain or
@@ -52,7 +52,7 @@ fn main() {
         }
     }
     println!(
-        "{:<26} {:>8} {:>2} {:>7} {:>7} {:>6} | {:>6} {:>23} {:>8} {:>8} {:>8} | {:>7} {:>7} {:>6}",
+        "{:<26} {:>8} {:>2} {:>7} {:>7} {:>6} | {:>6} {:>23} {:>8} {:>8} {:>8} | {:>16} {:>16} {:>6}",
         "column",
         "rows",
         "L",
@@ -68,6 +68,11 @@ fn main() {
         "64K",
         "MB/s"
     );
+    println!("decoding by {}, best first", {
+        let mut paths = codes::decode_paths();
+        paths.reverse();
+        paths.join(" / ")
+    });
     match data {
         Some(dir) => {
             for spec in &specs {
@@ -255,6 +260,11 @@ fn checked(bytes: Vec<u8>) -> Section {
 fn measure(name: &str, codes: &[u64], kind: CodesKind, only: &str) {
     let len = codes.len() as u64;
     let bytes = codes::encode(kind, codes);
+    if only == "paths" {
+        let layout = codes::open(kind, checked(bytes)).unwrap();
+        let (all, part) = decode_speeds(layout.as_ref(), codes, &mut Random(5));
+        return println!("{name:<40} {all:>20} {part:>20}");
+    }
     if !only.is_empty() {
         return repeat(name, codes, kind, only);
     }
@@ -329,26 +339,11 @@ fn measure(name: &str, codes: &[u64], kind: CodesKind, only: &str) {
     let middle = apart.iter().map(|range| range.end - range.start).sum::<u64>() / 2;
     let many_s = seconds(7, || layout.quantile(&apart, middle).unwrap());
 
-    let mut out = vec![0; codes.len()];
-    layout.decode(0..len, &mut out).unwrap();
-    assert!(out == codes, "decoded rows differ");
-    let all_s = seconds(7, || layout.decode(0..len, &mut out).unwrap());
-    let size_64k = len.min(65_536);
-    let parts: Vec<Range<u64>> = (0..8)
-        .map(|_| random.next() % (len - size_64k + 1))
-        .map(|start| start..start + size_64k)
-        .collect();
-    let part_s = seconds(5, || {
-        for range in &parts {
-            layout
-                .decode(range.clone(), &mut out[..size_64k as usize])
-                .unwrap();
-        }
-    });
+    let (all, part) = decode_speeds(layout.as_ref(), codes, &mut random);
     let pco = pco_bits(codes);
     let bits = 64 - (sorted[codes.len() - 1] - sorted[0]).leading_zeros();
     println!(
-        "{:<26} {:>8} {:>2} {:>7.3} {:>7.3} {:>6.3} | {:>6.0} {:>23} {:>8.2} {:>8.0} {:>8.0} | {:>7.2} {:>7.2} {:>6.0}",
+        "{:<26} {:>8} {:>2} {:>7.3} {:>7.3} {:>6.3} | {:>6.0} {:>23} {:>8.2} {:>8.0} {:>8.0} | {:>16} {:>16} {:>6.0}",
         name.chars()
             .rev()
             .take(26)
@@ -366,8 +361,8 @@ fn measure(name: &str, codes: &[u64], kind: CodesKind, only: &str) {
         count_s * 1e6 / tenth.len() as f64,
         buckets_s * 1e6,
         many_s * 1e6,
-        len as f64 * 8.0 / all_s / 1e9,
-        size_64k as f64 * 8.0 * parts.len() as f64 / part_s / 1e9,
+        all,
+        part,
         len as f64 * 8.0 / encode_s / 1e6,
     );
     if std::env::var_os("PARTS").is_some() {
@@ -376,6 +371,45 @@ fn measure(name: &str, codes: &[u64], kind: CodesKind, only: &str) {
         }
     }
     rival(codes, &positions, &tenth);
+}
+
+/// GB/s of a decode of all codes, and of ranges of 64K, by each path, the best first.
+fn decode_speeds(layout: &dyn codes::Codes, codes: &[u64], random: &mut Random) -> (String, String) {
+    let len = codes.len() as u64;
+    let mut out = vec![0; codes.len()];
+    let size = len.min(65_536);
+    let parts: Vec<Range<u64>> = (0..8)
+        .map(|_| random.next() % (len - size + 1))
+        .map(|start| start..start + size)
+        .collect();
+    let (mut all, mut part) = (Vec::new(), Vec::new());
+    for path in (0..codes::decode_paths().len()).rev() {
+        codes::force_decode_path(Some(path));
+        out.fill(0);
+        layout.decode(0..len, &mut out).unwrap();
+        assert!(out == codes, "decoded rows differ");
+        let all_s = seconds(9, || layout.decode(0..len, &mut out).unwrap());
+        all.push(format!("{:.2}", len as f64 * 8.0 / all_s / 1e9));
+        let out = &mut out[..size as usize];
+        for range in &parts {
+            layout.decode(range.clone(), out).unwrap();
+            assert!(
+                out == &codes[range.start as usize..range.end as usize],
+                "decoded rows differ"
+            );
+        }
+        let part_s = seconds(9, || {
+            for range in &parts {
+                layout.decode(range.clone(), out).unwrap();
+            }
+        });
+        part.push(format!(
+            "{:.2}",
+            (size * 8) as f64 * parts.len() as f64 / part_s / 1e9
+        ));
+    }
+    codes::force_decode_path(None);
+    (all.join(" / "), part.join(" / "))
 }
 
 /// One question for about two seconds, for a profiler.

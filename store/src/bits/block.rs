@@ -26,7 +26,7 @@
     reason = "positions inside blocks are small by construction"
 )]
 
-use super::words::{WordSelect, low_mask, prefix_xor};
+use super::words::{WordSelect, low_mask};
 
 /// Bits of a plain block.
 pub const BLOCK_BITS: u64 = 512;
@@ -41,14 +41,14 @@ const EVEN: u64 = 0x5555_5555_5555_5555;
 
 /// Low bits kept in planes when `m` positions of a unit of `2^log` bits are listed.
 #[inline(always)]
-fn low_bits(m: u32, log: u32) -> u32 {
+pub(super) fn low_bits(m: u32, log: u32) -> u32 {
     // One fewer each time m doubles, from 8 on.
     log - (32 - (m.max(8) - 1).leading_zeros())
 }
 
 /// Bits before the buckets.
 #[inline(always)]
-const fn header_bits(log: u32) -> u32 {
+pub(super) const fn header_bits(log: u32) -> u32 {
     if log == 9 { 8 } else { 9 }
 }
 
@@ -120,7 +120,7 @@ pub fn encode(set: &[u64], m: u32, list: List, log: u32) -> [u64; 16] {
 
 /// `count` bits (64 if more) of the unit at bit `at`; `W` is a power of two.
 #[inline(always)]
-fn extract<const W: usize>(unit: &[u64; W], at: u32, count: u32) -> u64 {
+pub(super) fn extract<const W: usize>(unit: &[u64; W], at: u32, count: u32) -> u64 {
     let (word, shift) = (at as usize / 64, at % 64);
     let low = unit[word & (W - 1)] >> shift;
     let high = unit[(word + 1) & (W - 1)] << 1 << (63 - shift);
@@ -278,46 +278,6 @@ fn access_in<const LOG: u32, const BUCKETS: u32, const WORDS: usize, S: WordSele
     (odd == 1, sum.clamp(0, position as i32) as u32)
 }
 
-/// The plain bits of a coded unit of `2^LOG` bits, `N` words; `dense` says that a gap form lists zeros.
-pub fn expand<const LOG: u32, const W: usize, const N: usize>(unit: &[u64; W], dense: bool) -> [u64; N] {
-    let m = (unit[0] as u32 >> 1) & 127;
-    let low = low_bits(m, LOG);
-    let upper_bits = m + (1 << (LOG - low)) - 1;
-    let planes = header_bits(LOG) + upper_bits;
-    let mut set = [0; N];
-    let (mut index, mut at) = (0, 0);
-    let mut lows = [0u64; 9];
-    while at < upper_bits && index < m {
-        let mut word = extract(unit, header_bits(LOG) + at, upper_bits - at);
-        // Planes for the members from `index` on; at most 64 of them start in this word.
-        for (plane, bits) in lows.iter_mut().enumerate().take(low as usize) {
-            *bits = extract(unit, planes + plane as u32 * m + index, 64);
-        }
-        let mut member = 0;
-        while word != 0 {
-            let bit = at + word.trailing_zeros();
-            word &= word - 1;
-            let mut position = (bit - index.min(bit)) << low;
-            for (plane, bits) in lows.iter().enumerate().take(low as usize) {
-                position |= ((bits >> member & 1) as u32) << plane;
-            }
-            set[(position as usize / 64) & (N - 1)] |= 1 << (position % 64);
-            index += 1;
-            member += 1;
-        }
-        at += 64;
-    }
-    if unit[0] & 1 == 1 {
-        return if dense { set.map(|word| !word) } else { set };
-    }
-    let mut flip = 0u64;
-    set.map(|word| {
-        let bits = prefix_xor(word) ^ flip;
-        flip = 0u64.wrapping_sub(bits >> 63);
-        bits
-    })
-}
-
 /// The bit at `position` of `BYTES` plain bytes and the ones before it.
 #[inline(always)]
 pub fn access_plain<const BYTES: usize>(bits: &[u8; BYTES], position: u32) -> (bool, u32) {
@@ -338,6 +298,7 @@ pub fn access_plain<const BYTES: usize>(bits: &[u8; BYTES], position: u32) -> (b
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::unit::expand;
     use super::super::words::Portable;
     use super::*;
     use proptest::prelude::*;
@@ -372,7 +333,9 @@ mod tests {
             let mut unit = [0; W];
             unit.copy_from_slice(&coded[..W]);
             let bytes = bytes_of(&coded);
-            prop_assert!(expand::<LOG, W, N>(&unit, dense) == plain);
+            let mut expanded = [0; N];
+            expand::<LOG, W, N>(&unit, dense, &mut expanded);
+            prop_assert!(expanded == plain);
             for p in 0..64 * N as u32 {
                 let before = ones(&plain[..p as usize / 64])
                     + (plain[p as usize / 64] & low_mask(p % 64)).count_ones();
@@ -424,14 +387,10 @@ mod tests {
 
         #[test]
         fn any_bytes_give_some_answer(unit: [u64; 16], position in 0u32..4096, dense: bool) {
-            let half: [u64; 8] = std::array::from_fn(|i| unit[i]);
             let bytes = bytes_of(&unit);
             prop_assert!(access::<12, _>(Portable, &bytes, position, dense).1 <= position);
             prop_assert!(access::<10, _>(Portable, &bytes, position % 1024, dense).1 <= position);
             prop_assert!(access::<9, _>(Portable, &bytes, position % 512, dense).1 <= position);
-            expand::<12, 16, 64>(&unit, dense);
-            expand::<10, 16, 16>(&unit, dense);
-            expand::<9, 8, 8>(&half, dense);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::section::Section;
 
 pub mod block;
+pub(crate) mod unit;
 pub mod vector;
 pub mod words;
 

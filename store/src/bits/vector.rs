@@ -44,7 +44,7 @@ mod tests;
 
 pub use encode::encode;
 pub(crate) use encode::{BITS_PER_NS, encode_with, estimate};
-pub use expand::Cursor;
+pub(crate) use expand::Packed;
 
 /// Bits of a superblock.
 const SUPER_BITS: u64 = 4096;

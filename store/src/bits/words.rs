@@ -26,6 +26,17 @@ pub fn prefix_xor(mut word: u64) -> u64 {
     word ^ word << 32
 }
 
+/// Transposes a square of 8 by 8 bits.
+#[inline(always)]
+pub fn transpose(mut square: u64) -> u64 {
+    let swap = (square ^ square >> 7) & 0x00aa_00aa_00aa_00aa;
+    square ^= swap ^ swap << 7;
+    let swap = (square ^ square >> 14) & 0x0000_cccc_0000_cccc;
+    square ^= swap ^ swap << 14;
+    let swap = (square ^ square >> 28) & 0x0000_0000_f0f0_f0f0;
+    square ^ swap ^ swap << 28
+}
+
 /// What the processor does best, where descents depend on it.
 pub trait WordSelect: Copy {
     /// Position of the set bit of `word` that has `index` set bits below it; 64 if there is none.
@@ -146,23 +157,6 @@ impl BitString {
             }
         }
         self.len += count as usize;
-    }
-
-    /// Appends bits `from..to` of some words.
-    #[inline(always)]
-    pub fn push_bits<const N: usize>(&mut self, bits: &[u64; N], from: u32, to: u32) {
-        let mut at = from;
-        if from % 64 == 0 && self.len % 64 == 0 {
-            let whole = bits.get(from as usize / 64..to as usize / 64).unwrap_or_default();
-            self.words.extend_from_slice(whole);
-            self.len += whole.len() * 64;
-            at += whole.len() as u32 * 64;
-        }
-        while at < to {
-            let count = (64 - at % 64).min(to - at);
-            self.push(bits[(at as usize / 64) & (N - 1)] >> (at % 64), count);
-            at += count;
-        }
     }
 
     /// Appends `count` times the same bit.

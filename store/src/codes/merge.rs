@@ -10,10 +10,13 @@
 use std::ops::Range;
 
 use super::simd::{Path, fast};
-use crate::bits::words::low_mask;
+use crate::bits::words::{low_mask, transpose};
 
 /// Elements behind the last one, which a vector path may read and overwrite.
-pub(crate) const PADDING: usize = 64;
+pub(crate) const PADDING: usize = 128;
+
+/// Levels above 32 bits from which on places go through the levels instead of elements.
+const WIDE_LEVELS: u32 = 3;
 
 /// What one level's merge works on: the elements of its zeros, then those of its ones, into the order of its bits.
 pub(crate) struct Halves<'a, T> {
@@ -49,24 +52,52 @@ impl<T> Halves<'_, T> {
     }
 }
 
-/// Elements of the width that the bits known so far need, each vector with [`PADDING`].
-#[derive(Debug)]
-enum Elements {
-    Bytes(Vec<u8>),
-    Shorts(Vec<u16>),
-    Words(Vec<u32>),
-    Longs(Vec<u64>),
+/// Elements of one width, and as many spare ones; each vector ends with [`PADDING`].
+#[derive(Debug, Default)]
+struct Both<T> {
+    now: Vec<T>,
+    spare: Vec<T>,
 }
 
-impl Elements {
-    fn bits(&self) -> u32 {
-        match self {
-            Elements::Bytes(_) => 8,
-            Elements::Shorts(_) => 16,
-            Elements::Words(_) => 32,
-            Elements::Longs(_) => 64,
+impl<T: Copy + Default> Both<T> {
+    fn resize(&mut self, count: usize) -> &mut [T] {
+        self.now.resize(count + PADDING, T::default());
+        &mut self.now
+    }
+
+    /// Takes over narrower elements.
+    fn widen<N: Copy + Into<T>>(&mut self, narrow: &[N]) {
+        self.now.clear();
+        self.now.extend(narrow.iter().map(|&element| element.into()));
+    }
+}
+
+/// How wide the elements are now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Width {
+    Bytes,
+    Shorts,
+    Words,
+    Longs,
+}
+
+impl Width {
+    fn of(bits: u32) -> Width {
+        match bits {
+            0..=8 => Width::Bytes,
+            9..=16 => Width::Shorts,
+            17..=32 => Width::Words,
+            _ => Width::Longs,
         }
     }
+}
+
+/// Where wide elements stay while narrow ones that say where they are go through the levels.
+#[derive(Debug, Clone, Copy)]
+struct Places {
+    planes: u32,
+    /// Bits of a place.
+    bits: u32,
 }
 
 /// Codes being built up, lowest bit first.
@@ -74,22 +105,37 @@ impl Elements {
 pub(crate) struct Merger {
     path: Path,
     count: usize,
-    elements: Elements,
-    spare: Elements,
-    /// Bytes of the elements while planes are unpacked: all lowest bytes with padding, all next ones, ...
-    bytes: Vec<u8>,
+    width: Width,
+    bytes: Both<u8>,
+    shorts: Both<u16>,
+    words: Both<u32>,
+    longs: Both<u64>,
+    places: Option<Places>,
+    /// Bits that all codes have.
+    common: u64,
+}
+
+/// Elements in the width that planes need, for [`Merger::start`]'s caller to fill.
+pub(crate) enum Unfilled<'a> {
+    Bytes(&'a mut [u8]),
+    Shorts(&'a mut [u16]),
+    Words(&'a mut [u32]),
+    Longs(&'a mut [u64]),
 }
 
 impl Merger {
     /// A merger that takes `path`.
     pub(crate) fn new(path: Path) -> Merger {
-        let empty = || Elements::Bytes(Vec::new());
         Merger {
             path,
             count: 0,
-            elements: empty(),
-            spare: empty(),
-            bytes: Vec::new(),
+            width: Width::Bytes,
+            bytes: Both::default(),
+            shorts: Both::default(),
+            words: Both::default(),
+            longs: Both::default(),
+            places: None,
+            common: 0,
         }
     }
 
@@ -97,119 +143,121 @@ impl Merger {
         self.path
     }
 
-    /// `count` elements without bits; returns their bytes, `planes / 8` rounded up for each, to be filled one byte array
-    /// of `count + PADDING` after the other before [`Merger::planes_done`].
-    pub(crate) fn start(&mut self, count: usize, planes: u32) -> &mut [u8] {
+    /// Starts `count` codes of `planes + levels` bits; the low `planes` bits of the elements returned are to be filled.
+    ///
+    /// Behind the last one are [`PADDING`] more, which may be overwritten.
+    pub(crate) fn start(&mut self, count: usize, planes: u32, levels: u32) -> Unfilled<'_> {
         self.count = count;
-        let size = (count + PADDING) * (planes.div_ceil(8).max(1)) as usize;
-        self.bytes.clear();
-        self.bytes.resize(size, 0);
-        &mut self.bytes
-    }
-
-    /// Makes elements of the bytes that [`Merger::start`] returned.
-    pub(crate) fn planes_done(&mut self) {
-        let length = self.count + PADDING;
-        let bytes = &self.bytes;
-        self.elements = match bytes.len() / length {
-            1 => {
-                let old = std::mem::replace(&mut self.elements, Elements::Bytes(Vec::new()));
-                let spare = if let Elements::Bytes(old) = old {
-                    old
-                } else {
-                    Vec::new()
-                };
-                Elements::Bytes(std::mem::replace(&mut self.bytes, spare))
-            }
-            2 => {
-                let (low, high) = bytes.split_at(length);
-                let pairs = low.iter().zip(high);
-                Elements::Shorts(
-                    pairs
-                        .map(|(&low, &high)| u16::from(low) | u16::from(high) << 8)
-                        .collect(),
-                )
-            }
-            3 | 4 => {
-                let mut out: Vec<u32> = bytes[..length].iter().map(|&byte| byte.into()).collect();
-                for (index, bytes) in bytes.chunks_exact(length).enumerate().skip(1) {
-                    for (element, &byte) in out.iter_mut().zip(bytes) {
-                        *element |= u32::from(byte) << (8 * index);
-                    }
+        self.common = 0;
+        self.places = None;
+        self.width = Width::of(planes);
+        let bits = usize::BITS - count.leading_zeros(); // of a place
+        if planes > 16 && planes + levels >= planes.max(32) + WIDE_LEVELS && bits + levels <= 32 {
+            self.places = Some(Places { planes, bits });
+            self.width = Width::Words;
+            self.words.now.clear();
+            self.words.now.extend(0..(count + PADDING) as u32);
+            return Unfilled::Longs(self.longs.resize(count));
+        }
+        match self.width {
+            Width::Bytes => {
+                let bytes = self.bytes.resize(count);
+                if planes == 0 {
+                    bytes.fill(0);
                 }
-                Elements::Words(out)
+                Unfilled::Bytes(bytes)
             }
-            _ => {
-                let mut out: Vec<u64> = bytes[..length].iter().map(|&byte| byte.into()).collect();
-                for (index, bytes) in bytes.chunks_exact(length).enumerate().skip(1) {
-                    for (element, &byte) in out.iter_mut().zip(bytes) {
-                        *element |= u64::from(byte) << (8 * index);
-                    }
-                }
-                Elements::Longs(out)
-            }
-        };
+            Width::Shorts => Unfilled::Shorts(self.shorts.resize(count)),
+            Width::Words => Unfilled::Words(self.words.resize(count)),
+            Width::Longs => Unfilled::Longs(self.longs.resize(count)),
+        }
     }
 
     /// Sets bit `bit` from `bits`, in whose order the elements come to be: those with a zero are the first half now.
     ///
     /// Bits past the last element are zero.
     pub(crate) fn level(&mut self, bit: u32, bits: &[u64]) {
-        self.widen(bit);
-        if self.elements.bits() != self.spare.bits() {
-            self.spare = match &self.elements {
-                Elements::Bytes(_) => Elements::Bytes(Vec::new()),
-                Elements::Shorts(_) => Elements::Shorts(Vec::new()),
-                Elements::Words(_) => Elements::Words(Vec::new()),
-                Elements::Longs(_) => Elements::Longs(Vec::new()),
-            };
+        let count = self.count;
+        let zeros = count - (ones(bits, 0..count) as usize).min(count);
+        if zeros == count {
+            return;
         }
-        let (path, count) = (self.path, self.count);
-        match (&self.elements, &mut self.spare) {
-            (Elements::Bytes(from), Elements::Bytes(to)) => {
-                let halves = halves(from, to, count, bit, bits);
-                match path {
+        if zeros == 0 {
+            self.common |= 1 << bit;
+            return;
+        }
+        let bit = match self.places {
+            Some(places) => bit - places.planes + places.bits,
+            None => bit,
+        };
+        self.widen(Width::of(bit + 1));
+        fn halves<'a, T: Element>(
+            both: &'a mut Both<T>,
+            count: usize,
+            zeros: usize,
+            bit: u32,
+            bits: &'a [u64],
+        ) -> Halves<'a, T> {
+            both.spare.resize(count + PADDING, T::default());
+            std::mem::swap(&mut both.now, &mut both.spare);
+            Halves {
+                from: &both.spare,
+                to: &mut both.now,
+                count,
+                zeros,
+                bit,
+                bits,
+            }
+        }
+        match self.width {
+            Width::Bytes => {
+                let halves = halves(&mut self.bytes, count, zeros, bit, bits);
+                match self.path {
                     Path::Portable => merge(halves),
                     #[cfg(target_arch = "x86_64")]
                     Path::Shuffle(shuffle) => shuffle.merge8(halves),
                     #[cfg(all(target_arch = "x86_64", avx512))]
                     Path::Avx512(avx512) => avx512.merge8(halves),
+                    #[cfg(target_arch = "aarch64")]
+                    Path::Neon(neon) => neon.merge8(halves),
                 }
             }
-            (Elements::Shorts(from), Elements::Shorts(to)) => {
-                let halves = halves(from, to, count, bit, bits);
-                match path {
+            Width::Shorts => {
+                let halves = halves(&mut self.shorts, count, zeros, bit, bits);
+                match self.path {
                     Path::Portable => merge(halves),
                     #[cfg(target_arch = "x86_64")]
                     Path::Shuffle(shuffle) => shuffle.merge16(halves),
                     #[cfg(all(target_arch = "x86_64", avx512))]
                     Path::Avx512(avx512) => avx512.merge16(halves),
+                    #[cfg(target_arch = "aarch64")]
+                    Path::Neon(neon) => neon.merge16(halves),
                 }
             }
-            (Elements::Words(from), Elements::Words(to)) => {
-                let halves = halves(from, to, count, bit, bits);
-                match path {
+            Width::Words => {
+                let halves = halves(&mut self.words, count, zeros, bit, bits);
+                match self.path {
                     Path::Portable => merge(halves),
                     #[cfg(target_arch = "x86_64")]
                     Path::Shuffle(shuffle) => shuffle.merge32(halves),
                     #[cfg(all(target_arch = "x86_64", avx512))]
                     Path::Avx512(avx512) => avx512.merge32(halves),
+                    #[cfg(target_arch = "aarch64")]
+                    Path::Neon(neon) => neon.merge32(halves),
                 }
             }
-            (Elements::Longs(from), Elements::Longs(to)) => {
-                let halves = halves(from, to, count, bit, bits);
-                match path {
+            Width::Longs => {
+                let halves = halves(&mut self.longs, count, zeros, bit, bits);
+                match self.path {
                     #[cfg(all(target_arch = "x86_64", avx512))]
                     Path::Avx512(avx512) => avx512.merge64(halves),
                     _ => merge(halves),
                 }
             }
-            _ => debug_assert!(false, "elements and spare ones are of one width"),
         }
-        std::mem::swap(&mut self.elements, &mut self.spare);
     }
 
-    /// `base` plus each element, into `out`.
+    /// `base` plus each code, into `out`.
     pub(crate) fn finish(&self, base: u64, out: &mut [u64]) {
         match self.path {
             #[cfg(all(target_arch = "x86_64", avx512))]
@@ -229,15 +277,31 @@ impl Merger {
                 *to = base.wrapping_add(from.into());
             }
         }
-        match &self.elements {
-            Elements::Bytes(elements) => add(base, elements, out),
-            Elements::Shorts(elements) => add(base, elements, out),
-            Elements::Words(elements) => add(base, elements, out),
-            Elements::Longs(elements) => add(base, elements, out),
+        let base = base.wrapping_add(self.common);
+        if let Some(places) = self.places {
+            return self.look_up(places, &self.words.now, base, out);
+        }
+        match self.width {
+            Width::Bytes => add(base, &self.bytes.now, out),
+            Width::Shorts => add(base, &self.shorts.now, out),
+            Width::Words => add(base, &self.words.now, out),
+            Width::Longs => add(base, &self.longs.now, out),
         }
     }
 
-    /// Sets bit `i` of `words` if element `i` lies between `low` and `high`, both included; bits past the last are cleared.
+    /// `base` plus the codes of elements that say where their low bits are.
+    #[inline(always)]
+    fn look_up(&self, places: Places, elements: &[u32], base: u64, out: &mut [u64]) {
+        let mask = low_mask(places.bits) as u32;
+        for (to, &from) in out.iter_mut().zip(elements) {
+            let low = self.longs.now.get((from & mask) as usize).copied().unwrap_or(0);
+            // Shifted in two steps: there may be 64 planes and no level.
+            let high = u64::from(from >> 1 >> (places.bits - 1)) << (places.planes - 1) << 1;
+            *to = base.wrapping_add(low | high);
+        }
+    }
+
+    /// Sets bit `i` of `words` if code `i` lies between `low` and `high`, both included; bits past the last are cleared.
     pub(crate) fn within(&self, low: u64, high: u64, words: &mut [u64]) {
         match self.path {
             #[cfg(all(target_arch = "x86_64", avx512))]
@@ -278,31 +342,42 @@ impl Merger {
                 }
             }
         }
-        match &self.elements {
-            Elements::Bytes(elements) => compare(&elements[..self.count], low, high, words),
-            Elements::Shorts(elements) => compare(&elements[..self.count], low, high, words),
-            Elements::Words(elements) => compare(&elements[..self.count], low, high, words),
-            Elements::Longs(elements) => compare(&elements[..self.count], low, high, words),
+        // The elements lack the bits that all codes have.
+        let Some(high) = high.checked_sub(self.common) else {
+            return words.fill(0);
+        };
+        let low = low.saturating_sub(self.common);
+        if let Some(places) = self.places {
+            let mut codes = [0; 64];
+            for (index, word) in words.iter_mut().enumerate() {
+                let count = self.count.saturating_sub(index * 64).min(64);
+                self.look_up(places, &self.words.now[index * 64..], 0, &mut codes[..count]);
+                compare(&codes[..count], low, high, std::slice::from_mut(word));
+            }
+            return;
+        }
+        match self.width {
+            Width::Bytes => compare(&self.bytes.now[..self.count], low, high, words),
+            Width::Shorts => compare(&self.shorts.now[..self.count], low, high, words),
+            Width::Words => compare(&self.words.now[..self.count], low, high, words),
+            Width::Longs => compare(&self.longs.now[..self.count], low, high, words),
         }
     }
 
-    /// Makes room for bit `bit`.
-    fn widen(&mut self, bit: u32) {
-        if bit < self.elements.bits() {
+    /// Makes elements at least as wide as `wanted`.
+    fn widen(&mut self, wanted: Width) {
+        if wanted <= self.width {
             return;
         }
-        fn into<T: Copy + Into<U>, U>(from: &[T]) -> Vec<U> {
-            from.iter().map(|&element| element.into()).collect()
+        match (self.width, wanted) {
+            (Width::Bytes, Width::Shorts) => self.shorts.widen(&self.bytes.now),
+            (Width::Bytes, Width::Words) => self.words.widen(&self.bytes.now),
+            (Width::Bytes, _) => self.longs.widen(&self.bytes.now),
+            (Width::Shorts, Width::Words) => self.words.widen(&self.shorts.now),
+            (Width::Shorts, _) => self.longs.widen(&self.shorts.now),
+            (Width::Words | Width::Longs, _) => self.longs.widen(&self.words.now),
         }
-        self.elements = match (&self.elements, bit) {
-            (Elements::Bytes(from), 8..=15) => Elements::Shorts(into(from)),
-            (Elements::Bytes(from), 16..=31) => Elements::Words(into(from)),
-            (Elements::Bytes(from), _) => Elements::Longs(into(from)),
-            (Elements::Shorts(from), 16..=31) => Elements::Words(into(from)),
-            (Elements::Shorts(from), _) => Elements::Longs(into(from)),
-            (Elements::Words(from), _) => Elements::Longs(into(from)),
-            (Elements::Longs(_), _) => return,
-        };
+        self.width = wanted;
     }
 }
 
@@ -323,26 +398,7 @@ macro_rules! element {
 }
 element!(u8, u16, u32, u64);
 
-fn halves<'a, T: Element>(
-    from: &'a [T],
-    to: &'a mut Vec<T>,
-    count: usize,
-    bit: u32,
-    bits: &'a [u64],
-) -> Halves<'a, T> {
-    to.resize(count + PADDING, T::default());
-    let zeros = count - ones(bits, 0..count) as usize;
-    Halves {
-        from,
-        to,
-        count,
-        zeros,
-        bit,
-        bits,
-    }
-}
-
-/// The merge in plain Rust: a place takes the next element of one half or the other.
+/// The merge in plain Rust: a place takes the next element of one half or the other; long runs are copied.
 fn merge<T: Element>(halves: Halves<'_, T>) {
     let Halves {
         from,
@@ -353,21 +409,39 @@ fn merge<T: Element>(halves: Halves<'_, T>) {
         bits,
     } = halves;
     let (mut zero, mut one) = (0, zeros);
-    for (group, &word) in to[..count].chunks_mut(64).zip(bits) {
-        for (i, to) in group.iter_mut().enumerate() {
-            let set = word >> i & 1 == 1;
-            let at = if set { one } else { zero };
-            *to = from.get(at).copied().unwrap_or_default() | T::of_bit(set, bit);
-            one += usize::from(set);
-            zero += usize::from(!set);
+    for (to, &word) in to.chunks_exact_mut(64).zip(&bits[..count.div_ceil(64)]) {
+        let (Some(low), Some(high)) = (from[zero..].first_chunk::<64>(), from[one..].first_chunk::<64>())
+        else {
+            debug_assert!(false, "elements are padded");
+            return;
+        };
+        let set = word.count_ones() as usize;
+        if set == 0 {
+            to.copy_from_slice(low);
+        } else if set == 64 {
+            for (to, &from) in to.iter_mut().zip(high) {
+                *to = from | T::of_bit(true, bit);
+            }
+        } else {
+            let (mut rest, mut next) = (word, 0);
+            for (i, to) in to.iter_mut().enumerate() {
+                let set = rest & 1 == 1;
+                let half = if set { high } else { low };
+                let at = if set { next } else { i - next };
+                *to = half[at & 63] | T::of_bit(set, bit);
+                next += usize::from(set);
+                rest >>= 1;
+            }
         }
+        one += set;
+        zero += 64 - set;
     }
 }
 
-/// Byte `i` gets bit `k` from bit `i` of `planes[k]`, the lowest plane first; planes from `count` on are zero.
+/// Byte `i` gets bit `k` from bit `i` of `planes[k]`, the lowest plane first, for the first `rows` bytes at least.
 #[inline(always)]
-pub(crate) fn unpack(planes: &[u64; 8], _: usize, out: &mut [u8; 64]) {
-    for (eight, bytes) in out.chunks_exact_mut(8).enumerate() {
+pub(crate) fn unpack(planes: &[u64; 8], rows: usize, out: &mut [u8; 64]) {
+    for (eight, bytes) in out.chunks_exact_mut(8).enumerate().take(rows.div_ceil(8)) {
         // Row `k` of the square is plane `k`; transposed, row `i` is the byte of element `i`.
         let mut square = 0u64;
         for (k, plane) in planes.iter().enumerate() {
@@ -375,17 +449,6 @@ pub(crate) fn unpack(planes: &[u64; 8], _: usize, out: &mut [u8; 64]) {
         }
         bytes.copy_from_slice(&transpose(square).to_le_bytes());
     }
-}
-
-/// Transposes a square of 8 by 8 bits.
-#[inline(always)]
-pub(crate) fn transpose(mut square: u64) -> u64 {
-    let swap = (square ^ square >> 7) & 0x00aa_00aa_00aa_00aa;
-    square ^= swap ^ swap << 7;
-    let swap = (square ^ square >> 14) & 0x0000_cccc_0000_cccc;
-    square ^= swap ^ swap << 14;
-    let swap = (square ^ square >> 28) & 0x0000_0000_f0f0_f0f0;
-    square ^ swap ^ swap << 28
 }
 
 /// Set bits of `bits` at positions `range`.
@@ -421,42 +484,73 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
+        #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn all_paths_give_the_same_codes(
-            count in 0usize..700,
-            planes in 0u32..20,
+            count in 1usize..700,
+            planes in prop_oneof![0u32..20, 0u32..=60],
             levels in prop_oneof![Just(8u32), 0u32..60],
             words in proptest::collection::vec(any::<u64>(), 60 * 11),
+            plain in proptest::collection::vec(any::<u64>(), 830),
         ) {
-            let mut results = Vec::new();
+            let levels = levels.min(64 - planes);
+            let level = |level: u32| {
+                let at = level as usize * 11;
+                let mut bits = words[at..at + count.div_ceil(64)].to_vec();
+                match level % 5 {
+                    3 => bits.iter_mut().step_by(2).for_each(|word| *word = 0),
+                    4 => bits.iter_mut().for_each(|word| *word = u64::MAX),
+                    _ => {}
+                }
+                if let (Some(last), true) = (bits.last_mut(), count % 64 != 0) {
+                    *last &= low_mask((count % 64) as u32);
+                }
+                bits
+            };
+            // The naive merge.
+            let mut want: Vec<u64> = plain[..count].iter().map(|&code| code & low_mask(planes)).collect();
+            for at in 0..levels {
+                let bits = level(at);
+                let set = |i: usize| bits[i / 64] >> (i % 64) & 1 == 1;
+                let mut one = (0..count).filter(|&i| !set(i)).count();
+                let mut zero = 0;
+                let before = want.clone();
+                for (i, code) in want.iter_mut().enumerate() {
+                    let next = if set(i) { &mut one } else { &mut zero };
+                    *code = before[*next] | u64::from(set(i)) << (planes + at);
+                    *next += 1;
+                }
+            }
+            let (low, high) = (want[0].min(want[count - 1]), want[0].max(want[count - 1]));
             for path in Path::all() {
                 let mut merger = Merger::new(path);
                 for _ in 0..2 {
-                    let bytes = merger.start(count, planes);
-                    for (byte, word) in bytes.iter_mut().zip(words.iter().flat_map(|word| word.to_le_bytes())) {
-                        *byte = word;
+                    match merger.start(count, planes, levels) {
+                        Unfilled::Bytes(out) => fill(&plain, planes, out, |code| code as u8),
+                        Unfilled::Shorts(out) => fill(&plain, planes, out, |code| code as u16),
+                        Unfilled::Words(out) => fill(&plain, planes, out, |code| code as u32),
+                        Unfilled::Longs(out) => fill(&plain, planes, out, |code| code),
                     }
-                    if planes < 8 {
-                        bytes.iter_mut().for_each(|byte| *byte &= (1 << planes) - 1);
-                    }
-                    merger.planes_done();
-                    for level in 0..levels {
-                        let at = level as usize * 11;
-                        let mut bits = words[at..at + count.div_ceil(64)].to_vec();
-                        if let (Some(last), true) = (bits.last_mut(), count % 64 != 0) {
-                            *last &= low_mask((count % 64) as u32);
-                        }
-                        merger.level((planes.div_ceil(8) * 8 + level).min(63), &bits);
+                    for at in 0..levels {
+                        merger.level(planes + at, &level(at));
                     }
                 }
                 let mut out = vec![0; count];
                 merger.finish(77, &mut out);
-                results.push(out);
+                prop_assert!(out.iter().zip(&want).all(|(out, want)| *out == want.wrapping_add(77)), "{path:?} differs");
+                let mut found = vec![u64::MAX; count.div_ceil(64)];
+                merger.within(low, high, &mut found);
+                for i in 0..found.len() * 64 {
+                    let inside = want.get(i).is_some_and(|code| (low..=high).contains(code));
+                    prop_assert_eq!(found[i / 64] >> (i % 64) & 1 == 1, inside);
+                }
             }
-            for other in &results[1..] {
-                prop_assert!(other == &results[0], "the paths differ");
-            }
+        }
+    }
+
+    fn fill<T>(plain: &[u64], planes: u32, out: &mut [T], narrow: impl Fn(u64) -> T) {
+        for (out, &code) in out.iter_mut().zip(plain) {
+            *out = narrow(code & low_mask(planes));
         }
     }
 }

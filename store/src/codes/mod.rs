@@ -20,6 +20,8 @@ pub mod small;
 pub(crate) mod testing;
 pub mod wavelet;
 
+pub(crate) use simd::Path;
+
 /// Codes from `low` to `high`, both included; empty when `low > high`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interval {
@@ -265,6 +267,18 @@ pub fn encode(kind: CodesKind, codes: &[u64]) -> Vec<u8> {
         CodesKind::Scan => scan::encode(codes),
         CodesKind::Small => small::encode(codes),
     }
+}
+
+/// Names of the ways to decode on this processor, slowest first; all give the same codes.
+#[doc(hidden)]
+pub fn decode_paths() -> Vec<&'static str> {
+    simd::names()
+}
+
+/// Makes every decode of this process take path number `index` of [`decode_paths`], or the best one: for benches.
+#[doc(hidden)]
+pub fn force_decode_path(index: Option<usize>) {
+    simd::force(index.unwrap_or(usize::MAX));
 }
 
 /// Opens what [`encode`] wrote. The header is checked here, the rest on first touch.

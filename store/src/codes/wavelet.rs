@@ -57,6 +57,7 @@ pub(super) mod sort;
 #[cfg(test)]
 mod tests;
 mod unordered;
+mod unpack;
 
 pub use encode::{Price, encode, encode_with};
 use planes::Planes;

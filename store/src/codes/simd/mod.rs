@@ -8,13 +8,20 @@
 //! | `avx512` | AVX-512 F, BW, VL, VBMI2 | merges of all widths by expansion, planes by masked adds |
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[cfg(all(target_arch = "x86_64", avx512))]
 pub(crate) mod avx512;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod bmi;
+#[cfg(all(target_arch = "x86_64", avx512))]
+mod crowded;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod shuffle;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod tables;
 
 /// Calls the expression with the best select there is, compiled for the processor that has it.
 ///
@@ -83,6 +90,19 @@ impl Isa {
     }
 }
 
+/// Which of [`Path::all`] is taken; the last one if there are fewer.
+static FORCED: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Names of the paths that this processor can take, slowest first.
+pub(crate) fn names() -> Vec<&'static str> {
+    Path::all().into_iter().map(Path::name).collect()
+}
+
+/// From now on takes path number `index` of [`names`], for benches; the best one if there are fewer.
+pub(crate) fn force(index: usize) {
+    FORCED.store(index, Ordering::Relaxed);
+}
+
 /// How levels are merged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Path {
@@ -91,6 +111,8 @@ pub(crate) enum Path {
     Shuffle(shuffle::Shuffle),
     #[cfg(all(target_arch = "x86_64", avx512))]
     Avx512(avx512::Avx512),
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon),
 }
 
 impl Path {
@@ -102,12 +124,29 @@ impl Path {
         paths.extend(shuffle::Shuffle::detect().map(Path::Shuffle));
         #[cfg(all(target_arch = "x86_64", avx512))]
         paths.extend(avx512::Avx512::detect().map(Path::Avx512));
+        #[cfg(target_arch = "aarch64")]
+        paths.extend(neon::Neon::detect().map(Path::Neon));
         paths
     }
 
-    /// The best of them.
+    /// The best of them, or the one that [`force`] has chosen.
     pub(crate) fn best() -> Path {
-        static BEST: OnceLock<Path> = OnceLock::new();
-        *BEST.get_or_init(|| Path::all().pop().unwrap_or(Path::Portable))
+        static ALL: OnceLock<Vec<Path>> = OnceLock::new();
+        let all = ALL.get_or_init(Path::all);
+        let at = FORCED.load(Ordering::Relaxed).min(all.len() - 1);
+        all.get(at).copied().unwrap_or(Path::Portable)
+    }
+
+    /// Its name in the table above.
+    fn name(self) -> &'static str {
+        match self {
+            Path::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Path::Shuffle(_) => "shuffle",
+            #[cfg(all(target_arch = "x86_64", avx512))]
+            Path::Avx512(_) => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Path::Neon(_) => "neon",
+        }
     }
 }

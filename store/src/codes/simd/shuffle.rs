@@ -11,57 +11,12 @@ use std::arch::x86_64::{
     _mm_shuffle_epi8, _mm_storel_epi64, _mm_storeu_si128, _mm_unpacklo_epi64,
 };
 
+use super::tables::{BYTES, SHORTS, WORDS};
 use crate::codes::merge::{Halves, PADDING};
 
 /// Proof that the processor has SSSE3 and POPCNT.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shuffle(());
-
-/// For 8 elements of one byte, zeros' first in bytes 0 to 7, ones' in 8 to 15: the byte that each place takes.
-const BYTES: [[u8; 8]; 256] = {
-    let mut table = [[0; 8]; 256];
-    let mut pattern = 0;
-    while pattern < 256 {
-        let (mut place, mut zero, mut one) = (0, 0, 8);
-        while place < 8 {
-            if pattern >> place & 1 == 1 {
-                table[pattern][place] = one;
-                one += 1;
-            } else {
-                table[pattern][place] = zero;
-                zero += 1;
-            }
-            place += 1;
-        }
-        pattern += 1;
-    }
-    table
-};
-
-/// For places of `width` bytes: places whose bit is set take the next element of a register, others become zero.
-const fn spread<const N: usize>(width: usize) -> [[u8; 16]; N] {
-    let mut table = [[0x80; 16]; N];
-    let mut pattern = 0;
-    while pattern < N {
-        let (mut place, mut next) = (0, 0);
-        while place < 16 / width {
-            if pattern >> place & 1 == 1 {
-                let mut byte = 0;
-                while byte < width {
-                    table[pattern][place * width + byte] = next;
-                    next += 1;
-                    byte += 1;
-                }
-            }
-            place += 1;
-        }
-        pattern += 1;
-    }
-    table
-}
-
-const SHORTS: [[u8; 16]; 256] = spread(2);
-const WORDS: [[u8; 16]; 16] = spread(4);
 
 impl Shuffle {
     /// The proof, if there is one.

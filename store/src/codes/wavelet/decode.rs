@@ -11,79 +11,120 @@
 use std::ops::Range;
 
 use super::Wavelet;
-use crate::bits::vector::Cursor;
-use crate::bits::words::BitString;
-use crate::codes::merge::{self, Merger};
+use crate::bits::vector::Packed;
+use crate::codes::merge::Merger;
 use crate::codes::simd::{Path, fast};
 use crate::error::Result;
 use crate::section::View;
 
-/// Rows that a decode holds bit strings for at a time.
-const DECODE_ROWS: u64 = 1 << 20;
+/// Rows that a decode holds at a time: their elements and bits then stay in a core's cache.
+const DECODE_ROWS: u64 = 1 << 18;
+
+/// What a decode keeps from one part to the next.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    merger: Merger,
+    /// The bits of each level.
+    levels: Vec<Packed>,
+    pieces: Vec<Range<u64>>,
+    zeros: Vec<Range<u64>>,
+    ones: Vec<Range<u64>>,
+}
+
+impl Decoder {
+    pub(super) fn new(path: Path) -> Decoder {
+        Decoder {
+            merger: Merger::new(path),
+            levels: Vec::new(),
+            pieces: Vec::new(),
+            zeros: Vec::new(),
+            ones: Vec::new(),
+        }
+    }
+
+    /// The rows decoded last, minus the smallest code.
+    pub(super) fn codes(&self) -> &Merger {
+        &self.merger
+    }
+}
 
 impl Wavelet {
     pub(super) fn decode_range(&self, path: Path, range: Range<u64>, out: &mut [u64]) -> Result<()> {
         let view = self.view();
-        let mut merger = Merger::new(path);
+        let mut decoder = Decoder::new(path);
         let mut start = range.start;
-        let mut rest = out;
-        while start < range.end {
+        for out in out.chunks_mut(DECODE_ROWS as usize) {
             let end = range.end.min(start + DECODE_ROWS);
-            let (here, behind) = rest.split_at_mut((end - start) as usize);
-            self.decode_part(&view, start..end, &mut merger)?;
-            merger.finish(self.base, here);
-            rest = behind;
+            self.decode_part(&view, start..end, &mut decoder)?;
+            decoder.codes().finish(self.base, out);
             start = end;
         }
         Ok(())
     }
 
-    /// Leaves the rows of `range`, minus the smallest code, in `merger`.
-    pub(super) fn decode_part(&self, view: &View<'_>, range: Range<u64>, merger: &mut Merger) -> Result<()> {
+    /// Leaves the rows of `range`, minus the smallest code, in `decoder`.
+    pub(super) fn decode_part(
+        &self,
+        view: &View<'_>,
+        range: Range<u64>,
+        decoder: &mut Decoder,
+    ) -> Result<()> {
         let count = (range.end - range.start) as usize;
-        let (levels, pieces) = fast!(select => {
-            let _ = select;
-            self.gather_levels(view, range)
-        })?;
-        self.planes.fill(view, &pieces, count, merger)?;
-        for (index, bits) in levels.iter().rev().enumerate() {
-            merger.level(self.planes.count() + index as u32, bits.words());
+        if count == 0 {
+            return Ok(());
+        }
+        decoder.levels.resize_with(self.levels.len(), Packed::default);
+        match decoder.merger.path() {
+            Path::Portable => self.gather_levels(view, range, decoder),
+            _ => fast!(select => {
+                let _ = select;
+                self.gather_levels(view, range, decoder)
+            }),
+        }?;
+        let (planes, levels) = (self.planes.count(), self.levels.len() as u32);
+        self.planes
+            .fill(view, &decoder.pieces, count, levels, &mut decoder.merger)?;
+        for (bit, bits) in (planes..).zip(decoder.levels.iter().rev()) {
+            decoder.merger.level(bit, bits.words());
         }
         Ok(())
     }
 
     /// The bits of each level for the rows of `range`, and where those rows are in leaf order.
     #[inline(always)]
-    fn gather_levels(&self, view: &View<'_>, range: Range<u64>) -> Result<(Vec<BitString>, Vec<Range<u64>>)> {
+    fn gather_levels(&self, view: &View<'_>, range: Range<u64>, decoder: &mut Decoder) -> Result<()> {
         let count = (range.end - range.start) as usize;
-        let mut pieces = vec![range];
-        let mut ones = Vec::new();
-        let mut levels = Vec::with_capacity(self.levels.len());
-        for level in &self.levels {
-            let mut bits = BitString::with_capacity(count);
-            let mut zeros: Vec<Range<u64>> = Vec::with_capacity(pieces.len() * 2);
-            let mut cursor = Cursor::default();
+        let path = decoder.merger.path();
+        let Decoder {
+            levels,
+            pieces,
+            zeros,
+            ones,
+            ..
+        } = decoder;
+        pieces.clear();
+        pieces.push(range);
+        for (level, bits) in self.levels.iter().zip(levels) {
+            bits.reset(count);
+            zeros.clear();
             ones.clear();
-            for piece in &pieces {
-                let first = bits.len();
-                let before = level.gather(view, &mut cursor, piece.clone(), &mut bits)?;
-                // Counted from the bits, so that lengths agree even if a damaged directory says otherwise.
-                let set = merge::count_ones(bits.words(), first..bits.len());
+            let half = level.len() - level.ones();
+            // Counted from the bits, so that lengths agree even if a damaged directory says otherwise.
+            level.gather(view, path, pieces, bits, |piece, before, set| {
                 let start = piece.start - before;
-                push_joined(&mut zeros, start..start + (piece.end - piece.start - set));
-                let start = level.len() - level.ones() + before;
-                push_joined(&mut ones, start..start + set);
-            }
+                push_joined(zeros, start..start + (piece.end - piece.start - set));
+                let start = half + before;
+                push_joined(ones, start..start + set);
+            })?;
             for piece in ones.drain(..) {
-                push_joined(&mut zeros, piece);
+                push_joined(zeros, piece);
             }
             if let Some(piece) = zeros.iter().find(|piece| piece.end > self.len) {
                 return Err(view.corrupt(0, format!("a level leads to row {} of {}", piece.end, self.len)));
             }
-            pieces = zeros;
-            levels.push(bits);
+            std::mem::swap(pieces, zeros);
         }
-        Ok((levels, pieces))
+        Ok(())
     }
 }
 

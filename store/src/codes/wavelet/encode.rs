@@ -7,8 +7,8 @@
 
 use super::HEADER_BYTES;
 use super::sort::{Element, Sorter};
+use crate::bits::words::transpose;
 use crate::bits::{TAIL_BYTES, vector};
-use crate::codes::merge::transpose;
 use crate::codes::simd::Path;
 
 /// Rows that the choice of levels looks at.

@@ -11,6 +11,7 @@
 use std::ops::Range;
 
 use super::Wavelet;
+use super::decode::Decoder;
 use crate::bits::words::WordSelect;
 use crate::codes::Interval;
 use crate::codes::simd::Path;
@@ -302,7 +303,7 @@ impl Wavelet {
         part_rows: u64,
     ) -> Result<()> {
         let view = self.view();
-        let mut merger = crate::codes::merge::Merger::new(Path::best());
+        let mut decoder = Decoder::new(Path::best());
         let mut start = range.start;
         for words in words.chunks_mut((part_rows / 64) as usize) {
             let end = range.end.min(start + part_rows);
@@ -314,8 +315,8 @@ impl Wavelet {
                     *last = (1 << ((end - start) % 64)) - 1;
                 }
             } else if found > 0 {
-                self.decode_part(&view, start..end, &mut merger)?;
-                merger.within(bounds.0, bounds.1, words);
+                self.decode_part(&view, start..end, &mut decoder)?;
+                decoder.codes().within(bounds.0, bounds.1, words);
             }
             start = end;
         }

@@ -114,7 +114,7 @@ impl Wavelet {
         }
         let leaves: Vec<Range<u64>> = pieces.iter().map(|piece| piece.start..piece.end).collect();
         let mut merger = Merger::new(Path::best());
-        self.planes.fill(&view, &leaves, rows, &mut merger)?;
+        self.planes.fill(&view, &leaves, rows, 0, &mut merger)?;
         out.resize(from + rows, 0);
         let mut slots = out.get_mut(from..).unwrap_or_default();
         merger.finish(0, slots);
