@@ -26,3 +26,7 @@ fuzz target="segment":
 small:
     cargo build --release -p siltstone-ingest --no-default-features
     ls -l target/release/silt
+
+# Numbers beside other engines; needs a few minutes.
+bench:
+    cargo run --release -p siltstone-benches --features compare-parquet --bin numbers -- --quick
