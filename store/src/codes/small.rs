@@ -59,6 +59,7 @@ mod tests;
 use block::Block;
 use chunk::{CHUNK_ROWS, Chunk, Coded};
 pub use encode::encode_with;
+pub(crate) use table::Extract;
 
 /// Bytes before the offsets of the chunks.
 const HEADER_BYTES: u64 = 16;
@@ -85,8 +86,13 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Weights of the linear predictions to try: the more, the slower to decode.
     fn orders(self) -> &'static [usize] {
-        if self.linear { &[4, 8] } else { &[] }
+        match (self.linear, self.block_rows) {
+            (false, _) => &[],
+            (true, MiniBlock::Rows512) => &[4, 8],
+            (true, _) => &[4],
+        }
     }
 }
 
@@ -228,20 +234,21 @@ impl Small {
     }
 
     #[inline(always)]
-    fn get_here(&self, view: &View<'_>, position: u64) -> Result<u64> {
+    fn get_here<E: Extract>(&self, with: E, view: &View<'_>, position: u64) -> Result<u64> {
         let chunk = self.chunk(index(position / CHUNK_ROWS as u64))?;
         let Some(coded) = &chunk.coded else {
             return Ok(chunk.least);
         };
         let row = position as usize % CHUNK_ROWS;
         let block = self.block(view, coded, row >> coded.block_log)?;
-        Ok(coded.decode_block(&block, row % (1 << coded.block_log) + 1, &mut []))
+        Ok(coded.decode_block(with, &block, row % (1 << coded.block_log) + 1, &mut []))
     }
 
     /// Codes `range` of one chunk.
     #[inline(always)]
-    fn decode_chunk(
+    fn decode_chunk<E: Extract>(
         &self,
+        with: E,
         view: &View<'_>,
         chunk: &Chunk,
         range: Range<usize>,
@@ -262,10 +269,10 @@ impl Small {
                 return Ok(());
             };
             if first == 0 {
-                coded.decode_block(&block, rows, here);
+                coded.decode_block(with, &block, rows, here);
             } else {
                 before.resize(first + rows, 0);
-                coded.decode_block(&block, first + rows, &mut before);
+                coded.decode_block(with, &block, first + rows, &mut before);
                 here.copy_from_slice(before.get(first..).unwrap_or_default());
             }
             out = rest;
@@ -285,7 +292,7 @@ impl Small {
             let Some((here, rest)) = out.split_at_mut_checked(rows) else {
                 return Ok(());
             };
-            fast!(_select => self.decode_chunk(&view, chunk, first..first + rows, here))?;
+            fast!(with => self.decode_chunk(with, &view, chunk, first..first + rows, here))?;
             out = rest;
             at += rows as u64;
         }
@@ -305,7 +312,7 @@ impl Codes for Small {
     fn get(&self, position: u64) -> Result<u64> {
         check_position(self.len, position)?;
         let view = self.section.view();
-        fast!(_select => self.get_here(&view, position))
+        fast!(with => self.get_here(with, &view, position))
     }
 
     fn decode(&self, range: Range<u64>, out: &mut [u64]) -> Result<()> {

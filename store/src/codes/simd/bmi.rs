@@ -3,10 +3,11 @@
 #![allow(unsafe_code, reason = "target features")]
 #![allow(unused_unsafe, reason = "some intrinsics are safe on newer compilers")]
 
-use std::arch::x86_64::{_MM_HINT_T0, _bzhi_u64, _mm_prefetch, _pdep_u64};
+use std::arch::x86_64::{_MM_HINT_T0, _bextr2_u64, _bzhi_u64, _mm_prefetch, _pdep_u64};
 
 use crate::bits::vector::BitVector;
 use crate::bits::words::WordSelect;
+use crate::codes::small::Extract;
 use crate::error::Result;
 use crate::section::View;
 
@@ -81,6 +82,14 @@ impl WordSelect for Bmi {
     fn access(self, vector: &BitVector, view: &View<'_>, position: u64) -> Result<(bool, u64)> {
         // SAFETY: a `Bmi` exists only if `detect` found the features.
         unsafe { access(self, vector, view, position) }
+    }
+}
+
+impl Extract for Bmi {
+    #[inline(always)]
+    fn extract(self, word: u64, control: u32) -> u64 {
+        // SAFETY: a `Bmi` exists only if `detect` found the features.
+        unsafe { _bextr2_u64(word, u64::from(control)) }
     }
 }
 

@@ -10,34 +10,57 @@ use super::huffman;
 /// Most bins of a table.
 pub(super) const MOST_BINS: usize = 256;
 
-/// Residuals in order, each with its number of rows.
-pub(super) type Histogram = Vec<(i64, u32)>;
+/// Residuals that are sorted at most; of more, that are too far apart to be counted one by one, some are taken.
+const SORTED_RESIDUALS: usize = 16 * 1024;
 
-/// Counts residuals; sorts `residuals` where they are too far apart to be counted directly.
-pub(super) fn histogram(residuals: &mut [i64]) -> Histogram {
-    let (Some(&low), Some(&high)) = (residuals.iter().min(), residuals.iter().max()) else {
-        return Vec::new();
-    };
+/// How often residuals occur.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Histogram {
+    /// Residuals in order, each with its number of rows.
+    entries: Vec<(i64, u32)>,
+    /// Rows that each row here stands for.
+    scale: usize,
+}
+
+/// Counts the residuals of these streams. If they are too many and too far apart, one of so many is counted, and the least and the greatest.
+pub(super) fn histogram(streams: &[&[i64]]) -> Histogram {
+    let residuals = || streams.iter().flat_map(|stream| stream.iter().copied());
+    let (low, high) = residuals().fold((i64::MAX, i64::MIN), |(low, high), r| (r.min(low), r.max(high)));
+    if low > high {
+        return Histogram::default();
+    }
+    let count: usize = streams.iter().map(|stream| stream.len()).sum();
     let span = high.wrapping_sub(low) as u64;
-    if span < (residuals.len() as u64).clamp(64, 1 << 16) {
+    if span < (count as u64).clamp(64, 1 << 16) {
         let mut counts = vec![0u32; span as usize + 1];
-        for &residual in residuals.iter() {
+        for residual in residuals() {
             if let Some(count) = counts.get_mut(residual.wrapping_sub(low) as usize) {
                 *count += 1;
             }
         }
         let values = (0i64..).map(|i| low.wrapping_add(i)).zip(counts);
-        return values.filter(|&(_, count)| count > 0).collect();
+        return Histogram {
+            entries: values.filter(|&(_, count)| count > 0).collect(),
+            scale: 1,
+        };
     }
-    residuals.sort_unstable();
-    let mut out = Histogram::with_capacity(residuals.len());
-    for &residual in residuals.iter() {
-        match out.last_mut() {
+    let scale = (count / SORTED_RESIDUALS).max(1);
+    let mut sorted: Vec<i64> = Vec::with_capacity(count / scale + 8);
+    for stream in streams {
+        sorted.extend(stream.iter().step_by(scale));
+    }
+    if scale > 1 {
+        sorted.extend([low, high]);
+    }
+    sorted.sort_unstable();
+    let mut entries: Vec<(i64, u32)> = Vec::with_capacity(sorted.len());
+    for residual in sorted {
+        match entries.last_mut() {
             Some((last, count)) if *last == residual => *count += 1,
-            _ => out.push((residual, 1)),
+            _ => entries.push((residual, 1)),
         }
     }
-    out
+    Histogram { entries, scale }
 }
 
 /// Bins in order, each with its Huffman code's length.
@@ -62,8 +85,15 @@ struct Piece {
 impl Bins {
     /// Bins for a histogram, and about how many bits its rows then take with the table, of which each bin costs `bin_bits`.
     pub(super) fn fit(histogram: &Histogram, most: usize, bin_bits: f64) -> (Bins, f64) {
-        let pieces = cut(histogram, most.min(MOST_BINS));
-        let (ends, bits) = join(&pieces, bin_bits);
+        let mut pieces = cut(&histogram.entries, most.min(MOST_BINS));
+        if histogram.scale > 1 {
+            // Residuals that were not counted may lie between pieces.
+            let lows: Vec<i64> = pieces.iter().skip(1).map(|piece| piece.low).collect();
+            for (piece, next) in pieces.iter_mut().zip(lows) {
+                piece.high = next.wrapping_sub(1);
+            }
+        }
+        let (ends, bits) = join(&pieces, bin_bits / histogram.scale.max(1) as f64);
         let mut bins = Bins::default();
         let mut counts = Vec::new();
         let mut start = 0;
@@ -81,10 +111,13 @@ impl Bins {
         (bins, bits + code_loss(&counts))
     }
 
-    /// Exact bits of the codes and of the offsets for a histogram; `None` if a residual lies in no bin.
-    pub(super) fn bits(&self, histogram: &Histogram) -> Option<(u64, u64)> {
-        let (mut codes, mut offsets, mut bin) = (0, 0, 0);
-        for &(residual, rows) in histogram {
+    /// Bits of a histogram's rows, about right where not all were counted; `None` if a residual may lie in no bin.
+    pub(super) fn bits(&self, histogram: &Histogram) -> Option<u64> {
+        if histogram.scale > 1 && !self.is_gapless() {
+            return None;
+        }
+        let (mut total, mut bin) = (0, 0);
+        for &(residual, rows) in &histogram.entries {
             while self.lows.get(bin + 1).is_some_and(|&low| low <= residual) {
                 bin += 1;
             }
@@ -93,10 +126,18 @@ impl Bins {
             if residual < low || (bits < 64 && offset >> bits != 0) {
                 return None;
             }
-            codes += u64::from(rows) * u64::from(*self.lengths.get(bin)?);
-            offsets += u64::from(rows) * u64::from(bits);
+            total += u64::from(rows) * (u64::from(*self.lengths.get(bin)?) + u64::from(bits));
         }
-        Some((codes, offsets))
+        Some(total * histogram.scale as u64)
+    }
+
+    /// Whether every residual between the first bin and the last lies in one.
+    fn is_gapless(&self) -> bool {
+        let steps = self.lows.windows(2).zip(&self.offset_bits);
+        steps.into_iter().all(|(pair, &bits)| match pair {
+            [low, next] => bits >= 64 || next.wrapping_sub(*low) as u64 <= 1 << bits,
+            _ => true,
+        })
     }
 
     /// Writes the table: number of bins less one (8 bits), the lowest bin's start, then for each bin its code length, whether
@@ -185,7 +226,7 @@ fn width(low: i64, high: i64) -> u32 {
 }
 
 /// At most about `most` pieces of about as many rows each; a value with more than its share stands alone.
-fn cut(histogram: &Histogram, most: usize) -> Vec<Piece> {
+fn cut(histogram: &[(i64, u32)], most: usize) -> Vec<Piece> {
     let alone = |&(value, rows): &(i64, u32)| Piece {
         low: value,
         high: value,
@@ -298,14 +339,22 @@ mod tests {
         #[test]
         fn every_residual_has_a_bin(
             mut residuals in proptest::collection::vec(any::<i64>(), 1..2_000),
+            times in 1usize..50,
             shift in 0u32..64,
             most in 2usize..300,
         ) {
             residuals.iter_mut().for_each(|r| *r >>= shift);
-            let histogram = histogram(&mut residuals);
+            let residuals = residuals.repeat(times);
+            let histogram = histogram(&[&residuals]);
             let (bins, _) = Bins::fit(&histogram, most, 8.0);
             prop_assert!(bins.lows.len() <= MOST_BINS);
             prop_assert!(bins.bits(&histogram).is_some());
+            let inside = |residual: i64| {
+                let bin = bins.lows.partition_point(|&low| low <= residual) - 1;
+                let offset = residual.wrapping_sub(bins.lows[bin]) as u64;
+                bins.offset_bits[bin] == 64 || offset >> bins.offset_bits[bin] == 0
+            };
+            prop_assert!(residuals.iter().all(|&residual| inside(residual)));
             let mut out = BitWriter::default();
             bins.write(&mut out);
             let bytes = out.into_bytes();

@@ -1,8 +1,8 @@
 //! Decoding of one block: two streams at once, a predictor, and a place for the codes.
 
-use super::chunk::{Coded, Form};
+use super::chunk::{Coded, Form, MOST_PAIRED_BASE, Width};
 use super::predict::{Centre, Delta, Delta2, History, Predictor, State};
-use super::table::{Back, BackWide, Front, FrontWide, Reader, Table};
+use super::table::{Back, BackWide, Extract, Front, FrontWide, Places, Reader};
 
 /// A block's bytes, and where its bits are in them.
 #[derive(Debug, Clone, Copy)]
@@ -17,107 +17,166 @@ pub(super) struct Block<'a> {
     pub(super) anchor: u64,
 }
 
-impl Coded {
-    /// Decodes the first `rows` codes of a block, of which `out` gets as many as fit, and gives the last.
+/// The two streams of a block on their way, and what they are decoded with.
+struct Streams<'a, E, F, B> {
+    with: E,
+    front: F,
+    back: B,
+    front_places: Places<'a>,
+    back_places: Places<'a>,
+}
+
+impl<E: Extract, F: Reader, B: Reader> Streams<'_, E, F, B> {
     #[inline(always)]
-    pub(super) fn decode_block(&self, block: &Block<'_>, rows: usize, out: &mut [u64]) -> u64 {
-        if let Form::Runs = self.form {
-            return match &self.predictor {
-                Predictor::Centre(centre) => self.decode_runs(block, Centre(*centre), rows, out),
-                _ => self.decode_runs(block, Delta(block.anchor), rows, out),
-            };
-        }
-        self.dispatch(block, rows, out)
+    fn refill(&mut self) {
+        self.front.refill();
+        self.back.refill();
     }
 
     #[inline(always)]
-    fn dispatch(&self, block: &Block<'_>, rows: usize, out: &mut [u64]) -> u64 {
+    fn front(&mut self) -> u64 {
+        self.front.next(self.with, self.front_places)
+    }
+
+    #[inline(always)]
+    fn back(&mut self) -> u64 {
+        self.back.next(self.with, self.back_places)
+    }
+}
+
+/// Calls the expression with the streams of a block and how many residuals a refill is good for.
+macro_rules! with_streams {
+    ($coded:expr, $with:expr, $block:expr, |$streams:ident, $each:ident| $call:expr) => {{
+        macro_rules! wide {
+            ($full:literal) => {{
+                const $each: usize = 1;
+                let $streams = Streams {
+                    with: $with,
+                    front: FrontWide::<$full> {
+                        bytes: $block.bytes,
+                        at: $block.start,
+                    },
+                    back: BackWide::<$full> {
+                        bytes: $block.bytes,
+                        at: $block.end,
+                    },
+                    front_places: $coded.tables.front.places(),
+                    back_places: $coded.tables.back.places(),
+                };
+                $call
+            }};
+        }
+        macro_rules! buffered {
+            ($count:literal) => {{
+                const $each: usize = $count;
+                let $streams = Streams {
+                    with: $with,
+                    front: Front::new($block.bytes, $block.start),
+                    back: Back::new($block.bytes, $block.end),
+                    front_places: $coded.tables.front.places(),
+                    back_places: $coded.tables.back.places(),
+                };
+                $call
+            }};
+        }
+        match $coded.tables.width {
+            Width::Full => wide!(true),
+            Width::Direct => wide!(false),
+            Width::One => buffered!(1),
+            Width::Two => buffered!(2),
+            Width::Four => buffered!(4),
+        }
+    }};
+}
+
+impl Coded {
+    /// Decodes the first `rows` codes of a block, into `out` unless that is empty, and gives the last.
+    ///
+    /// `out` has `rows` places or none.
+    #[inline(always)]
+    pub(super) fn decode_block<E: Extract>(
+        &self,
+        with: E,
+        block: &Block<'_>,
+        rows: usize,
+        out: &mut [u64],
+    ) -> u64 {
         match &self.predictor {
-            Predictor::Centre(centre) => self.widths(block, Centre(*centre), rows, out),
-            Predictor::Delta => self.widths(block, Delta(block.anchor), rows, out),
-            Predictor::Delta2 => self.widths(block, Delta2::new(block.anchor), rows, out),
+            Predictor::Centre(centre) => self.forms(with, block, Centre(*centre), rows, out),
+            Predictor::Delta => self.forms(with, block, Delta(block.anchor), rows, out),
+            Predictor::Delta2 => self.forms(with, block, Delta2::new(block.anchor), rows, out),
             Predictor::Linear(linear) if linear.order == 4 => {
-                self.widths(block, History::<4>::new(linear, block.anchor), rows, out)
+                self.linear(with, block, History::<4>::new(linear, block.anchor), rows, out)
             }
             Predictor::Linear(linear) => {
-                self.widths(block, History::<8>::new(linear, block.anchor), rows, out)
+                self.linear(with, block, History::<8>::new(linear, block.anchor), rows, out)
             }
         }
     }
 
     #[inline(always)]
-    fn decode_runs<S: State>(&self, block: &Block<'_>, state: S, rows: usize, out: &mut [u64]) -> u64 {
-        let tables = (&self.tables.front, &self.tables.back);
-        let has_anchor = self.predictor.has_anchor();
-        if self.tables.each_refill == 0 {
-            let front = FrontWide {
-                bytes: block.bytes,
-                at: block.start,
-            };
-            let back = BackWide {
-                bytes: block.bytes,
-                at: block.end,
-            };
-            return runs(front, back, tables, state, rows, has_anchor, out);
-        }
-        let front = Front::new(block.bytes, block.start);
-        let back = Back::new(block.bytes, block.end);
-        runs(front, back, tables, state, rows, has_anchor, out)
-    }
-
-    #[inline(always)]
-    fn widths<S: State>(&self, block: &Block<'_>, state: S, rows: usize, out: &mut [u64]) -> u64 {
-        let front = || Front::new(block.bytes, block.start);
-        let back = || Back::new(block.bytes, block.end);
-        match self.tables.each_refill {
-            0 => {
-                let front = FrontWide {
-                    bytes: block.bytes,
-                    at: block.start,
-                };
-                let back = BackWide {
-                    bytes: block.bytes,
-                    at: block.end,
-                };
-                self.forms::<1, S>(front, back, block.anchor, state, rows, out)
-            }
-            1 => self.forms::<1, S>(front(), back(), block.anchor, state, rows, out),
-            2 => self.forms::<2, S>(front(), back(), block.anchor, state, rows, out),
-            _ => self.forms::<4, S>(front(), back(), block.anchor, state, rows, out),
-        }
-    }
-
-    #[inline(always)]
-    fn forms<const EACH: usize, S: State>(
+    fn forms<E: Extract, S: State>(
         &self,
-        front: impl Reader,
-        back: impl Reader,
-        anchor: u64,
+        with: E,
+        block: &Block<'_>,
         state: S,
         rows: usize,
         out: &mut [u64],
     ) -> u64 {
-        let tables = (&self.tables.front, &self.tables.back);
-        let has_anchor = self.predictor.has_anchor();
+        let anchor = self.predictor.has_anchor().then_some(block.anchor);
         match self.form {
-            Form::Plain => {
-                let anchor = has_anchor.then_some(anchor);
-                plain::<EACH, S>(front, back, tables, anchor, state, rows, out)
-            }
-            Form::Split { base, least } => {
-                let anchor = has_anchor.then_some(anchor);
-                let join =
-                    |high: u64, low: u64| high.wrapping_mul(base).wrapping_add(low).wrapping_add(least);
-                split::<EACH, S>(front, back, tables, anchor, state, join, rows, out)
-            }
-            // Decoded elsewhere.
-            Form::Runs => 0,
+            Form::Plain => with_streams!(self, with, block, |streams, EACH| {
+                plain::<EACH, E, S>(streams, anchor, state, rows, out)
+            }),
+            Form::Runs => with_streams!(self, with, block, |streams, _EACH| {
+                runs(streams, anchor, state, rows, out)
+            }),
+            Form::Split { .. } => self.split(with, block, state, rows, out),
         }
     }
-}
 
-/// The tables of the front and of the back stream.
-type Tables<'a> = (&'a Table, &'a Table);
+    /// As `forms`, but there are no runs of linear predictions.
+    #[inline(always)]
+    fn linear<E: Extract, S: State>(
+        &self,
+        with: E,
+        block: &Block<'_>,
+        state: S,
+        rows: usize,
+        out: &mut [u64],
+    ) -> u64 {
+        match self.form {
+            Form::Split { .. } => self.split(with, block, state, rows, out),
+            _ => with_streams!(self, with, block, |streams, EACH| {
+                plain::<EACH, E, S>(streams, Some(block.anchor), state, rows, out)
+            }),
+        }
+    }
+
+    #[inline(always)]
+    fn split<E: Extract, S: State>(
+        &self,
+        with: E,
+        block: &Block<'_>,
+        state: S,
+        rows: usize,
+        out: &mut [u64],
+    ) -> u64 {
+        let Form::Split { base, least } = self.form else {
+            return 0;
+        };
+        let anchor = self.predictor.has_anchor().then_some(block.anchor);
+        let join = |high: u64, low: u64| high.wrapping_mul(base).wrapping_add(low).wrapping_add(least);
+        if base <= MOST_PAIRED_BASE {
+            return with_streams!(self, with, block, |streams, EACH| {
+                split_pairs::<EACH, E, S>(streams, anchor, state, join, rows, out)
+            });
+        }
+        with_streams!(self, with, block, |streams, EACH| {
+            split::<EACH, E, S>(streams, anchor, state, join, rows, out)
+        })
+    }
+}
 
 /// Puts a code into the first place, if there is one, and gives the others.
 #[inline(always)]
@@ -133,10 +192,171 @@ fn put_first(out: &mut [u64], code: u64) -> &mut [u64] {
 
 /// Codes in turns from the front and the back stream.
 #[inline(always)]
-fn plain<const EACH: usize, S: State>(
-    mut front: impl Reader,
-    mut back: impl Reader,
-    tables: Tables<'_>,
+fn plain<const EACH: usize, E: Extract, S: State>(
+    mut streams: Streams<'_, E, impl Reader, impl Reader>,
+    anchor: Option<u64>,
+    mut state: S,
+    rows: usize,
+    out: &mut [u64],
+) -> u64 {
+    let mut last = anchor.unwrap_or(0);
+    let is_wanted = !out.is_empty();
+    let (mut left, mut out) = (rows, out);
+    if let (Some(anchor), true) = (anchor, rows > 0) {
+        left -= 1;
+        out = put_first(out, anchor);
+    }
+    let groups = left / (2 * EACH);
+    let mut places = out.chunks_exact_mut(2 * EACH);
+    if is_wanted {
+        for places in places.by_ref() {
+            streams.refill();
+            for pair in places.chunks_exact_mut(2) {
+                if let [first, second] = pair {
+                    *first = state.step(streams.front());
+                    *second = state.step(streams.back());
+                }
+            }
+        }
+    } else {
+        for _ in 0..groups {
+            streams.refill();
+            for _ in 0..EACH {
+                state.step(streams.front());
+                last = state.step(streams.back());
+            }
+        }
+    }
+    let mut places = places.into_remainder().iter_mut();
+    for row in 0..left - groups * 2 * EACH {
+        streams.refill();
+        last = state.step(if row % 2 == 0 {
+            streams.front()
+        } else {
+            streams.back()
+        });
+        if let Some(place) = places.next() {
+            *place = last;
+        }
+    }
+    last
+}
+
+/// Quotients from the front stream, remainders from the back stream.
+#[inline(always)]
+fn split<const EACH: usize, E: Extract, S: State>(
+    mut streams: Streams<'_, E, impl Reader, impl Reader>,
+    anchor: Option<u64>,
+    mut state: S,
+    join: impl Fn(u64, u64) -> u64,
+    rows: usize,
+    out: &mut [u64],
+) -> u64 {
+    let mut last = 0;
+    let is_wanted = !out.is_empty();
+    let (mut left, mut out) = (rows, out);
+    if let (Some(anchor), true) = (anchor, rows > 0) {
+        streams.refill();
+        last = join(anchor, streams.back());
+        left -= 1;
+        out = put_first(out, last);
+    }
+    let groups = left / EACH;
+    let mut places = out.chunks_exact_mut(EACH);
+    if is_wanted {
+        for places in places.by_ref() {
+            streams.refill();
+            for place in places {
+                *place = join(state.step(streams.front()), streams.back());
+            }
+        }
+    } else {
+        for _ in 0..groups {
+            streams.refill();
+            for _ in 0..EACH {
+                last = join(state.step(streams.front()), streams.back());
+            }
+        }
+    }
+    let mut places = places.into_remainder().iter_mut();
+    for _ in 0..left - groups * EACH {
+        streams.refill();
+        last = join(state.step(streams.front()), streams.back());
+        if let Some(place) = places.next() {
+            *place = last;
+        }
+    }
+    last
+}
+
+/// As `split`, but the back stream has the remainders of two rows in one.
+#[inline(always)]
+fn split_pairs<const EACH: usize, E: Extract, S: State>(
+    mut streams: Streams<'_, E, impl Reader, impl Reader>,
+    mut anchor: Option<u64>,
+    mut state: S,
+    join: impl Fn(u64, u64) -> u64,
+    rows: usize,
+    out: &mut [u64],
+) -> u64 {
+    let mut last = 0;
+    let is_wanted = !out.is_empty();
+    let mut places = out.chunks_exact_mut(2);
+    let mut left = rows;
+    if let (Some(_), true) = (anchor, rows >= 2) {
+        let (first, second) = pair::<EACH, E, S>(&mut streams, &mut state, anchor.take(), &join);
+        last = second;
+        left -= 2;
+        if let Some([one, two]) = places.next() {
+            (*one, *two) = (first, second);
+        }
+    }
+    if is_wanted {
+        for places in places.by_ref() {
+            if let [one, two] = places {
+                (*one, *two) = pair::<EACH, E, S>(&mut streams, &mut state, None, &join);
+            }
+        }
+    } else {
+        for _ in 0..left / 2 {
+            last = pair::<EACH, E, S>(&mut streams, &mut state, None, &join).1;
+        }
+    }
+    if left % 2 == 1 {
+        // Only the first of two: what the second reads does not matter.
+        last = pair::<EACH, E, S>(&mut streams, &mut state, anchor, &join).0;
+        if let Some(place) = places.into_remainder().first_mut() {
+            *place = last;
+        }
+    }
+    last
+}
+
+/// Two codes, of which the first quotient may be known.
+#[inline(always)]
+fn pair<const EACH: usize, E: Extract, S: State>(
+    streams: &mut Streams<'_, E, impl Reader, impl Reader>,
+    state: &mut S,
+    first: Option<u64>,
+    join: &impl Fn(u64, u64) -> u64,
+) -> (u64, u64) {
+    streams.refill();
+    let remainders = streams.back();
+    let first = match first {
+        Some(first) => first,
+        None => state.step(streams.front()),
+    };
+    if EACH == 1 {
+        streams.front.refill();
+    }
+    let second = state.step(streams.front());
+    (join(first, remainders & 15), join(second, remainders >> 4))
+}
+
+/// Lengths of runs of zero residuals from the front stream, other residuals from the back stream.
+#[inline(always)]
+fn runs<E: Extract, S: State>(
+    mut streams: Streams<'_, E, impl Reader, impl Reader>,
     anchor: Option<u64>,
     mut state: S,
     rows: usize,
@@ -148,125 +368,23 @@ fn plain<const EACH: usize, S: State>(
         left -= 1;
         out = put_first(out, anchor);
     }
-    let mut places = out.chunks_exact_mut(2 * EACH);
-    while left >= 2 * EACH {
-        front.refill();
-        back.refill();
-        let mut none = [0; 8];
-        let places = match places.next() {
-            Some(places) => places,
-            None => none.get_mut(..2 * EACH).unwrap_or_default(),
-        };
-        for pair in places.chunks_exact_mut(2) {
-            let [first, second] = pair else { continue };
-            *first = state.step(front.next(tables.0));
-            *second = state.step(back.next(tables.1));
-            last = *second;
-        }
-        left -= 2 * EACH;
-    }
-    let mut places = places.into_remainder().iter_mut();
-    for row in 0..left {
-        let residual = if row % 2 == 0 {
-            front.refill();
-            front.next(tables.0)
-        } else {
-            back.refill();
-            back.next(tables.1)
-        };
-        last = state.step(residual);
-        if let Some(place) = places.next() {
-            *place = last;
-        }
-    }
-    last
-}
-
-/// Quotients from the front stream, remainders from the back stream.
-#[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "what a block is made of")]
-fn split<const EACH: usize, S: State>(
-    mut front: impl Reader,
-    mut back: impl Reader,
-    tables: Tables<'_>,
-    anchor: Option<u64>,
-    mut state: S,
-    join: impl Fn(u64, u64) -> u64,
-    rows: usize,
-    out: &mut [u64],
-) -> u64 {
-    let mut last = 0;
-    let (mut left, mut out) = (rows, out);
-    if let (Some(anchor), true) = (anchor, rows > 0) {
-        back.refill();
-        last = join(anchor, back.next(tables.1));
-        left -= 1;
-        out = put_first(out, last);
-    }
-    let mut places = out.chunks_exact_mut(EACH);
-    while left >= EACH {
-        front.refill();
-        back.refill();
-        let mut none = [0; 4];
-        let places = match places.next() {
-            Some(places) => places,
-            None => none.get_mut(..EACH).unwrap_or_default(),
-        };
-        for place in places {
-            last = join(state.step(front.next(tables.0)), back.next(tables.1));
-            *place = last;
-        }
-        left -= EACH;
-    }
-    let mut places = places.into_remainder().iter_mut();
-    for _ in 0..left {
-        front.refill();
-        back.refill();
-        last = join(state.step(front.next(tables.0)), back.next(tables.1));
-        if let Some(place) = places.next() {
-            *place = last;
-        }
-    }
-    last
-}
-
-/// Lengths of runs of zero residuals from the front stream, other residuals from the back stream.
-#[inline(always)]
-fn runs<S: State>(
-    mut front: impl Reader,
-    mut back: impl Reader,
-    tables: Tables<'_>,
-    mut state: S,
-    rows: usize,
-    has_anchor: bool,
-    out: &mut [u64],
-) -> u64 {
-    let mut last = 0;
-    let mut row = 0;
-    let mut places = out.iter_mut();
-    // The anchor is the first row of the first run.
-    let mut extra = usize::from(has_anchor);
-    while row < rows {
-        front.refill();
-        back.refill();
-        let run = usize::try_from(front.next(tables.0))
-            .unwrap_or(usize::MAX)
-            .saturating_add(extra);
-        extra = 0;
-        let run = run.min(rows - row);
-        for place in places.by_ref().take(run) {
-            *place = state.expected();
-        }
+    while left > 0 {
+        streams.refill();
+        let run = usize::try_from(streams.front()).unwrap_or(usize::MAX).min(left);
+        left -= run;
         if run > 0 {
-            last = state.expected();
-        }
-        row += run;
-        if row < rows {
-            last = state.step(back.next(tables.1));
-            if let Some(place) = places.next() {
-                *place = last;
+            match std::mem::take(&mut out).split_at_mut_checked(run) {
+                Some((here, rest)) => {
+                    last = state.repeat(here);
+                    out = rest;
+                }
+                None => last = state.skip(run),
             }
-            row += 1;
+        }
+        if left > 0 {
+            last = state.step(streams.back());
+            left -= 1;
+            out = put_first(std::mem::take(&mut out), last);
         }
     }
     last

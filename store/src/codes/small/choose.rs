@@ -3,6 +3,7 @@
 use super::Options;
 use super::bins::{Bins, histogram};
 use super::chunk::Form;
+use super::encode::paired;
 use super::linear;
 use super::predict::Predictor;
 
@@ -46,6 +47,8 @@ pub(super) fn plan(pieces: &[&[u64]], least: u64, options: Options) -> Plan {
     let block_log = options.block_rows.rows().ilog2();
     let mut best = plain(pieces, least, options);
     let mut form = Form::Plain;
+    // What is not predicted linearly as a whole is not tried as quotients.
+    let linear = matches!(best.0, Predictor::Linear(_));
     for base in common_bases(pieces) {
         let quotients: Vec<Vec<u64>> = pieces
             .iter()
@@ -57,12 +60,13 @@ pub(super) fn plan(pieces: &[&[u64]], least: u64, options: Options) -> Plan {
             })
             .collect();
         let quotients: Vec<&[u64]> = quotients.iter().map(Vec::as_slice).collect();
-        let mut remainders: Vec<i64> = pieces
-            .iter()
-            .flat_map(|piece| piece.iter().map(|&code| (code.wrapping_sub(least) % base) as i64))
-            .collect();
-        let found = plain(&quotients, 0, options);
-        let bits = found.1 + cost(&mut remainders);
+        let (mut remainders, mut symbols) = (Vec::new(), Vec::new());
+        for piece in pieces {
+            remainders.extend(piece.iter().map(|&code| (code.wrapping_sub(least) % base) as i64));
+            paired(base, &mut remainders, &mut symbols);
+        }
+        let found = plain(&quotients, 0, Options { linear, ..options });
+        let bits = found.1 + cost(&symbols);
         if bits < best.1 * SLOWER_SAVES {
             best = (found.0, bits);
             form = Form::Split { base, least };
@@ -74,7 +78,7 @@ pub(super) fn plan(pieces: &[&[u64]], least: u64, options: Options) -> Plan {
         block_log,
         bits: best.1 / rows.max(1) as f64,
     };
-    if plan.bits < 2.5 {
+    if plan.bits < 2.5 && !matches!(plan.predictor, Predictor::Linear(_)) {
         // Twice the rows in half a nanosecond more each: the block's header would weigh too much.
         plan.block_log += 1;
     }
@@ -122,11 +126,11 @@ fn residual_cost(pieces: &[&[u64]], predictor: &Predictor) -> f64 {
     for piece in pieces {
         predictor.residuals(piece, &mut residuals);
     }
-    cost(&mut residuals)
+    cost(&residuals)
 }
 
-fn cost(residuals: &mut [i64]) -> f64 {
-    Bins::fit(&histogram(residuals), SAMPLE_BINS, SAMPLE_BIN_BITS).1
+fn cost(residuals: &[i64]) -> f64 {
+    Bins::fit(&histogram(&[residuals]), SAMPLE_BINS, SAMPLE_BIN_BITS).1
 }
 
 /// Bits of runs and of what stands between them, and rows of a run; `None` where runs are too short to pay.
@@ -136,7 +140,7 @@ fn runs(pieces: &[&[u64]]) -> Option<(Predictor, f64, f64)> {
     let frequent = codes.chunk_by(|a, b| a == b).max_by_key(|equal| equal.len())?;
     let centre = *frequent.first()?;
     let mut best: Option<(Predictor, f64, f64)> = None;
-    for predictor in [Predictor::Centre(centre), Predictor::Delta] {
+    for predictor in [Predictor::Centre(centre), Predictor::Delta, Predictor::Delta2] {
         let (mut lengths, mut others, mut residuals) = (Vec::new(), Vec::new(), Vec::new());
         let mut zeros = 0;
         for piece in pieces {
@@ -160,7 +164,7 @@ fn runs(pieces: &[&[u64]]) -> Option<(Predictor, f64, f64)> {
             continue;
         }
         let runs = lengths.len().max(1) as f64;
-        let bits = cost(&mut lengths) + cost(&mut others) + 16.0;
+        let bits = cost(&lengths) + cost(&others) + 16.0;
         if best.as_ref().is_none_or(|found| bits < found.1) {
             best = Some((predictor, bits, rows / runs));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::bins::Bins;
 use super::bits::{BitReader, BitWriter, best_rice, unzigzag, zigzag};
 use super::predict::Predictor;
-use super::table::{REFILLED_BITS, Table};
+use super::table::{DIRECT_BITS, REFILLED_BITS, Table};
 use crate::error::Result;
 
 /// Rows of a chunk; the last may have fewer.
@@ -13,6 +13,9 @@ pub(super) const CHUNK_ROWS: usize = 1 << 16;
 
 /// Largest binary logarithm of the rows of a block.
 pub(super) const MOST_BLOCK_LOG: u32 = 13;
+
+/// Largest base of which the remainders of two rows are one symbol.
+pub(super) const MOST_PAIRED_BASE: u64 = 16;
 
 /// What the two streams of a block hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,20 +83,39 @@ pub(super) struct Tables {
     pub(super) back: Table,
     /// Whether both streams have bins of their own.
     pub(super) is_pair: bool,
-    /// Residuals that a refilled buffer is good for: 4, 2, 1, or 0 if not even one.
-    pub(super) each_refill: u32,
+    pub(super) width: Width,
+}
+
+/// How residuals are read, by the bits of the longest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Width {
+    /// Four from one refilled buffer.
+    Four,
+    /// Two.
+    Two,
+    /// One.
+    One,
+    /// Code and offset from one load each.
+    Direct,
+    /// Offsets too long for a load.
+    Full,
 }
 
 impl Tables {
     fn new(pair: &BinsPair) -> Tables {
         let longest = pair.front.longest().max(pair.back().longest());
+        let offsets = pair.front.offset_bits.iter().chain(&pair.back().offset_bits);
+        let widest = offsets.copied().max().unwrap_or(0);
         Tables {
             front: Table::front(&pair.front),
             back: Table::back(pair.back()),
             is_pair: pair.back.is_some(),
-            each_refill: match REFILLED_BITS.checked_div(longest).unwrap_or(4) {
-                3 => 2,
-                count => count.min(4),
+            width: match REFILLED_BITS.checked_div(longest).unwrap_or(4) {
+                0 if widest > DIRECT_BITS => Width::Full,
+                0 => Width::Direct,
+                1 => Width::One,
+                2 | 3 => Width::Two,
+                _ => Width::Four,
             },
         }
     }
@@ -300,7 +322,7 @@ fn read_shape(input: &mut BitReader<'_>, form: u64, least: u64) -> Option<(Shape
         },
         _ => Form::Runs,
     };
-    let runs_fit = matches!(predictor, Predictor::Centre(_) | Predictor::Delta);
+    let runs_fit = !matches!(predictor, Predictor::Linear(_));
     if !(1..=MOST_BLOCK_LOG).contains(&block_log) || (form == Form::Runs && !runs_fit) {
         return None;
     }

@@ -3,7 +3,7 @@
 use super::bins::{Bins, Histogram, MOST_BINS, histogram};
 use super::bits::BitWriter;
 use super::choose::{self, Plan};
-use super::chunk::{BinsPair, CHUNK_ROWS, Form, Header, write_constant};
+use super::chunk::{BinsPair, CHUNK_ROWS, Form, Header, MOST_PAIRED_BASE, write_constant};
 use super::huffman;
 use super::{HEADER_BYTES, Options, TAIL_BYTES};
 
@@ -67,10 +67,7 @@ fn encode_chunk(
         front: fit(&front),
         back: (!plain).then(|| fit(&back)),
     };
-    let bits = |pair: &BinsPair| -> Option<(u64, u64)> {
-        let (a, b) = (pair.front.bits(&front)?, pair.back().bits(&back)?);
-        Some((a.0 + b.0, a.1 + b.1))
-    };
+    let bits = |pair: &BinsPair| Some(pair.front.bits(&front)? + pair.back().bits(&back)?);
     let Some(own_bits) = bits(&own) else {
         debug_assert!(false, "own bins hold every residual");
         return 0;
@@ -78,23 +75,21 @@ fn encode_chunk(
     let mut table = BitWriter::default();
     own.front.write(&mut table);
     own.back.iter().for_each(|back| back.write(&mut table));
-    let own_total = (own_bits.0 + own_bits.1 + table.len()) as f64;
+    let own_total = (own_bits + table.len()) as f64;
     let reuse = shared.as_ref().and_then(|(pair, at)| {
         let distance = u8::try_from(index - at).ok()?;
         if pair.back.is_some() == plain {
             return None;
         }
-        let (codes, offsets) = bits(pair)?;
-        ((codes + offsets) as f64 <= own_total * (1.0 + SHARE_BITS)).then_some((distance, codes))
+        (bits(pair)? as f64 <= own_total * (1.0 + SHARE_BITS)).then_some(distance)
     });
-    let code_bits = reuse.map_or(own_bits.0, |(_, codes)| codes);
     if reuse.is_none() {
         *shared = Some((own, index));
     }
     let Some((pair, _)) = shared.as_ref() else {
         return 0;
     };
-    let (body, sizes) = write_blocks(&streams, pair);
+    let (body, sizes, code_bits) = write_blocks(&streams, pair);
     let header = Header {
         least,
         greatest,
@@ -102,7 +97,7 @@ fn encode_chunk(
         predictor: &plan.predictor,
         block_log: plan.block_log,
         tables: match reuse {
-            Some((distance, _)) => Err(distance),
+            Some(distance) => Err(distance),
             None => Ok(pair),
         },
         sizes: &sizes,
@@ -125,7 +120,7 @@ fn append(data: &mut Vec<u8>, header: &[u8], body: &[u8]) {
 
 fn streams(codes: &[u64], plan: &Plan) -> Streams {
     let mut out = Streams::default();
-    let (mut residuals, mut quotients) = (Vec::new(), Vec::new());
+    let (mut residuals, mut quotients, mut remainders) = (Vec::new(), Vec::new(), Vec::new());
     for block in codes.chunks(1 << plan.block_log) {
         residuals.clear();
         let mut predicted = block;
@@ -134,8 +129,9 @@ fn streams(codes: &[u64], plan: &Plan) -> Streams {
             for &code in block {
                 let local = code.wrapping_sub(least);
                 quotients.push(local / base);
-                out.back.push((local % base) as i64);
+                remainders.push((local % base) as i64);
             }
+            paired(base, &mut remainders, &mut out.back);
             predicted = &quotients;
         }
         plan.predictor.residuals(predicted, &mut residuals);
@@ -171,24 +167,33 @@ fn streams(codes: &[u64], plan: &Plan) -> Streams {
     out
 }
 
-/// Histograms of both streams: of what is in either if they share their bins.
-fn histograms(streams: &Streams, together: bool) -> (Histogram, Histogram) {
-    let mut front = streams.front.clone();
-    if together {
-        front.extend_from_slice(&streams.back);
-        return (histogram(&mut front), Histogram::new());
+/// Moves the remainders by `base` of a block's rows to `out`, those of small bases two in one.
+pub(super) fn paired(base: u64, remainders: &mut Vec<i64>, out: &mut Vec<i64>) {
+    if base > MOST_PAIRED_BASE {
+        out.append(remainders);
+        return;
     }
-    (histogram(&mut front), histogram(&mut streams.back.clone()))
+    let pairs = remainders.chunks(2);
+    out.extend(pairs.map(|pair| pair.first().unwrap_or(&0) | pair.get(1).unwrap_or(&0) << 4));
+    remainders.clear();
 }
 
-/// The blocks, and the bits of each.
-fn write_blocks(streams: &Streams, pair: &BinsPair) -> (BitWriter, Vec<u64>) {
+/// Histograms of both streams: of what is in either if they share their bins.
+fn histograms(streams: &Streams, together: bool) -> (Histogram, Histogram) {
+    if together {
+        return (histogram(&[&streams.front, &streams.back]), Histogram::default());
+    }
+    (histogram(&[&streams.front]), histogram(&[&streams.back]))
+}
+
+/// The blocks, the bits of each, and those of Huffman codes in all.
+fn write_blocks(streams: &Streams, pair: &BinsPair) -> (BitWriter, Vec<u64>, u64) {
     let front = Writer::new(&pair.front, true);
     let back = Writer::new(pair.back(), false);
     let mut out = BitWriter::default();
     let mut sizes = Vec::with_capacity(streams.ends.len());
     let mut symbols = (Vec::new(), Vec::new());
-    let mut start = (0, 0);
+    let (mut start, mut code_bits) = ((0, 0), 0);
     for &end in &streams.ends {
         let front_part = streams.front.get(start.0..end.0).unwrap_or_default();
         let back_part = streams.back.get(start.1..end.1).unwrap_or_default();
@@ -202,11 +207,13 @@ fn write_blocks(streams: &Streams, pair: &BinsPair) -> (BitWriter, Vec<u64>) {
             out.put_at(low, u64::from(symbol.code), symbol.length);
             out.put_at(low + u64::from(symbol.length), offset, symbol.offset_bits);
             low += u64::from(symbol.length + symbol.offset_bits);
+            code_bits += u64::from(symbol.length);
         }
         for (&residual, &bin) in back_part.iter().zip(&symbols.1) {
             let symbol = back.symbol(bin);
             let offset = residual.wrapping_sub(symbol.low) as u64;
             high -= u64::from(symbol.length);
+            code_bits += u64::from(symbol.length);
             out.put_at(high, u64::from(symbol.code), symbol.length);
             high -= u64::from(symbol.offset_bits);
             out.put_at(high, offset, symbol.offset_bits);
@@ -215,7 +222,7 @@ fn write_blocks(streams: &Streams, pair: &BinsPair) -> (BitWriter, Vec<u64>) {
         sizes.push(size);
         start = end;
     }
-    (out, sizes)
+    (out, sizes, code_bits)
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -275,9 +282,8 @@ impl Writer {
         for &residual in residuals {
             let (mut bin, mut step) = (0usize, self.step);
             while step > 0 {
-                let next = (bin + step) & (MOST_BINS - 1);
-                let is_higher = self.lows.get(next).is_some_and(|&low| low <= residual);
-                bin = if is_higher { next } else { bin };
+                // No branch: it could not be foretold.
+                bin += step * usize::from(self.low(bin + step) <= residual);
                 step /= 2;
             }
             let bin = bin.min(self.count - 1) as u8;
@@ -286,6 +292,12 @@ impl Writer {
             out.push(bin);
         }
         bits
+    }
+
+    #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "the index is masked")]
+    fn low(&self, bin: usize) -> i64 {
+        self.lows[bin & (MOST_BINS - 1)]
     }
 
     #[inline]

@@ -126,6 +126,20 @@ pub(super) trait State {
     fn expected(&self) -> u64;
     /// The next code.
     fn step(&mut self, residual: u64) -> u64;
+
+    /// Fills `out` with codes of residual zero and gives the last.
+    #[inline(always)]
+    fn repeat(&mut self, out: &mut [u64]) -> u64 {
+        let code = self.expected();
+        out.fill(code);
+        code
+    }
+
+    /// The last of `count` codes (one or more) of residual zero.
+    #[inline(always)]
+    fn skip(&mut self, _count: usize) -> u64 {
+        self.expected()
+    }
 }
 
 /// State of [`Predictor::Centre`].
@@ -184,6 +198,21 @@ impl State for Delta2 {
     fn step(&mut self, residual: u64) -> u64 {
         self.slope = self.slope.wrapping_add(residual);
         self.last = self.last.wrapping_add(self.slope);
+        self.last
+    }
+
+    #[inline(always)]
+    fn repeat(&mut self, out: &mut [u64]) -> u64 {
+        for place in out {
+            self.last = self.last.wrapping_add(self.slope);
+            *place = self.last;
+        }
+        self.last
+    }
+
+    #[inline(always)]
+    fn skip(&mut self, count: usize) -> u64 {
+        self.last = self.last.wrapping_add(self.slope.wrapping_mul(count as u64));
         self.last
     }
 }

@@ -3,16 +3,24 @@
 //! The front stream's first bit is its lowest, the back stream's first bit its highest, so that both meet inside one byte.
 //! A code is at the low end of the front reader's buffer and at the high end of the back reader's: each has its own table.
 
+use std::iter::StepBy;
+use std::ops::Range;
+
 use super::bins::Bins;
 use super::bits::{load, window};
 use super::huffman::{self, LONGEST};
+use crate::bits::words::Portable;
 
 const PLACES: usize = 1 << LONGEST;
+
+/// Bits that one load has from any bit on.
+pub(super) const DIRECT_BITS: u8 = 57;
 
 /// Bits that a refilled buffer holds at least.
 pub(super) const REFILLED_BITS: u32 = 56;
 
-/// What a place of the table says: bits in all (0 to 7), bits of the code (8 to 15), bits of the offset (16 to 23), bin (24 to 31).
+/// What a place of the table says: bits in all (0 to 7); where the offset starts in the reader's buffer (8 to 15) and its
+/// bits (16 to 23); bin (24 to 31).
 type Entry = u32;
 
 /// A decoding table for one direction.
@@ -25,40 +33,66 @@ pub(super) struct Table {
 impl Table {
     /// The table of the front stream.
     pub(super) fn front(bins: &Bins) -> Table {
-        Table::build(bins, |code, length| {
-            let step = 1 << length;
-            (usize::from(huffman::reversed(code, length))..PLACES).step_by(step)
+        Table::build(bins, |code, length, offset_bits| {
+            let places = usize::from(huffman::reversed(code, length))..PLACES;
+            (places.step_by(1 << length), entry(length, offset_bits, length))
         })
     }
 
     /// The table of the back stream.
     pub(super) fn back(bins: &Bins) -> Table {
-        Table::build(bins, |code, length| {
+        Table::build(bins, |code, length, offset_bits| {
             let count = PLACES >> length;
             let start = usize::from(code) * count;
-            (start..start + count).step_by(1)
+            // More than 64 bits are not read from one buffer; where such an offset would start does not matter.
+            let offset_start = 64u8.saturating_sub(length + offset_bits);
+            (
+                (start..start + count).step_by(1),
+                entry(length, offset_bits, offset_start),
+            )
         })
     }
 
-    fn build(bins: &Bins, places: impl Fn(u16, u8) -> std::iter::StepBy<std::ops::Range<usize>>) -> Table {
+    fn build(bins: &Bins, places: impl Fn(u16, u8, u8) -> (StepBy<Range<usize>>, Entry)) -> Table {
         let (mut entries, mut lows) = (Box::new([0; PLACES]), Box::new([0; 256]));
         for (place, &low) in lows.iter_mut().zip(&bins.lows) {
             *place = low as u64;
         }
         let codes = huffman::codes(&bins.lengths);
         let bins = codes.iter().zip(&bins.lengths).zip(&bins.offset_bits);
-        for (bin, ((&code, &length), &offset)) in (0u32..).zip(bins) {
-            let (length_bits, offset_bits) = (u32::from(length), u32::from(offset));
-            let entry = (length_bits + offset_bits) | length_bits << 8 | offset_bits << 16 | bin << 24;
-            for place in places(code, length) {
+        for (bin, ((&code, &length), &offset_bits)) in (0u32..).zip(bins) {
+            let (places, entry) = places(code, length, offset_bits);
+            for place in places {
                 if let Some(found) = entries.get_mut(place) {
-                    *found = entry;
+                    *found = entry | bin << 24;
                 }
             }
         }
         Table { entries, lows }
     }
 
+    /// The table's places, for a loop.
+    #[inline(always)]
+    pub(super) fn places(&self) -> Places<'_> {
+        Places {
+            entries: &self.entries,
+            lows: &self.lows,
+        }
+    }
+}
+
+fn entry(length: u8, offset_bits: u8, offset_start: u8) -> Entry {
+    u32::from(length + offset_bits) | u32::from(offset_start) << 8 | u32::from(offset_bits) << 16
+}
+
+/// A borrowed [`Table`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places<'a> {
+    entries: &'a [Entry; PLACES],
+    lows: &'a [u64; 256],
+}
+
+impl Places<'_> {
     #[inline(always)]
     #[expect(clippy::indexing_slicing, reason = "the index has as many bits as the table")]
     fn entry(&self, index: u64) -> Entry {
@@ -72,12 +106,31 @@ impl Table {
     }
 }
 
+/// Cuts a field out of a word, as the processor does it best.
+pub(crate) trait Extract: Copy {
+    /// `control >> 8 & 255` bits of `word` from bit `control & 255` on; other bits of `control` do not count.
+    fn extract(self, word: u64, control: u32) -> u64;
+}
+
+impl Extract for Portable {
+    #[inline(always)]
+    fn extract(self, word: u64, control: u32) -> u64 {
+        let (start, bits) = (control & 255, control >> 8 & 255);
+        let high = word.checked_shr(start).unwrap_or(0);
+        if bits < 64 {
+            high & !(u64::MAX << bits)
+        } else {
+            high
+        }
+    }
+}
+
 /// Reads one stream.
 pub(super) trait Reader {
     /// Makes sure of [`REFILLED_BITS`].
     fn refill(&mut self);
     /// The next residual; between refills at most [`REFILLED_BITS`] are read, unless the reader says otherwise.
-    fn next(&mut self, table: &Table) -> u64;
+    fn next<E: Extract>(&mut self, with: E, places: Places<'_>) -> u64;
 }
 
 /// The front stream, for residuals of at most [`REFILLED_BITS`].
@@ -86,6 +139,7 @@ pub(super) struct Front<'a> {
     bytes: &'a [u8],
     at: usize,
     buffer: u64,
+    /// Bits in the buffer in its lowest byte; what is above does not count.
     count: u32,
 }
 
@@ -106,18 +160,20 @@ impl<'a> Front<'a> {
 impl Reader for Front<'_> {
     #[inline(always)]
     fn refill(&mut self) {
-        self.buffer |= load(self.bytes, self.at) << (self.count & 63);
-        self.at += ((63 - self.count) >> 3) as usize;
-        self.count |= 56;
+        let count = self.count & 63;
+        self.buffer |= load(self.bytes, self.at) << count;
+        self.at += ((63 - count) >> 3) as usize;
+        self.count = count | 56;
     }
 
     #[inline(always)]
-    fn next(&mut self, table: &Table) -> u64 {
-        let entry = table.entry(self.buffer);
-        let offset = (self.buffer >> (entry >> 8 & 63)) & !(u64::MAX << (entry >> 16 & 63));
+    fn next<E: Extract>(&mut self, with: E, places: Places<'_>) -> u64 {
+        let entry = places.entry(self.buffer);
+        let offset = with.extract(self.buffer, entry >> 8);
         self.buffer >>= entry & 63;
-        self.count = self.count.wrapping_sub(entry & 255);
-        table.low(entry).wrapping_add(offset)
+        // Whole entries: less to do than with their lowest bytes.
+        self.count = self.count.wrapping_sub(entry);
+        places.low(entry).wrapping_add(offset)
     }
 }
 
@@ -128,6 +184,7 @@ pub(super) struct Back<'a> {
     /// Byte behind the next one to load.
     at: usize,
     buffer: u64,
+    /// As of [`Front`].
     count: u32,
 }
 
@@ -149,64 +206,74 @@ impl<'a> Back<'a> {
 impl Reader for Back<'_> {
     #[inline(always)]
     fn refill(&mut self) {
-        self.buffer |= load(self.bytes, self.at.wrapping_sub(8)) >> (self.count & 63);
-        self.at = self.at.wrapping_sub(((63 - self.count) >> 3) as usize);
-        self.count |= 56;
+        let count = self.count & 63;
+        self.buffer |= load(self.bytes, self.at.wrapping_sub(8)) >> count;
+        self.at = self.at.wrapping_sub(((63 - count) >> 3) as usize);
+        self.count = count | 56;
     }
 
     #[inline(always)]
-    fn next(&mut self, table: &Table) -> u64 {
-        let entry = table.entry(self.buffer >> (64 - LONGEST));
-        let offset = (self.buffer << (entry >> 8 & 63)) >> 1 >> (63 - (entry >> 16 & 63));
+    fn next<E: Extract>(&mut self, with: E, places: Places<'_>) -> u64 {
+        let entry = places.entry(self.buffer >> (64 - LONGEST));
+        let offset = with.extract(self.buffer, entry >> 8);
         self.buffer <<= entry & 63;
-        self.count = self.count.wrapping_sub(entry & 255);
-        table.low(entry).wrapping_add(offset)
+        self.count = self.count.wrapping_sub(entry);
+        places.low(entry).wrapping_add(offset)
     }
 }
 
-/// The front stream, for residuals of any length.
+/// The front stream, for residuals of any length; or, unless `FULL`, with offsets of at most [`DIRECT_BITS`].
 #[derive(Debug)]
-pub(super) struct FrontWide<'a> {
+pub(super) struct FrontWide<'a, const FULL: bool> {
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
 }
 
-impl Reader for FrontWide<'_> {
+impl<const FULL: bool> Reader for FrontWide<'_, FULL> {
     #[inline(always)]
     fn refill(&mut self) {}
 
     #[inline(always)]
-    fn next(&mut self, table: &Table) -> u64 {
-        let entry = table.entry(window(self.bytes, self.at));
-        self.at += (entry >> 8 & 63) as usize;
-        let bits = entry >> 16 & 127;
-        let offset = window(self.bytes, self.at) & u64::MAX.checked_shr(64 - bits).unwrap_or(0);
-        self.at += bits as usize;
-        table.low(entry).wrapping_add(offset)
+    fn next<E: Extract>(&mut self, with: E, places: Places<'_>) -> u64 {
+        let entry = places.entry(load(self.bytes, self.at / 8) >> (self.at % 8));
+        let at = self.at + (entry >> 8 & 63) as usize;
+        self.at += (entry & 255) as usize;
+        let word = if FULL {
+            window(self.bytes, at)
+        } else {
+            load(self.bytes, at / 8) >> (at % 8)
+        };
+        places
+            .low(entry)
+            .wrapping_add(with.extract(word, entry >> 8 & 0xff00))
     }
 }
 
-/// The back stream, for residuals of any length.
+/// The back stream, for residuals of any length; or, unless `FULL`, with offsets of at most [`DIRECT_BITS`].
 #[derive(Debug)]
-pub(super) struct BackWide<'a> {
+pub(super) struct BackWide<'a, const FULL: bool> {
     pub(super) bytes: &'a [u8],
     /// Bit behind the next one.
     pub(super) at: usize,
 }
 
-impl Reader for BackWide<'_> {
+impl<const FULL: bool> Reader for BackWide<'_, FULL> {
     #[inline(always)]
     fn refill(&mut self) {}
 
     #[inline(always)]
-    fn next(&mut self, table: &Table) -> u64 {
-        let entry = table.entry(window(self.bytes, self.at.wrapping_sub(64)) >> (64 - LONGEST));
-        self.at = self.at.wrapping_sub((entry >> 8 & 63) as usize);
-        let bits = entry >> 16 & 127;
-        let offset = window(self.bytes, self.at.wrapping_sub(64))
-            .checked_shr(64 - bits)
-            .unwrap_or(0);
-        self.at = self.at.wrapping_sub(bits as usize);
-        table.low(entry).wrapping_add(offset)
+    fn next<E: Extract>(&mut self, with: E, places: Places<'_>) -> u64 {
+        // The code's bits are the highest of the longest code's, which lie in one load.
+        let at = self.at.wrapping_sub(LONGEST as usize);
+        let entry = places.entry(load(self.bytes, at / 8) >> (at % 8));
+        self.at = self.at.wrapping_sub((entry & 255) as usize);
+        let word = if FULL {
+            window(self.bytes, self.at)
+        } else {
+            load(self.bytes, self.at / 8) >> (self.at % 8)
+        };
+        places
+            .low(entry)
+            .wrapping_add(with.extract(word, entry >> 8 & 0xff00))
     }
 }
