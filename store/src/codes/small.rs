@@ -17,8 +17,8 @@
 //!            16 zero bytes
 //! ```
 //!
-//! A chunk's header is read when the chunk is first asked for, and kept with its decoding tables: about 12 KB, less where
-//! chunks share tables. After that `get` reads the bytes of one block and decodes up to the row: half a block on the mean.
+//! A chunk's header is read when the chunk is first asked for, and kept with its decoding tables: about 16 KB, a
+//! quarter of that where it shares another chunk's. After that `get` reads the bytes of one block and decodes up to the row: half a block on the mean.
 //!
 //! Bins with offsets and their fitting by dynamic programming follow Loncaric, Jeppesen, Zinberg, "Pcodec: better compression for
 //! numerical sequences" (2025).
@@ -72,7 +72,8 @@ const TAIL_BYTES: usize = 16;
 pub struct Options {
     /// Rows of a block; twice as many where a code takes less than two and a half bits, and more in runs.
     pub block_rows: MiniBlock,
-    /// Whether codes may be predicted by weighted sums, where that saves 3 % and more; decoding is slower.
+    /// Whether codes may be predicted by weighted sums of the 4 codes before (with 512 rows a block also of 8), where that
+    /// saves 3 % and more; decoding is slower.
     pub linear: bool,
 }
 

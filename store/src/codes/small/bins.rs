@@ -313,7 +313,7 @@ pub(super) fn log2(x: f64) -> f64 {
     let bits = x.to_bits();
     let exponent = (bits >> 52) as i64 - 1023;
     let m = f64::from_bits(bits & (u64::MAX >> 12) | 1023 << 52);
-    // A cubic through 1, 4/3, 5/3 and 2 would do; this one has less error in the middle.
+    // ln m = 2 artanh of this fraction (for m over the root of two), whose series ends soon.
     let t = (m - std::f64::consts::SQRT_2) / (m + std::f64::consts::SQRT_2);
     let square = t * t;
     exponent as f64 + 0.5 + t * (2.885_390_08 + square * (0.961_796_7 + square * 0.577_08))

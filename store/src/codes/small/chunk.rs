@@ -50,7 +50,7 @@ pub(super) struct BlockStart {
     pub(super) anchor: u64,
 }
 
-/// A chunk as kept while the column is open: about 12 KB.
+/// A chunk as kept while the column is open: about 4 KB, and 12 KB of tables unless they are another's.
 #[derive(Debug)]
 pub(super) struct Chunk {
     pub(super) least: u64,
