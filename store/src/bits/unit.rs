@@ -42,12 +42,14 @@ impl Layout {
 }
 
 /// Bits from `at` on, as many as `count` says (64 if more).
+#[cfg_attr(not(all(target_arch = "x86_64", avx512)), allow(dead_code))]
 #[inline(always)]
 pub(crate) fn bits_at<const W: usize>(unit: &[u64; W], at: u32, count: u32) -> u64 {
     extract(unit, at, count)
 }
 
 /// Whether vector instructions pay: many positions in buckets of 4, 8 or 16 bits.
+#[cfg_attr(not(all(target_arch = "x86_64", avx512)), allow(dead_code))]
 #[inline(always)]
 pub(crate) fn is_crowded<const LOG: u32, const W: usize>(unit: &[u64; W]) -> bool {
     LOG < 12 && (unit[0] as u32 >> 1) & 127 > 1 << (LOG - 5)

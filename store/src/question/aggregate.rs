@@ -1,6 +1,7 @@
 //! Counts, sums, extremes and order statistics over all parts of a snapshot.
 
-use super::memory::sum_keys;
+use super::memory::{self, sum_keys};
+use super::order;
 use super::part::{Part, Selection};
 use super::resolve::{Leaf, Node, Target};
 use super::view::View;
@@ -133,6 +134,12 @@ struct Slice<'a> {
     selection: Selection,
     /// Keys that take part; narrower than all when the only residual was an interval on the column itself.
     interval: Interval,
+    /// How many values take part.
+    values: u64,
+    /// How many values of the rows lie below the interval.
+    below: u64,
+    /// Their keys, where the part is small and its order is not kept: sorted.
+    keys: Option<Vec<u64>>,
 }
 
 impl<'a> Slice<'a> {
@@ -162,13 +169,39 @@ impl<'a> Slice<'a> {
             }
         }
         let view = part.view(target)?;
-        Ok(Some(Slice {
+        let mut slice = Slice {
             part,
             view,
             target,
             selection,
             interval,
-        }))
+            values: 0,
+            below: 0,
+            keys: None,
+        };
+        if let (View::Memory(column, _), true) = (&slice.view, slice.selection.residual.is_empty()) {
+            let mut keys: Vec<u64> = memory::valid_keys(column, &slice.selection.ranges)
+                .filter(|key| interval.contains(*key))
+                .collect();
+            keys.sort_unstable();
+            slice.values = keys.len() as u64;
+            slice.keys = Some(keys);
+            return Ok(Some(slice));
+        }
+        slice.values = slice.count(Interval::ALL)?;
+        if slice.in_order() && interval.low > 0 {
+            let condition = Condition::Keys(Interval {
+                low: 0,
+                high: interval.low - 1,
+            });
+            slice.below = slice.view.count(&slice.selection.ranges, &condition)?;
+        }
+        Ok(Some(slice))
+    }
+
+    /// Whether the column itself finds values by their place.
+    fn in_order(&self) -> bool {
+        self.selection.residual.is_empty() && self.target != Target::Time
     }
 
     /// How many values have a key in `keys`.
@@ -188,6 +221,31 @@ impl<'a> Slice<'a> {
             negated: false,
         }));
         self.part.count(&selection)
+    }
+}
+
+impl order::Source for Slice<'_> {
+    fn len(&self) -> u64 {
+        self.values
+    }
+
+    fn up_to(&self, key: u64) -> Result<u64> {
+        match &self.keys {
+            Some(keys) => Ok(keys.partition_point(|&found| found <= key) as u64),
+            None => self.count(Interval { low: 0, high: key }),
+        }
+    }
+
+    fn nth(&self, k: u64) -> Result<Option<u64>> {
+        if let Some(keys) = &self.keys {
+            return Ok(usize::try_from(k).ok().and_then(|k| keys.get(k)).copied());
+        }
+        if !self.in_order() {
+            return Ok(None);
+        }
+        self.view
+            .quantile(&self.selection.ranges, self.below + k)
+            .map(Some)
     }
 }
 
@@ -215,9 +273,8 @@ impl<'a> Ordered<'a> {
         let mut total = 0;
         for part in parts {
             if let Some(slice) = Slice::new(part, target, node)? {
-                let values = slice.count(Interval::ALL)?;
-                if values > 0 {
-                    total += values;
+                if slice.values > 0 {
+                    total += slice.values;
                     slices.push(slice);
                 }
             }
@@ -227,52 +284,16 @@ impl<'a> Ordered<'a> {
 
     /// Key of the `k`-th smallest value; `None` if there are `k` or fewer.
     ///
-    /// One part answers by its own descent. Several are searched by value: at most 64 counts in each.
+    /// One part answers by its own descent, several by the search of [`order`].
     pub fn nth(&self, k: u64) -> Result<Option<u64>> {
         if k >= self.total {
             return Ok(None);
         }
         if let [slice] = self.slices.as_slice() {
-            if slice.selection.residual.is_empty() && slice.target != Target::Time {
-                let below = match slice.interval.low {
-                    0 => 0,
-                    low => {
-                        let condition = Condition::Keys(Interval {
-                            low: 0,
-                            high: low - 1,
-                        });
-                        slice.view.count(&slice.selection.ranges, &condition)?
-                    }
-                };
-                return slice.view.quantile(&slice.selection.ranges, below + k).map(Some);
+            if let Some(key) = order::Source::nth(slice, k)? {
+                return Ok(Some(key));
             }
         }
-        let Some((mut low, mut high)) = self.bounds()? else {
-            return Ok(None);
-        };
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let mut up_to = 0;
-            for slice in &self.slices {
-                up_to += slice.count(Interval { low: 0, high: middle })?;
-            }
-            if up_to > k {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        Ok(Some(low))
-    }
-
-    fn bounds(&self) -> Result<Option<(u64, u64)>> {
-        let mut bounds: Option<(u64, u64)> = None;
-        for slice in &self.slices {
-            if let Some((low, high)) = slice.view.min_max(&slice.selection.ranges)? {
-                let (low, high) = (low.max(slice.interval.low), high.min(slice.interval.high));
-                bounds = Some(bounds.map_or((low, high), |(a, b)| (a.min(low), b.max(high))));
-            }
-        }
-        Ok(bounds)
+        order::nth(&self.slices, k).map(Some)
     }
 }

@@ -8,6 +8,7 @@
 //! | [`view`] | one column of one part, whichever of these it is |
 //! | [`part`] | rows of one part that meet a node, as ranges or masks |
 //! | [`aggregate`] | count, sum, extremes and order statistics over all parts |
+//! | [`order`] | the k-th smallest value of several sources |
 //! | [`scan`] | values of selected rows, in batches |
 
 pub mod aggregate;
@@ -15,6 +16,7 @@ pub mod clock;
 pub mod condition;
 pub mod keyed;
 pub mod memory;
+mod order;
 pub mod part;
 pub mod resolve;
 pub mod scan;
