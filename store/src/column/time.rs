@@ -58,6 +58,8 @@ pub use encode::encode;
 
 const HEADER_BYTES: u64 = 40;
 const WIDTH_BITS: u32 = 7;
+/// So many pieces are kept in memory.
+const MOST_KEPT: u64 = 64;
 /// Finest slope.
 const MAX_SHIFT: u32 = 64;
 
@@ -70,7 +72,7 @@ struct Line {
 }
 
 impl Line {
-    #[inline]
+    #[inline(always)]
     fn offset(&self) -> u128 {
         if self.half && self.shift > 0 {
             1 << (self.shift - 1)
@@ -80,7 +82,7 @@ impl Line {
     }
 
     /// Units on the line, `index` rows after its first.
-    #[inline]
+    #[inline(always)]
     fn at(&self, index: u64) -> u64 {
         self.of_product(
             u128::from(self.slope)
@@ -89,7 +91,7 @@ impl Line {
         )
     }
 
-    #[inline]
+    #[inline(always)]
     fn of_product(&self, product: u128) -> u64 {
         #[expect(clippy::cast_possible_truncation, reason = "times wrap around at 64 bits")]
         {
@@ -113,6 +115,8 @@ pub struct TimeColumn {
     step: u64,
     /// First byte of the residuals.
     stream: u64,
+    /// The pieces, where they are few.
+    kept: Vec<(Opened, Option<gaps::Gaps>)>,
 }
 
 /// A piece as read.
@@ -132,13 +136,13 @@ struct Opened {
 
 impl Opened {
     /// The time `units` after the base.
-    #[inline]
+    #[inline(always)]
     fn time(&self, units: u64) -> i64 {
         self.base.wrapping_add(self.unit.wrapping_mul(units) as i64)
     }
 
     /// Time of row, or block, `index` after the first.
-    #[inline]
+    #[inline(always)]
     fn at(&self, view: &View<'_>, stream: u64, first_bit: u64, stride: u64, index: u64) -> Result<i64> {
         let bit = first_bit.wrapping_add(index.wrapping_mul(stride));
         let residual = read_in(view, stream, bit, self.width)?;
@@ -173,7 +177,7 @@ impl TimeColumn {
         }
         let (piece_bits, shift) = (u64::from(piece_bits), u32::from(shift));
         let stream = stream.unwrap_or_default();
-        Ok(TimeColumn {
+        let mut times = TimeColumn {
             section,
             rows,
             pieces,
@@ -183,7 +187,26 @@ impl TimeColumn {
             shift,
             step,
             stream,
-        })
+            kept: Vec::new(),
+        };
+        if pieces <= MOST_KEPT {
+            times.kept = times.read_pieces()?;
+        }
+        Ok(times)
+    }
+
+    fn read_pieces(&self) -> Result<Vec<(Opened, Option<gaps::Gaps>)>> {
+        let view = self.section.view();
+        let read = |index| {
+            let piece = self.piece(&view, index)?;
+            let gaps = if piece.gaps {
+                Some(self.gaps(&view, &piece)?)
+            } else {
+                None
+            };
+            Ok((piece, gaps))
+        };
+        (0..self.pieces).map(read).collect()
     }
 
     /// Number of rows.
@@ -314,7 +337,10 @@ impl TimeColumn {
     }
 
     fn gaps(&self, view: &View<'_>, piece: &Opened) -> Result<gaps::Gaps> {
-        gaps::Gaps::open(view, self.stream, *piece)
+        match self.kept.get(index(piece.index)) {
+            Some((_, Some(gaps))) => Ok(*gaps),
+            _ => gaps::Gaps::open(view, self.stream, *piece),
+        }
     }
 
     fn check(&self, start: u64, end: u64) -> Result<()> {
@@ -328,11 +354,14 @@ impl TimeColumn {
         Ok(())
     }
 
-    fn first_row(&self, view: &View<'_>, index: u64) -> Result<u64> {
+    fn first_row(&self, view: &View<'_>, number: u64) -> Result<u64> {
+        if let Some((piece, _)) = self.kept.get(index(number)) {
+            return Ok(piece.first);
+        }
         read_in(
             view,
             HEADER_BYTES,
-            index.saturating_mul(self.piece_bits),
+            number.saturating_mul(self.piece_bits),
             self.widths[0],
         )
     }
@@ -361,25 +390,31 @@ impl TimeColumn {
         Ok(piece)
     }
 
-    fn piece(&self, view: &View<'_>, index: u64) -> Result<Opened> {
-        let end = if index + 1 < self.pieces {
-            self.first_row(view, index + 1)?
+    fn piece(&self, view: &View<'_>, number: u64) -> Result<Opened> {
+        if let Some((piece, _)) = self.kept.get(index(number)) {
+            return Ok(*piece);
+        }
+        let end = if number + 1 < self.pieces {
+            self.first_row(view, number + 1)?
         } else {
             self.rows
         };
         let piece = Opened {
             end,
-            ..self.open_ended(view, index)?
+            ..self.open_ended(view, number)?
         };
         if piece.first >= end || end > self.rows {
-            return Err(self.out_of_order(index));
+            return Err(self.out_of_order(number));
         }
         Ok(piece)
     }
 
     /// A piece whose end is not looked up.
-    fn open_ended(&self, view: &View<'_>, index: u64) -> Result<Opened> {
-        let at = index.saturating_mul(self.piece_bits);
+    fn open_ended(&self, view: &View<'_>, number: u64) -> Result<Opened> {
+        if let Some((piece, _)) = self.kept.get(index(number)) {
+            return Ok(*piece);
+        }
+        let at = number.saturating_mul(self.piece_bits);
         let [first, above, slope, bit, width, half, stepped, gaps] = if self.piece_bits <= 120 {
             // All fields lie in one read.
             let start = HEADER_BYTES.saturating_add(at / 8);
@@ -400,8 +435,8 @@ impl TimeColumn {
             }
             values
         };
-        if width > 64 || index >= self.pieces || first >= self.rows {
-            return Err(self.out_of_order(index));
+        if width > 64 || number >= self.pieces || first >= self.rows {
+            return Err(self.out_of_order(number));
         }
         let line = Line {
             slope,
@@ -411,7 +446,7 @@ impl TimeColumn {
         #[expect(clippy::cast_possible_truncation, reason = "at most 64, as checked")]
         let width = width as u32;
         Ok(Opened {
-            index,
+            index: number,
             first,
             end: self.rows,
             base: self.base.wrapping_add(above as i64),

@@ -126,6 +126,8 @@ fn plan_here(codes: &[u64], code_bytes: u8) -> Plan {
     ));
     let (width, patches, size_bytes) = cheapest(&values, codes.len(), best.value_bits());
     (best.width, best.patches, best.size_bytes) = (width, patches, size_bytes);
+    // Values are found at once, differences by a sum: for less than 1 part in 64 it is not worth it.
+    let enough = best.size_bytes - best.size_bytes / 64;
     // Differences about their mean, so that a slope is free.
     let mean = (last.wrapping_sub(*first) as i64 / (codes.len() as i64 - 1)) as u64;
     let (mut least, mut most) = (i64::MAX, i64::MIN);
@@ -141,7 +143,7 @@ fn plan_here(codes: &[u64], code_bytes: u8) -> Plan {
     let limit = best.value_bits().min(63);
     let (width, patches, size_bytes) = cheapest(&differences, codes.len(), limit);
     let half = 1u64.checked_shl(width.wrapping_sub(1)).unwrap_or(0);
-    if size_bytes.saturating_add(head_bytes) < best.size_bytes {
+    if size_bytes.saturating_add(head_bytes) < enough {
         best = Plan {
             delta: true,
             width,
@@ -154,7 +156,7 @@ fn plan_here(codes: &[u64], code_bytes: u8) -> Plan {
     // All of them from the smallest on, without patches.
     let width = bits(most.wrapping_sub(least) as u64);
     let size_bytes = words(codes.len(), width) * WORD_BYTES + head_bytes;
-    if width <= limit && size_bytes < best.size_bytes {
+    if width <= limit && size_bytes < best.size_bytes.min(enough) {
         best = Plan {
             delta: true,
             width,

@@ -24,7 +24,7 @@ use std::arch::x86_64::{
 use crate::codes::merge::Halves;
 use crate::codes::wavelet::sort::Split;
 
-/// Proof that the processor has AVX-512 F, BW, VL, VBMI2 and POPCNT.
+/// Proof that the processor has AVX-512 F, BW, VL, VBMI2, POPCNT, BMI1, BMI2 and LZCNT.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx512(());
 
@@ -182,7 +182,10 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512vbmi2")
-            && is_x86_feature_detected!("popcnt");
+            && is_x86_feature_detected!("popcnt")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt");
         found.then_some(Avx512(()))
     }
 
@@ -249,7 +252,7 @@ impl Avx512 {
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2,lzcnt")]
 unsafe fn run<R>(work: impl FnOnce() -> R) -> R {
     work()
 }

@@ -378,42 +378,47 @@ impl<'a> Walk<'a> {
         if each(state.row, state.units) {
             return;
         }
-        let mut row = state.row;
         if self.low_bits == EQUAL {
-            while row < self.gaps {
-                row += 1;
+            for row in state.row + 1..=self.gaps {
                 if each(row, self.least.wrapping_mul(row as u64)) {
                     return;
                 }
             }
-            return;
+        } else if state.patch < self.patches {
+            self.go_on::<true>(state, each);
+        } else {
+            self.go_on::<false>(state, each);
         }
-        let mask = (1u64 << self.low_bits) - 1;
-        let (mut sum, mut patch) = (state.sum, state.patch);
-        let (mut next, mut high) = self.patch(patch);
-        let (mut at, end) = (self.highs + state.at, self.highs + self.gaps * WIDE_BITS);
-        let mut low = self.lows + row * self.low_bits as usize;
-        while row < self.gaps && at < end {
-            let mut word = self.bits.word(at) & LOADED;
-            let before = at - self.highs;
-            while word != 0 && row < self.gaps {
+    }
+
+    /// The rows behind that of `state`.
+    #[inline(always)]
+    fn go_on<const PATCHED: bool>(&self, state: State, mut each: impl FnMut(usize, u64) -> bool) {
+        let (bits, gaps, least, low_bits) = (self.bits, self.gaps, self.least, self.low_bits);
+        let mask = (1u64 << low_bits) - 1;
+        let (mut row, mut sum, mut patch) = (state.row, state.sum, state.patch);
+        let (mut next, mut high) = if PATCHED { self.patch(patch) } else { (0, 0) };
+        let mut low = self.lows + row * low_bits as usize;
+        let mut before = state.at;
+        while row < gaps && before < gaps * WIDE_BITS {
+            let mut word = bits.word(self.highs + before) & LOADED;
+            let end = gaps.min(row + word.count_ones() as usize);
+            while row < end {
                 let zeros = before + word.trailing_zeros() as usize - row;
-                word &= word - 1;
+                word &= word.wrapping_sub(1);
                 row += 1;
-                sum = sum
-                    .wrapping_add(self.bits.word(low) & mask)
-                    .wrapping_add(self.least);
-                low += self.low_bits as usize;
-                while row == next {
+                sum = sum.wrapping_add(bits.word(low) & mask).wrapping_add(least);
+                low += low_bits as usize;
+                while PATCHED && row == next {
                     sum = sum.wrapping_add(high);
                     patch += 1;
                     (next, high) = self.patch(patch);
                 }
-                if each(row, sum.wrapping_add((zeros as u64) << self.low_bits)) {
+                if each(row, sum.wrapping_add((zeros as u64) << low_bits)) {
                     return;
                 }
             }
-            at += LOADED_BITS;
+            before += LOADED_BITS;
         }
     }
 }
@@ -434,8 +439,8 @@ impl Bits<'_> {
     fn word(&self, bit: usize) -> u64 {
         let bit = bit + self.1;
         let mut word = [0; 8];
-        if let Some(bytes) = self.0.get(bit / 8..bit / 8 + 8) {
-            word.copy_from_slice(bytes);
+        if let Some(bytes) = self.0.get(bit / 8..).and_then(|bytes| bytes.first_chunk()) {
+            word = *bytes;
         }
         u64::from_le_bytes(word) >> (bit % 8)
     }
