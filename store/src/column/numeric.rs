@@ -120,9 +120,10 @@ fn summarize(
     Ok(statistics::encode(codes, exceptions, &summands, shape))
 }
 
-/// Whether sums are kept as exact totals. The decimal of a 32-bit float is too far from its value to be summed instead.
+/// Whether sums are kept as exact totals. The decimal of a 32-bit float, kept as such or widened, is too far from its
+/// value to be summed instead.
 fn sums_exactly(ty: ColumnType, kind: DomainKind) -> bool {
-    !ty.is_float() || kind.has_grid() && ty == ColumnType::F64
+    !ty.is_float() || kind.has_grid() && kind != DomainKind::Single && ty == ColumnType::F64
 }
 
 /// The read side.

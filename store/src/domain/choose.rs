@@ -10,7 +10,7 @@ use super::boolean::BOOLEAN;
 use super::decimal::{Grid, LIMIT, POWERS, key_of_number, number_near};
 use super::dictionary::Dictionary;
 use super::integer::{Steps, gcd};
-use super::ulp;
+use super::{single, ulp};
 use crate::column::Hints;
 use crate::column::packed::width_of;
 use crate::schema::ColumnType;
@@ -116,7 +116,10 @@ fn on_grid(mut grid: Grid, keys: &[u64]) -> Option<Coded> {
     };
     let number = |key: u64| {
         let number = number_near(key, grid.digits, grid.wide)?;
-        let off = key.wrapping_sub(key_of_number(number, grid.digits, grid.wide)) as i64;
+        if grid.single.is_some() && number.abs() >= single::LIMIT {
+            return None;
+        }
+        let off = key.wrapping_sub(grid.form().key(number)) as i64;
         (if half == 0 {
             off == 0
         } else {
@@ -141,11 +144,6 @@ fn on_grid(mut grid: Grid, keys: &[u64]) -> Option<Coded> {
     grid.step = if grid.split { 1 } else { step.max(1) };
     grid.origin = if grid.split { low.div_euclid(10) * 10 } else { low };
     grid.last = high.abs_diff(grid.origin) / grid.step;
-    let kind = match (grid.ulp_bits > 0, grid.split) {
-        (true, _) => DomainKind::Ulp,
-        (_, true) => DomainKind::Digit,
-        _ => DomainKind::Decimal,
-    };
     if grid.ulp_bits > 0 && !ulp::has_room(&grid) {
         return on_grid(Grid { ulp_bits: 0, ..grid }, keys);
     }
@@ -165,7 +163,7 @@ fn on_grid(mut grid: Grid, keys: &[u64]) -> Option<Coded> {
         return None;
     }
     Some(Coded {
-        kind,
+        kind: grid.kind(),
         header: grid.write(keys.len() as u64),
         codes,
         exceptions,
@@ -198,6 +196,7 @@ fn grids(sample: &Sample, wide: bool, consider: &mut dyn FnMut(Grid, f64)) {
         ulp_bits: 0,
         split: false,
         wide,
+        single: None,
     };
     let most = if wide { 17 } else { 10 };
     for digits in 0..=most {
@@ -224,6 +223,10 @@ fn grids(sample: &Sample, wide: bool, consider: &mut dyn FnMut(Grid, f64)) {
         if report.exact == sample.keys.len() {
             break;
         }
+    }
+    // After the others, which win a tie; printed singles are exact decimals too, with many digits.
+    if let Some((grid, bits)) = sample.through_single(blank) {
+        consider(grid, bits);
     }
 }
 
@@ -338,6 +341,34 @@ impl Sample {
         };
         self.with_corrections(digits, wide, &corrections, &mut report);
         report
+    }
+
+    /// The grid of decimals that went through a 32-bit float, and its bits, if that is what the sample is.
+    fn through_single(&self, blank: Grid) -> Option<(Grid, f64)> {
+        let form = blank.wide.then(|| single::recognize(&self.keys))??;
+        let number = |key: u64| number_near(key, form.digits, true).filter(|n| n.abs() < single::LIMIT);
+        let mut corrections = [0usize; 4];
+        let mut outside = 0usize;
+        for &key in &self.keys {
+            let off = number(key).map(|n| key.wrapping_sub(form.key(n)).wrapping_add(2));
+            match off.and_then(|off| corrections.get_mut(usize::try_from(off).ok()?)) {
+                Some(count) => *count += 1,
+                None => outside += 1,
+            }
+        }
+        let corrected = corrections.iter().sum::<usize>() > corrections[2];
+        let mut bits = self.bits(|key| number(key).map(|n| (n + LIMIT) as u64));
+        bits += outside as f64 * (64.0 + EXCEPTION_BITS) / self.keys.len().max(1) as f64;
+        if corrected {
+            bits += 1.15 * entropy(corrections.iter().copied()) + 0.1;
+        }
+        let grid = Grid {
+            digits: form.digits,
+            single: form.single,
+            ulp_bits: if corrected { 2 } else { 0 },
+            ..blank
+        };
+        Some((grid, bits))
     }
 
     /// Finds the width of corrections that pays best.

@@ -6,7 +6,7 @@
 //! *exception*: it takes the code of the greatest grid value that is not above it (code 0 if there is none) and is told
 //! apart by its key, which is kept beside (see `column/exceptions.rs`). So the map is weakly monotone.
 //!
-//! Two refinements change what a code holds beside the unit, and keep its order:
+//! A third, [`super::single`], changes what a unit stands for. Two refinements change what a code holds beside the unit, and keep its order:
 //!
 //! - `ulp` (see [`super::ulp`]): the low bits count how many representable floats the value lies above or below its
 //!   grid value; for values that went through arithmetic or a shorter float.
@@ -23,12 +23,15 @@
 //!     33      1  ulp_bits   0, or 2 to 16: low bits of a code that hold the correction
 //!     34      1  split      1 if the low four bits of a code hold the last digit, else 0; never with ulp_bits
 //!     35      1  wide       1 for 64-bit floats, 0 for 32-bit ones
-//!     36      4  zero
+//!     36      1  single     0, or 1 + the significant digits of a value that went through a 32-bit float (0 for all of
+//!                          it): see [`super::single`]; then wide, never with split, and numbers within +-2^23
+//!     37      3  zero
 //!     40      -  exceptions, if any
 //! ```
 
 use std::borrow::Cow;
 
+use super::{DomainKind, single};
 use crate::error::Result;
 use crate::section::Section;
 use crate::value::{f32_of, f64_of, key_of_f32, key_of_f64};
@@ -62,6 +65,33 @@ pub struct Grid {
     pub split: bool,
     /// Whether keys are those of 64-bit floats.
     pub wide: bool,
+    /// Significant digits that a 32-bit float in between was rounded to, 0 for none; `None` if there was no such float.
+    pub single: Option<u8>,
+}
+
+/// What a grid number stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// Decimal digits after the point.
+    pub(crate) digits: u8,
+    /// Whether keys are those of 64-bit floats.
+    pub(crate) wide: bool,
+    /// See [`Grid::single`].
+    pub(crate) single: Option<u8>,
+}
+
+impl Form {
+    /// Key of a grid number.
+    #[inline]
+    pub(crate) fn key(self, number: i64) -> u64 {
+        match self.single {
+            None => key_of_number(number, self.digits, self.wide),
+            Some(significant) => {
+                let value = number as f64 / POWERS[self.digits as usize];
+                key_of_f64(single::through(value, significant))
+            }
+        }
+    }
 }
 
 impl Grid {
@@ -78,8 +108,10 @@ impl Grid {
             ulp_bits: section.u8(33)?,
             split: section.u8(34)? == 1,
             wide: section.u8(35)? == 1,
+            single: section.u8(36)?.checked_sub(1),
         };
-        if !grid.is_sound() || section.u8(34)? > 1 || section.u8(35)? > 1 || section.u32(36)? != 0 {
+        let flags = section.u8(34)? > 1 || section.u8(35)? > 1;
+        if !grid.is_sound() || flags || section.array::<3>(37)? != [0; 3] {
             return Err(section.corrupt(8, "these parameters describe no decimal grid".into()));
         }
         Ok((grid, section.u64(0)?))
@@ -96,6 +128,15 @@ impl Grid {
             && (self.ulp_bits == 0 || (2..=super::ulp::MAX_BITS).contains(&self.ulp_bits))
             && !(self.split && self.ulp_bits > 0)
             && self.last < 1 << 53
+            && self.single.is_none_or(|significant| {
+                let limit = -i128::from(single::LIMIT) + 1..i128::from(single::LIMIT);
+                single::SIGNIFICANT.contains(&significant)
+                    && self.wide
+                    && !self.split
+                    && usize::from(self.digits) <= single::MOST_DIGITS
+                    && limit.contains(&i128::from(self.origin))
+                    && limit.contains(&top)
+            })
             && u32::from(self.ulp_bits) + (64 - self.last.leading_zeros()) <= 63
     }
 
@@ -111,9 +152,30 @@ impl Grid {
             self.ulp_bits,
             u8::from(self.split),
             u8::from(self.wide),
+            self.single.map_or(0, |significant| significant + 1),
         ]);
-        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&[0; 3]);
         bytes
+    }
+
+    /// Which domain it is.
+    pub(crate) fn kind(&self) -> DomainKind {
+        match (self.single, self.ulp_bits > 0, self.split) {
+            (Some(_), ..) => DomainKind::Single,
+            (None, true, _) => DomainKind::Ulp,
+            (None, false, true) => DomainKind::Digit,
+            _ => DomainKind::Decimal,
+        }
+    }
+
+    /// What its numbers stand for.
+    #[inline]
+    pub(crate) fn form(&self) -> Form {
+        Form {
+            digits: self.digits,
+            wide: self.wide,
+            single: self.single,
+        }
     }
 
     /// Half the number of corrections: code 0 of a unit stands for that many floats below it.
@@ -130,7 +192,7 @@ impl Grid {
     #[inline]
     pub fn unit_key(&self, unit: u64) -> u64 {
         let number = self.origin.wrapping_add(self.step.wrapping_mul(unit) as i64);
-        key_of_number(number, self.digits, self.wide)
+        self.form().key(number)
     }
 
     /// Unit that `code` holds.
@@ -254,7 +316,7 @@ impl Grid {
 
     /// Turns codes into keys, in place.
     pub(crate) fn keys(&self, codes: &mut [u64]) {
-        if self.wide && self.ulp_bits == 0 && !self.split {
+        if self.wide && self.ulp_bits == 0 && !self.split && self.single.is_none() {
             let power = POWERS[self.digits as usize];
             for code in codes {
                 let number = self.origin.wrapping_add(self.step.wrapping_mul(*code) as i64);
@@ -280,7 +342,7 @@ impl Grid {
         if unit > self.last || unit * self.step != offset {
             return None;
         }
-        let grid = key_of_number(number, self.digits, self.wide);
+        let grid = self.form().key(number);
         if self.ulp_bits == 0 {
             return (grid == key).then(|| self.code_of_unit(unit));
         }

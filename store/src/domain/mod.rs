@@ -15,6 +15,7 @@ pub mod decimal;
 pub mod dictionary;
 pub mod float;
 pub mod integer;
+pub mod single;
 pub mod ulp;
 
 use decimal::Grid;
@@ -39,11 +40,13 @@ pub enum DomainKind {
     Boolean = 6,
     /// Decimal fractions with the last digit apart.
     Digit = 7,
+    /// Decimal fractions that went through a 32-bit float.
+    Single = 8,
 }
 
 impl DomainKind {
     /// All domains, for tests and benches that walk them.
-    pub const ALL: [DomainKind; 7] = [
+    pub const ALL: [DomainKind; 8] = [
         DomainKind::Integer,
         DomainKind::Decimal,
         DomainKind::Ulp,
@@ -51,6 +54,7 @@ impl DomainKind {
         DomainKind::Dictionary,
         DomainKind::Boolean,
         DomainKind::Digit,
+        DomainKind::Single,
     ];
 
     /// Domain with this number, if there is one.
@@ -68,12 +72,16 @@ impl DomainKind {
             DomainKind::Dictionary => "dictionary",
             DomainKind::Boolean => "boolean",
             DomainKind::Digit => "digit",
+            DomainKind::Single => "single",
         }
     }
 
     /// Whether the domain may leave values to exceptions.
     pub(crate) fn has_grid(self) -> bool {
-        matches!(self, DomainKind::Decimal | DomainKind::Ulp | DomainKind::Digit)
+        matches!(
+            self,
+            DomainKind::Decimal | DomainKind::Ulp | DomainKind::Digit | DomainKind::Single
+        )
     }
 }
 
@@ -96,11 +104,9 @@ impl Domain {
                 }
                 (Domain::Steps(steps), count)
             }
-            DomainKind::Decimal | DomainKind::Ulp | DomainKind::Digit => {
+            DomainKind::Decimal | DomainKind::Ulp | DomainKind::Digit | DomainKind::Single => {
                 let (grid, count) = Grid::open(&section)?;
-                let form = (grid.ulp_bits > 0, grid.split);
-                let wanted = (kind == DomainKind::Ulp, kind == DomainKind::Digit);
-                if !ty.is_float() || grid.wide != (ty == ColumnType::F64) || form != wanted {
+                if !ty.is_float() || grid.wide != (ty == ColumnType::F64) || grid.kind() != kind {
                     return Err(section.corrupt(33, format!("this is no {} grid of type {ty}", kind.name())));
                 }
                 (Domain::Grid(grid), count)

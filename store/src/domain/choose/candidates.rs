@@ -43,10 +43,5 @@ pub(crate) fn candidates(ty: ColumnType, keys: Vec<u64>, len: u64) -> Vec<Domain
 
 /// Name of a grid's domain with its digits.
 pub(crate) fn grid_name(grid: &Grid) -> String {
-    let kind = match (grid.ulp_bits > 0, grid.split) {
-        (true, _) => DomainKind::Ulp,
-        (_, true) => DomainKind::Digit,
-        _ => DomainKind::Decimal,
-    };
-    format!("{}({})", kind.name(), grid.digits)
+    format!("{}({})", grid.kind().name(), grid.digits)
 }
