@@ -410,7 +410,10 @@ fn seek_quarter(
     let (start, before) = (start + u64::from(index) * 1024, before + ones);
     let coded: [u64; 16] = load(view, at)?;
     match (coded[0] as u32 >> 1) & 127 {
-        0 => return Ok(cursor.fill(start..start + 1024, is_dense(&coded), before)),
+        0 => {
+            cursor.fill(start..start + 1024, is_dense(&coded), before);
+            return Ok(());
+        }
         PLAIN_MARK => *cursor.first() = load::<16>(view, at + 2)?,
         _ => expand_unit::<10, 16, 16>(path, &coded, is_dense(&coded), cursor.first()),
     }
@@ -435,7 +438,8 @@ fn seek_eighth(
     let (count, size) = (descriptor & 0x3ff, descriptor >> 10 & 63);
     let (start, before) = (start + u64::from(index) * 512, before + u64::from(ones));
     if size == 0 {
-        return Ok(cursor.fill(start..start + 512, count != 0, before));
+        cursor.fill(start..start + 512, count != 0, before);
+        return Ok(());
     }
     let words: Block = load(view, data + 16 + u64::from(skip))?;
     match size {
