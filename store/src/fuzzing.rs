@@ -102,6 +102,7 @@ fn ask(snapshot: &Snapshot) {
         let _ = snapshot.count(&predicate);
         for name in &names {
             let _ = snapshot.sum(name, &predicate);
+            let _ = snapshot.moments(name, &predicate);
             let _ = snapshot.min_max(name, &predicate);
             let _ = snapshot.nth(name, 3, &predicate);
             let _ = snapshot.count(&Predicate::contains(*name, "a").and(predicate.clone()));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::batch::Batch;
-use crate::column::Sum;
+use crate::column::{Moments, Sum};
 use crate::error::{Error, Result};
 use crate::predicate::Predicate;
 use crate::question::aggregate::{self, Ordered};
@@ -146,6 +146,15 @@ impl Snapshot {
     pub fn sum(&self, column: &str, predicate: &Predicate) -> Result<Option<Sum>> {
         let (target, ty) = self.fixed(column)?;
         aggregate::sum(&self.parts, target, ty, &self.resolve(predicate)?)
+    }
+
+    /// Number, mean and spread of a fixed-width column's values: what its variance is made of.
+    ///
+    /// # Errors
+    /// See [`Snapshot::count`].
+    pub fn moments(&self, column: &str, predicate: &Predicate) -> Result<Moments> {
+        let (target, _) = self.fixed(column)?;
+        aggregate::moments(&self.parts, target, &self.resolve(predicate)?)
     }
 
     /// Smallest and largest value; floats by totalOrder, text byte by byte.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use siltstone_store::batch::Batch;
 use siltstone_store::codes::choose::Layout;
-use siltstone_store::column::{Hints, Sum};
+use siltstone_store::column::{Hints, Moments, Sum};
 use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::{ColumnType, Schema, SharedSchema, TimeUnit};
 use siltstone_store::segment::rewrite::rewrite;
@@ -353,6 +353,9 @@ fn check(snapshot: &Snapshot, parts: &[Vec<Row>], predicate: &Predicate) {
             );
         }
         check_sum(name, ty, snapshot.sum(name, predicate).unwrap(), &values);
+        let number = |v: &Value| number_of(ty, siltstone_store::batch::key_of_value(ty, v).unwrap());
+        let numbers: Vec<f64> = values.iter().map(number).collect();
+        check_moments(name, snapshot.moments(name, predicate).unwrap(), &numbers);
     }
 }
 
@@ -375,6 +378,25 @@ fn check_scan(schema: &Schema, snapshot: &Snapshot, rows: &[&Row], predicate: &P
             .fold(format!("{}", row.0), |line, v| line + " " + &bits(v))
     };
     assert_eq!(scanned, rows.iter().map(line).collect::<Vec<String>>(), "scan");
+}
+
+fn check_moments(name: &str, found: Moments, values: &[f64]) {
+    assert_eq!(found.count, values.len() as u64, "values of {name}");
+    let magnitude = values.iter().fold(0.0f64, |most, v| most.max(v.abs()));
+    if values.iter().any(|v| !v.is_finite()) {
+        assert!(found.squares.is_nan(), "moments of {name}");
+    } else if magnitude < 1e100 {
+        let want = Moments::of(values);
+        let rounding = magnitude * 1e-12;
+        assert!(
+            (found.mean - want.mean).abs() <= rounding,
+            "{name}: {found:?} {want:?}"
+        );
+        let apart = (found.squares - want.squares).abs();
+        let spread = (want.squares / want.count.max(1) as f64).sqrt();
+        let most = want.squares * 1e-9 + rounding * (rounding + spread) * want.count as f64;
+        assert!(apart <= most, "{name}: {found:?} {want:?}");
+    }
 }
 
 fn check_sum(name: &str, ty: ColumnType, sum: Option<Sum>, values: &[Value]) {

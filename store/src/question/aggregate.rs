@@ -7,7 +7,7 @@ use super::resolve::{Leaf, Node, Target};
 use super::view::View;
 use crate::batch::BatchColumn;
 use crate::codes::Interval;
-use crate::column::{Condition, Sum};
+use crate::column::{Condition, Moments, Sum};
 use crate::error::Result;
 use crate::rows::RowRanges;
 use crate::schema::ColumnType;
@@ -79,6 +79,19 @@ pub fn sum(parts: &[Part], target: Target, ty: ColumnType, node: &Node) -> Resul
         })?;
     }
     Ok((values > 0).then_some(total))
+}
+
+/// Number, mean and spread of a fixed-width column's values in rows that meet the node.
+pub fn moments(parts: &[Part], target: Target, node: &Node) -> Result<Moments> {
+    let mut all = Moments::default();
+    for part in parts {
+        let view = part.view(target)?;
+        each_rows(part, node, |rows| {
+            all = all.merge(view.moments(rows)?);
+            Ok(())
+        })?;
+    }
+    Ok(all)
 }
 
 /// Smallest and largest key of a fixed-width column.

@@ -6,7 +6,7 @@ use super::memory::sum_keys;
 use super::part::PartData;
 use crate::batch::BatchColumn;
 use crate::codes::Interval;
-use crate::column::{Condition, Sum};
+use crate::column::{Condition, Moments, Sum};
 use crate::error::Result;
 use crate::rows::{Mask, RowRanges, index};
 use crate::schema::{ColumnType, TimeUnit};
@@ -111,6 +111,16 @@ impl ClockView<'_> {
             }
         }
         Ok(found.map(|(a, b)| (key_of_i64(a), key_of_i64(b))))
+    }
+
+    /// Number, mean and spread of the times of `rows`. O(rows).
+    pub fn moments(&self, rows: &RowRanges) -> Result<Moments> {
+        let mut all = Moments::default();
+        self.each(rows, |times| {
+            let values: Vec<f64> = times.iter().map(|&time| time as f64).collect();
+            all = all.merge(Moments::of(&values));
+        })?;
+        Ok(all)
     }
 
     /// Sum of the times of `rows`. O(rows).

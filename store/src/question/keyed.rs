@@ -5,11 +5,12 @@ use std::ops::Range;
 use super::condition::{matches_bytes, matches_key};
 use super::memory::integer_of;
 use crate::batch::BatchColumn;
-use crate::column::{Condition, Sum};
+use crate::column::{Condition, Moments, Sum};
 use crate::error::{Error, Result};
 use crate::rows::{Mask, RowRanges, index};
 use crate::schema::ColumnType;
 use crate::segment::runs::{KeyCell, RunDirectory};
+use crate::value::number_of;
 
 /// A key column of a segment.
 #[derive(Debug, Clone, Copy)]
@@ -119,6 +120,19 @@ impl KeyView<'_> {
         let weights = self.weights(rows)?;
         let keys = || weights.iter().map(|(key, _)| *key);
         Ok(keys().min().zip(keys().max()))
+    }
+
+    /// Number, mean and spread of `rows`.
+    pub fn moments(&self, rows: &RowRanges) -> Result<Moments> {
+        let mut all = Moments::default();
+        for (key, count) in self.weights(rows)? {
+            all = all.merge(Moments {
+                count,
+                mean: number_of(self.ty, key),
+                squares: 0.0,
+            });
+        }
+        Ok(all)
     }
 
     /// Sum of `rows`.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::condition::matches_row;
 use crate::batch::{BatchColumn, ColumnData};
-use crate::column::{Condition, Sum};
+use crate::column::{Condition, Moments, Sum};
 use crate::error::{Error, Result};
 use crate::rows::{Mask, RowRanges, index};
 use crate::schema::ColumnType;
@@ -77,6 +77,25 @@ pub fn min_max(column: &BatchColumn, rows: &RowRanges) -> Option<(u64, u64)> {
 /// Sum of `rows`. O(rows).
 pub fn sum(column: &BatchColumn, ty: ColumnType, rows: &RowRanges) -> Sum {
     sum_keys(ty, valid_keys(column, rows))
+}
+
+/// Number, mean and spread of `rows`. O(rows).
+pub fn moments(column: &BatchColumn, ty: ColumnType, rows: &RowRanges) -> Moments {
+    moments_of_keys(ty, valid_keys(column, rows))
+}
+
+/// Number, mean and spread of the values that keys of type `ty` stand for.
+pub fn moments_of_keys(ty: ColumnType, keys: impl Iterator<Item = u64>) -> Moments {
+    const AT_ONCE: usize = 1024;
+    let (mut all, mut values) = (Moments::default(), Vec::with_capacity(AT_ONCE));
+    for key in keys {
+        values.push(number_of(ty, key));
+        if values.len() == AT_ONCE {
+            all = all.merge(Moments::of(&values));
+            values.clear();
+        }
+    }
+    all.merge(Moments::of(&values))
 }
 
 /// Sum of the values that keys of type `ty` stand for.

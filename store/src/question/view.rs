@@ -6,7 +6,7 @@ use super::clock::ClockView;
 use super::keyed::KeyView;
 use super::memory;
 use crate::batch::BatchColumn;
-use crate::column::{Column, Condition, Sum};
+use crate::column::{Column, Condition, Moments, Sum};
 use crate::error::{Error, Result};
 use crate::rows::{Mask, RowRanges};
 use crate::schema::ColumnType;
@@ -98,6 +98,17 @@ impl View<'_> {
             View::Stored(column) => column.min_max(rows),
             View::Memory(column, _) => Ok(memory::min_max(column, rows)),
             View::Absent(_) => Ok(None),
+        }
+    }
+
+    /// Number, mean and spread of `rows` (fixed-width columns).
+    pub fn moments(&self, rows: &RowRanges) -> Result<Moments> {
+        match self {
+            View::Clock(view) => view.moments(rows),
+            View::Key(view) => view.moments(rows),
+            View::Stored(column) => column.moments(rows),
+            View::Memory(column, ty) => Ok(memory::moments(column, *ty, rows)),
+            View::Absent(_) => Ok(Moments::default()),
         }
     }
 
