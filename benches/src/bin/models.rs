@@ -1,6 +1,6 @@
 //! Runs `.tflite` models layer by layer against golden files, and times them.
 //!
-//! `models --models DIR [--time | --profile] [--isa NAME] [FILTER]`: `DIR` holds `NAME.tflite`, and `DIR/golden` holds
+//! `models --models DIR [--time | --profile | --open] [--isa NAME] [FILTER]`: `DIR` holds `NAME.tflite`, and `DIR/golden` holds
 //! `NAME.in.npy`, `NAME.ref.npy` and `layers.json` (CRC-32 of every operator's result under reference kernels).
 
 use std::path::{Path, PathBuf};
@@ -126,8 +126,37 @@ fn profile(model: &Model, name: &str, isa: Isa) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Times opening: from the bytes of the file to a model, to an engine, and to the first result.
+fn spin(model: &Model, name: &str, isa: Isa) -> Result<(), Failure> {
+    let image = std::sync::Arc::new(file::to_bytes(model));
+    let mut times: [Vec<f64>; 3] = Default::default();
+    for _ in 0..500 {
+        let start = std::time::Instant::now();
+        let model = file::from_image(std::sync::Arc::clone(&image))?;
+        times[0].push(start.elapsed().as_secs_f64() * 1e6);
+        let mut engine = Engine::with_isa(&model, isa)?;
+        times[1].push(start.elapsed().as_secs_f64() * 1e6);
+        let (input, mut output) = (vec![3i8; engine.input_count()], vec![0; engine.output_count()]);
+        engine.run(&input, &mut output)?;
+        times[2].push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    for times in &mut times {
+        times.sort_by(f64::total_cmp);
+    }
+    let median = times.map(|t| t[t.len() / 2]);
+    println!(
+        "{name:32} {:12} read {:6.1} compiled {:6.1} first result {:6.1} us (medians)",
+        isa.name(),
+        median[0],
+        median[1],
+        median[2]
+    );
+    Ok(())
+}
+
 fn main() -> Result<(), Failure> {
     let mut directory = PathBuf::new();
+    let mut opening = false;
     let (mut timing, mut profiling, mut filter, mut isas) = (false, false, String::new(), Isa::available());
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -135,6 +164,7 @@ fn main() -> Result<(), Failure> {
             "--models" => directory = arguments.next().unwrap_or_default().into(),
             "--time" => timing = true,
             "--profile" => profiling = true,
+            "--open" => opening = true,
             "--isa" => {
                 let name = arguments.next().unwrap_or_default();
                 isas.retain(|i| i.name() == name);
@@ -173,7 +203,9 @@ fn main() -> Result<(), Failure> {
             continue;
         }
         for isa in &isas {
-            if profiling {
+            if opening {
+                spin(&model, &name, *isa)?;
+            } else if profiling {
                 profile(&model, &name, *isa)?;
             } else if timing {
                 time(&model, &name, *isa)?;

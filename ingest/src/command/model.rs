@@ -1,8 +1,11 @@
-//! `silt model`: the models kept in a store, their versions, and going back to an earlier one.
+//! `silt model`: the models kept in a store, their versions, what they cost, and going back to an earlier one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use siltstone_ml_bridge::model::file;
+use siltstone_ml_bridge::engine::{Engine, bench};
+use siltstone_ml_bridge::kernel::Isa;
+use siltstone_ml_bridge::model::{Model, file, tflite};
 use siltstone_store::store::{ModelInfo, Options, Store};
 
 use super::common;
@@ -21,6 +24,43 @@ pub struct Args {
 /// What to do with models.
 #[derive(Debug, clap::Subcommand)]
 pub enum Action {
+    /// Keep the int8 model of a .tflite file as the next version of a name
+    Import {
+        /// Directory of the store
+        store: PathBuf,
+        /// Name of the model
+        model: String,
+        /// The .tflite file
+        file: PathBuf,
+    },
+    /// Write a model as a .tflite file
+    Export {
+        /// Directory of the store
+        store: PathBuf,
+        /// Name of the model
+        model: String,
+        /// The .tflite file to write
+        file: PathBuf,
+        /// Version; the serving one by default
+        #[arg(long)]
+        version: Option<u32>,
+    },
+    /// Time a model here, on every family of kernels that the processor has
+    Bench {
+        /// Directory of the store
+        store: PathBuf,
+        /// Name of the model
+        model: String,
+        /// Version; the serving one by default
+        #[arg(long)]
+        version: Option<u32>,
+        /// Milliseconds to spend on each family
+        #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+        budget_ms: u64,
+        /// One JSON object a line instead of a table
+        #[arg(long)]
+        json: bool,
+    },
     /// List all versions of all models
     List {
         /// Directory of the store
@@ -63,6 +103,27 @@ pub enum Action {
 /// When the store cannot be used, or there is no such model.
 pub fn run(args: &Args) -> Outcome {
     match &args.action {
+        Action::Import { store, model, file } => import(store, model, file)?,
+        Action::Export {
+            store,
+            model,
+            file,
+            version,
+        } => {
+            let (_, bytes) = common::open_read(store)?.model(model, *version)?;
+            let written = tflite::to_bytes(&file::from_bytes(&bytes)?)?;
+            std::fs::write(file, written).map_err(|e| Failure::io("write", file, &e))?;
+        }
+        Action::Bench {
+            store,
+            model,
+            version,
+            budget_ms,
+            json,
+        } => {
+            let (_, bytes) = common::open_read(store)?.model(model, *version)?;
+            measure(&bytes, Duration::from_millis(*budget_ms), *json)?;
+        }
         Action::List { store } => list(&common::open_read(store)?)?,
         Action::Show {
             store,
@@ -90,6 +151,106 @@ pub fn run(args: &Args) -> Outcome {
         }
     }
     Ok(Answer::Done)
+}
+
+/// Keeps the model of a `.tflite` file, once it has been compiled here: what cannot be run is refused now.
+fn import(store: &Path, name: &str, path: &Path) -> Outcome<()> {
+    common::open_read(store)?;
+    let bytes = std::fs::read(path).map_err(|e| Failure::io("read", path, &e))?;
+    let mut model = tflite::from_bytes(&bytes)?;
+    Engine::new(&model)?;
+    let source = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    model.metadata.insert("imported.file".to_owned(), source);
+    let version = Store::open(store, Options::default())?.put_model(name, &file::to_bytes(&model))?;
+    eprintln!("silt: {name} is served as version {version}");
+    Ok(())
+}
+
+/// Times the model file `bytes` on every family of kernels.
+fn measure(bytes: &[u8], budget: Duration, json: bool) -> Outcome<()> {
+    let right = |name: &str| (name.to_owned(), Align::Right);
+    let mut table = Table::new([
+        ("kernels".to_owned(), Align::Left),
+        right("median us"),
+        right("p90 us"),
+        right("p99 us"),
+        right("file to first result us"),
+        right("MACs"),
+        right("file bytes"),
+        right("arena bytes"),
+        right("weight bytes"),
+    ]);
+    let mut text = Vec::new();
+    for isa in Isa::available() {
+        let found = bench(bytes, isa, budget)?;
+        if json {
+            text.extend_from_slice(found.to_json().as_bytes());
+            text.push(b'\n');
+            continue;
+        }
+        let microseconds = |nanoseconds: f64| format!("{:.2}", nanoseconds / 1e3);
+        table.push(vec![
+            isa.name().to_owned(),
+            microseconds(found.median_ns),
+            microseconds(found.p90_ns),
+            microseconds(found.p99_ns),
+            microseconds(found.spin_up_ns),
+            grouped(found.macs),
+            grouped(found.file_bytes as u64),
+            grouped(found.arena_bytes as u64),
+            grouped(found.weight_bytes as u64),
+        ]);
+    }
+    if !json {
+        table.write_to(&mut text)?;
+    }
+    super::print(&String::from_utf8_lossy(&text))
+}
+
+/// What every operator became on this processor, and how long it takes here.
+fn operators(model: &Model) -> Outcome<String> {
+    /// Inferences whose median is shown.
+    const ROUNDS: usize = 101;
+    let mut engine = Engine::new(model)?;
+    let times = engine.profile(&vec![0; engine.input_count()], ROUNDS)?;
+    let left = |name: &str| (name.to_owned(), Align::Left);
+    let right = |name: &str| (name.to_owned(), Align::Right);
+    let mut table = Table::new([
+        right("#"),
+        left("operator"),
+        left("result"),
+        left("kernel"),
+        left("type"),
+        right("MACs"),
+        right("result bytes"),
+        right("weight bytes"),
+        right("us here"),
+    ]);
+    for (step, nanoseconds) in engine.steps().iter().zip(times) {
+        let count: usize = step.shape.iter().product();
+        table.push(vec![
+            step.operator.to_string(),
+            step.name.to_owned(),
+            format!("{:?}", step.shape),
+            step.kernel.clone(),
+            "int8".to_owned(),
+            grouped(step.macs),
+            grouped(count as u64),
+            grouped(step.weight_bytes as u64),
+            format!("{:.2}", nanoseconds / 1e3),
+        ]);
+    }
+    let mut text = Vec::new();
+    table.write_to(&mut text)?;
+    Ok(format!(
+        "{}arena {} bytes\n",
+        String::from_utf8_lossy(&text),
+        grouped(engine.arena_bytes() as u64)
+    ))
 }
 
 fn list(store: &Store) -> Outcome<()> {
@@ -133,21 +294,7 @@ fn show(store: &Store, name: &str, version: Option<u32>) -> Outcome<()> {
         "{name} version {version}, {} bytes\n\n",
         grouped(bytes.len() as u64)
     );
-    for operator in &model.operators {
-        let shape = |tensors: &[usize]| -> Outcome<String> {
-            let shapes = tensors
-                .iter()
-                .map(|&t| Ok(format!("{:?}", model.tensor(t)?.shape)));
-            Ok(shapes.collect::<Outcome<Vec<_>>>()?.join(" "))
-        };
-        let inputs: Vec<usize> = operator.inputs.first().copied().flatten().into_iter().collect();
-        text.push_str(&format!(
-            "{:<20} {} -> {}\n",
-            operator.kind.name(),
-            shape(&inputs)?,
-            shape(&operator.outputs)?
-        ));
-    }
+    text.push_str(&operators(&model)?);
     text.push('\n');
     for (word, value) in &model.metadata {
         // Lists of a number per feature are for machines.

@@ -176,19 +176,27 @@ impl Lanes {
         let steps = geometry.offsets.len() * self.words;
         for block in 0..group.blocks {
             let outputs = (group.outputs - block * LANES).min(LANES);
-            let rows = &weights[(group.first + block * LANES) * patch..][..outputs * patch];
-            for (lane, row) in rows.chunks_exact(patch.max(1)).enumerate() {
-                let mut lines = self.weights[group.line + block..]
-                    .iter_mut()
-                    .step_by(group.blocks)
-                    .take(steps);
-                for part in row.chunks_exact(segment.max(1)) {
-                    for (word, line) in part.chunks(4).zip(&mut lines) {
-                        if let (Order::Words, Ok(word)) = (order, <[i8; 4]>::try_from(word)) {
-                            line.0[lane * 4..lane * 4 + 4].copy_from_slice(&word);
-                            continue;
+            let weights = &weights[(group.first + block * LANES) * patch..][..outputs * patch];
+            let mut lines = self.weights[group.line + block..]
+                .iter_mut()
+                .step_by(group.blocks)
+                .take(steps);
+            for number in 0..geometry.offsets.len() {
+                let whole = if order == Order::Words { segment / 4 } else { 0 };
+                for word in 0..self.words {
+                    let Some(line) = lines.next() else { return };
+                    let at = number * segment + word * 4;
+                    if word < whole {
+                        // Rows are read side by side, lines written one behind the other.
+                        let words = line.0.chunks_exact_mut(4);
+                        for (lane, to) in words.enumerate().take(outputs) {
+                            to.copy_from_slice(&weights[lane * patch + at..][..4]);
                         }
-                        for (byte, weight) in word.iter().enumerate() {
+                        continue;
+                    }
+                    let count = (segment - word * 4).min(4);
+                    for lane in 0..outputs {
+                        for (byte, weight) in weights[lane * patch + at..][..count].iter().enumerate() {
                             line.0[order.place(lane, byte)] = *weight;
                         }
                     }
@@ -270,11 +278,22 @@ pub fn scale(end: &Requantize, channel: impl Fn(usize) -> Option<usize>) -> Scal
     scale
 }
 
+/// The sum of `weights`, in parts whose sums fit 16 bits.
+pub fn sum_of(weights: &[i8]) -> i32 {
+    weights.chunks(128).fold(0i32, |sum, part| {
+        let part = part.iter().fold(0i16, |sum, w| sum + i16::from(*w));
+        sum.wrapping_add(i32::from(part))
+    })
+}
+
 /// A bound on sums of bytes times `weights`.
 pub fn size_of_sums(weights: &[i8]) -> i64 {
     let total: u64 = weights
-        .chunks(1 << 16)
-        .map(|c| u64::from(c.iter().map(|w| u32::from(w.unsigned_abs())).sum::<u32>()))
+        .chunks(1 << 8)
+        .map(|c| {
+            let part = c.iter().fold(0u16, |sum, w| sum + u16::from(w.unsigned_abs()));
+            u64::from(part)
+        })
         .sum();
     i64::try_from(total).unwrap_or(i64::MAX / 256) * 255
 }

@@ -16,6 +16,7 @@ pub mod pool;
 mod portable;
 pub mod quads;
 pub mod requantize;
+pub mod signed;
 pub mod softmax;
 #[cfg(target_arch = "x86_64")]
 mod spell;

@@ -110,7 +110,7 @@ proptest! {
             zero_point: i32::from(next() as u8),
             bounds: Bounds { low: low / 2, high: low / 2 + 128 },
         };
-        let input: Vec<u8> = (0..window.reach() + 3 * window.pitch.max(dilation[0] * channels) * dilation[1] + 128).map(|_| next() as u8).collect();
+        let input: Vec<u8> = (0..window.reach() + 8 * window.pitch.max(dilation[0] * channels) * dilation[1] * stride[0] + 128).map(|_| next() as u8).collect();
         let mut want = Vec::new();
         for y in 0..size[0] {
             for x in 0..size[1] {

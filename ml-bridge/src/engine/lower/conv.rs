@@ -210,7 +210,7 @@ pub(super) fn conv(
     let mut pad = pad_of(input, &image, taps, sliding, 1)?;
     if in_one(&image, taps, output, sliding) {
         (pad.left, pad.right) = (0, 0);
-        let (geometry, values) = row_wise(&image, taps, outputs, &values, sliding);
+        let (geometry, values) = row_wise(&image, taps, outputs, values, sliding);
         let mut end = factors(compiler, operator, [input, weights, output], outputs, activation)?;
         end.bias = end.bias.repeat(image.output[1]);
         end.factor = end.factor.repeat(image.output[1]);
@@ -227,7 +227,7 @@ pub(super) fn conv(
         compiler,
         operator,
         [input, weights, output],
-        &values,
+        values,
         outputs,
         activation,
     )?;
@@ -237,7 +237,7 @@ pub(super) fn conv(
         compiler,
         (number, target),
         from,
-        (geometry, outputs, &values, end),
+        (geometry, outputs, values, end),
         &image,
     )
 }
@@ -327,7 +327,7 @@ pub(super) fn depthwise(
         )));
     }
     let values = constant_i8(weights)?;
-    let by_channel = transposed(&values, outputs);
+    let by_channel = transposed(values, outputs);
     let end = {
         let mut end = factors(compiler, operator, [input, weights, output], outputs, activation)?;
         super::dense::add_zero_point(&mut end, input, &by_channel)?;
@@ -357,7 +357,7 @@ pub(super) fn depthwise(
         dilation: sliding.dilation,
     };
     let macs = output.count() as u64 * (height * width) as u64;
-    let layer = Depthwise::new(compiler.isa, window, &values, end);
+    let layer = Depthwise::new(compiler.isa, window, values, end);
     compiler.reach(from, layer.reach());
     compiler.scratch.fit_depthwise(&layer);
     let cost = Cost {

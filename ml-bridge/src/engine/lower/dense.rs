@@ -39,7 +39,7 @@ pub(super) fn lower(
         compiler,
         operator,
         [input, weights, output],
-        &values,
+        values,
         outputs,
         activation,
     )?;
@@ -53,7 +53,7 @@ pub(super) fn lower(
         segment: inputs,
     };
     let place = Place::packed(rows, outputs);
-    let layer = Linear::new(compiler.isa, geometry, outputs, &values, end, place);
+    let layer = Linear::new(compiler.isa, geometry, outputs, values, end, place);
     push(compiler, number, [source, target], layer)
 }
 
@@ -116,7 +116,7 @@ pub(super) fn add_zero_point(end: &mut Requantize, input: &Tensor, values: &[i8]
     let offset = input.affine()?.zero_point + BIAS;
     let row = (values.len() / end.bias.len().max(1)).max(1);
     for (bias, row) in end.bias.iter_mut().zip(values.chunks_exact(row)) {
-        let sum = row.iter().fold(0i32, |a, w| a.wrapping_add(i32::from(*w)));
+        let sum = crate::kernel::lanes::sum_of(row);
         *bias = bias.wrapping_sub(sum.wrapping_mul(offset));
     }
     Ok(())

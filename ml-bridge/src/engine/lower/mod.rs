@@ -8,7 +8,7 @@ mod spatial;
 pub(super) use conv::padding_for;
 
 use super::compile::Compiler;
-use crate::kernel::pointwise;
+use crate::kernel::{self, pointwise};
 use crate::model::{Activation, Element, Kind, Operator, Tensor};
 use crate::{Error, Result};
 
@@ -82,9 +82,9 @@ fn computed_i8(tensor: &Tensor) -> Result<()> {
 }
 
 /// The int8 numbers of a constant.
-fn constant_i8(tensor: &Tensor) -> Result<Vec<i8>> {
+fn constant_i8(tensor: &Tensor) -> Result<&[i8]> {
     match &tensor.data {
-        Some(data) if tensor.element == Element::I8 => Ok(data.iter().map(|b| *b as i8).collect()),
+        Some(data) if tensor.element == Element::I8 => Ok(kernel::signed::signed(data)),
         _ => Err(Error::invalid(format!(
             "tensor {:?} is not constant int8",
             tensor.name
