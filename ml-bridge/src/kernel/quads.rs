@@ -145,13 +145,10 @@ impl Quads {
                 let channel = |lane: usize| channel_of(flat, channels, pattern * LANES + lane);
                 for positions in &position_of {
                     let mut line = Line([0; 64]);
-                    for (byte, position) in positions.iter().take(4 - row).enumerate() {
-                        let Some(position) = position else { continue };
-                        let weights = &weights[position * channels..][..channels];
-                        for lane in 0..LANES {
-                            if let Some(channel) = channel(lane) {
-                                line.0[lane * 4 + row + byte] = weights[channel];
-                            }
+                    for (lane, to) in line.0.chunks_exact_mut(4).enumerate() {
+                        let Some(channel) = channel(lane) else { continue };
+                        for (to, position) in to[row..].iter_mut().zip(positions) {
+                            *to = position.map_or(0, |p| weights[p * channels + channel]);
                         }
                     }
                     quads.weights.push(line);

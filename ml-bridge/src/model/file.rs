@@ -369,15 +369,9 @@ impl<'a> Reader<'a> {
             .map_err(|_| self.corrupt("text is not UTF-8"))
     }
 
-    /// A count, then as many words of four bytes.
-    fn words(&mut self) -> Result<impl Iterator<Item = [u8; 4]> + use<'a>> {
-        let count = self.count(4)?;
-        let words = self.take(count * 4)?.chunks_exact(4);
-        Ok(words.map(|w| [w[0], w[1], w[2], w[3]]))
-    }
-
     fn indexes(&mut self) -> Result<Vec<usize>> {
-        Ok(self.words()?.map(|w| u32::from_le_bytes(w) as usize).collect())
+        let count = self.count(4)?;
+        (0..count).map(|_| self.size()).collect()
     }
 
     fn tensor(&mut self, image: &Arc<Vec<u8>>, data_start: usize) -> Result<Tensor> {
@@ -389,8 +383,12 @@ impl<'a> Reader<'a> {
             return Err(self.corrupt("unknown tensor flags"));
         }
         let shape = (0..self.u8()?).map(|_| self.size()).collect::<Result<Vec<_>>>()?;
-        let scales: Vec<f32> = self.words()?.map(f32::from_le_bytes).collect();
-        let zero_points: Vec<i32> = self.words()?.map(i32::from_le_bytes).collect();
+        let scales = (0..self.count(4)?)
+            .map(|_| self.f32())
+            .collect::<Result<Vec<_>>>()?;
+        let zero_points = (0..self.count(4)?)
+            .map(|_| self.i32())
+            .collect::<Result<Vec<_>>>()?;
         let axis = self.u32()?;
         let quantization = (!scales.is_empty()).then_some(Quantization {
             scales,
