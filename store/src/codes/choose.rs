@@ -18,11 +18,9 @@ use crate::error::{Error, Result};
 /// Codes in a piece of a sample, and such pieces; fewer codes than that are tried whole.
 const PIECE: usize = 256;
 const PIECES: usize = 16;
-/// The same where the pieces are joined.
-const LONG_PIECE: usize = 4096;
+/// Pieces of the sample that a wavelet matrix is made of, and the share of the codes that each of them is.
 const LONG_PIECES: usize = 4;
-/// Bits a code above which mini-blocks are smaller in any case.
-const HEADER_BITS: f64 = 0.5;
+const LONG_SHARE: usize = 64;
 
 /// What a rank layout is tuned for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -173,6 +171,9 @@ pub fn choose(codes: &[u64], wish: Layout) -> CodesKind {
 pub fn encode(codes: &[u64], wish: Layout) -> (CodesKind, Vec<u8>) {
     let kind = choose(codes, wish);
     let bytes = match (kind, wish) {
+        (CodesKind::Wavelet, Layout::Rank(Dial::Smaller)) => {
+            wavelet::encode_with(codes, wavelet::Price::SMALL)
+        }
         (CodesKind::Small, Layout::Small(rows)) => small::encode_with(codes, small_options(rows)),
         _ => super::encode(kind, codes),
     };
@@ -186,18 +187,15 @@ fn small_options(block_rows: MiniBlock) -> small::Options {
     }
 }
 
-/// Whether mini-blocks would save nothing. They cost at least a header each, so that happens where codes rarely change.
+/// Whether mini-blocks would save nothing: where codes rarely change, or where few of them come back in no order.
 fn wavelet_is_no_larger(codes: &[u64], rows: MiniBlock) -> bool {
     let options = small_options(rows);
     if codes.len() <= PIECE * PIECES {
         return wavelet::encode(codes).len() <= small::encode_with(codes, options).len();
     }
     let small_bits = small::estimate_bits(&pieces(codes, PIECE, PIECES), options);
-    if small_bits > HEADER_BITS {
-        return false;
-    }
     // Longer pieces, since their joints are changes that the column does not have.
-    let sample = pieces(codes, LONG_PIECE.min(codes.len() / PIECES), LONG_PIECES).concat();
+    let sample = pieces(codes, (codes.len() / LONG_SHARE).max(PIECE), LONG_PIECES).concat();
     let wavelet_bits = wavelet::encode(&sample).len() as f64 * 8.0 / sample.len() as f64;
     wavelet_bits <= small_bits
 }
