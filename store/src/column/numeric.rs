@@ -15,7 +15,7 @@ use crate::domain::choose::{self, Coded};
 use crate::domain::decimal::{Grid, HEADER_BYTES as GRID_BYTES};
 use crate::domain::{Domain, DomainKind};
 use crate::error::Result;
-use crate::rows::Mask;
+use crate::rows::{Mask, index};
 use crate::schema::ColumnType;
 use crate::section::Section;
 use crate::value::number_of;
@@ -89,7 +89,7 @@ fn summarize(
     }
     let weights: Cow<'_, [u64]> = if kind.has_grid() {
         let (grid, _) = Grid::open(&Section::from_vec(
-            domain.iter().take(GRID_BYTES as usize).copied().collect(),
+            domain.iter().take(index(GRID_BYTES)).copied().collect(),
         ))?;
         grid.units(codes)
     } else if kind == DomainKind::Dictionary {

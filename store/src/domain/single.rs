@@ -53,7 +53,6 @@ pub(crate) fn through(value: f64, significant: u8) -> f64 {
 #[inline]
 fn digits_before_point(value: f64) -> i32 {
     // From the binary exponent, at most one too small: 1233 / 4096 is a little less than the logarithm of 2.
-    #[expect(clippy::cast_possible_truncation, reason = "eleven bits")]
     let exponent = (value.to_bits() >> 52) as i32 - 1023;
     let guess = (exponent * 1233) >> 12;
     let power = |of: i32| {
@@ -122,10 +121,10 @@ mod tests {
     #[test]
     fn the_map_keeps_the_order() {
         for significant in SIGNIFICANT {
-            for digits in 0..6usize {
+            for (digits, power) in POWERS.iter().enumerate().take(6) {
                 let mut last = f64::NEG_INFINITY;
                 for number in (-3_000..3_000).chain(8_380_000..LIMIT) {
-                    let value = through(number as f64 / POWERS[digits], significant);
+                    let value = through(number as f64 / power, significant);
                     assert!(value > last, "{number} / 10^{digits}, {significant}");
                     last = value;
                 }

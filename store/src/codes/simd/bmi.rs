@@ -108,5 +108,13 @@ mod tests {
                 prop_assert_eq!(bmi.low_mask(index), words::low_mask(index));
             }
         }
+
+        #[test]
+        fn fields_are_the_portable_ones(word: u64, start in 0u32..70, bits in 0u32..70, above: u16) {
+            let control = u32::from(above) << 16 | bits << 8 | start;
+            if let Some(bmi) = Bmi::detect() {
+                prop_assert_eq!(bmi.extract(word, control), words::Portable.extract(word, control));
+            }
+        }
     }
 }

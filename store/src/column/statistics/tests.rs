@@ -13,7 +13,7 @@ fn codes() -> impl Strategy<Value = Vec<u64>> {
         proptest::collection::vec(any::<u64>(), 0..9000),
         proptest::collection::vec(1000u64..1050, 0..9000),
         (30_000u64..70_000, any::<u64>())
-            .prop_map(|(len, seed)| (0..len).map(|i| (i * i ^ seed >> 40) % 5000).collect()),
+            .prop_map(|(len, seed)| (0..len).map(|i| ((i * i) ^ (seed >> 40)) % 5000).collect()),
     ]
 }
 
