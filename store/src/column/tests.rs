@@ -365,6 +365,22 @@ proptest! {
     }
 
     #[test]
+    fn significant_digits_answer_exactly(
+        values in proptest::collection::vec((-99_999i64..100_000, 0u32..40, odd_float()), 400..2500), odd in 0..3u32, cuts in cuts(), picks in cuts(),
+    ) {
+        // Five significant digits: the last decimal is mostly 0.
+        let keys: Vec<Option<u64>> = values.iter()
+            .map(|&(number, dice, other)| Some(key_of_f64(match dice {
+                _ if dice < odd => other,
+                0..8 => number as f64 / 1e6,
+                _ => (number * 10) as f64 / 1e6,
+            })))
+            .collect();
+        let column = check(ColumnType::F64, &keys, &cuts, &picks);
+        prop_assert_eq!(column.describe().0, "digit");
+    }
+
+    #[test]
     fn few_values_answer_exactly(values in proptest::collection::vec(odd_float(), 1..20), at in proptest::collection::vec(any::<prop::sample::Index>(), 1..1500), cuts in cuts(), picks in cuts()) {
         let keys: Vec<Option<u64>> = at.iter().map(|i| Some(key_of_f64(*i.get(&values)))).collect();
         check(ColumnType::F64, &keys, &cuts, &picks);
@@ -605,6 +621,17 @@ fn golden_bytes() {
             ColumnType::F64,
             (0..100)
                 .map(|i| Some(key_of_f64(f64::from((i * 379 % 1_000) as f32 / 100.0)) + i % 2))
+                .collect(),
+        ),
+        (
+            "digit",
+            ColumnType::F64,
+            (0..300i32)
+                .map(|i| {
+                    let number = i * 7919 % 1009;
+                    let number = if i % 8 == 0 { number } else { number * 10 };
+                    Some(key_of_f64(f64::from(number) / 1e4))
+                })
                 .collect(),
         ),
         (

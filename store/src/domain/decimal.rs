@@ -316,39 +316,45 @@ impl Grid {
 
     /// Turns codes into keys, in place.
     pub(crate) fn keys(&self, codes: &mut [u64]) {
-        if self.wide && self.ulp_bits == 0 && !self.split && self.single.is_none() {
-            let power = POWERS[self.digits as usize];
-            for code in codes {
-                let number = self.origin.wrapping_add(self.step.wrapping_mul(*code) as i64);
-                *code = key_of_f64(number as f64 / power);
+        if self.single.is_some() {
+            return map(codes, |code| self.key(code));
+        }
+        let power = POWERS.get(usize::from(self.digits)).copied().unwrap_or(1.0);
+        let (origin, step, bits) = (self.origin as u64, self.step, u32::from(self.ulp_bits));
+        let low = (1u64 << bits) - 1;
+        let number = |unit: u64| origin.wrapping_add(step.wrapping_mul(unit));
+        // One loop a form, so that each can work on several values at a time.
+        match (self.wide, self.split) {
+            (true, true) => map(codes, |code| {
+                key_of_f64(near_float(number(self.unit(code))) / power)
+            }),
+            (true, false) if bits == 0 && step == 1 => {
+                map(codes, |code| {
+                    key_of_f64(near_float(origin.wrapping_add(code)) / power)
+                });
             }
-        } else {
-            for code in codes {
-                *code = self.key(*code);
-            }
+            (true, false) if bits == 0 => map(codes, |code| key_of_f64(near_float(number(code)) / power)),
+            (true, false) => map(codes, |code| {
+                key_of_f64(near_float(number(code >> bits)) / power)
+                    .wrapping_add(code & low)
+                    .wrapping_sub(self.half())
+            }),
+            (false, _) => map(codes, |code| self.key(code)),
         }
     }
+}
 
-    /// The code whose key is exactly `key`, if there is one.
-    #[inline]
-    pub(crate) fn exact(&self, key: u64) -> Option<u64> {
-        let number = number_near(key, self.digits, self.wide)?;
-        let offset = u64::try_from(number.checked_sub(self.origin)?).ok()?;
-        let unit = if self.step == 1 {
-            offset
-        } else {
-            offset / self.step
-        };
-        if unit > self.last || unit * self.step != offset {
-            return None;
-        }
-        let grid = self.form().key(number);
-        if self.ulp_bits == 0 {
-            return (grid == key).then(|| self.code_of_unit(unit));
-        }
-        let correction = key.wrapping_add(self.half()).wrapping_sub(grid);
-        (correction < 2 * self.half()).then(|| unit << self.ulp_bits | correction)
-    }
+#[inline(always)]
+fn map(codes: &mut [u64], key: impl Fn(u64) -> u64) {
+    codes.iter_mut().for_each(|code| *code = key(*code));
+}
+
+/// The float of a signed number, which is exact up to [`LIMIT`]; any other gives any float.
+#[inline(always)]
+fn near_float(number: u64) -> f64 {
+    // 1.5 * 2^52 has the number 0 in its low bits: no conversion, which many processors do one at a time.
+    const ZERO: f64 = 6_755_399_441_055_744.0;
+    f64::from_bits(ZERO.to_bits().wrapping_add(number)) - ZERO
 }
 
 /// Key of `number / 10^digits`.

@@ -1,10 +1,10 @@
 //! The domains that the choice weighs, each with its price: the same estimates, told instead of compared.
 
-use super::{DICTIONARY_LIMIT, Sample, grids};
+use super::{Sample, grids};
 use crate::column::explain::DomainCost;
 use crate::domain::DomainKind;
 use crate::domain::decimal::Grid;
-use crate::domain::dictionary::Dictionary;
+use crate::domain::dictionary::{Dictionary, Distinct, MOST_KEYS};
 use crate::domain::integer::Steps;
 use crate::schema::ColumnType;
 
@@ -32,8 +32,9 @@ pub(crate) fn candidates(ty: ColumnType, keys: Vec<u64>, len: u64) -> Vec<Domain
         });
     }
     if sample.dictionary_bits().is_finite() {
-        if let Some(distinct) = Dictionary::distinct(&keys, DICTIONARY_LIMIT.min(keys.len() / 2 + 1)) {
-            let entries = distinct.len() as f64 * 64.0 / len.max(1) as f64;
+        if let Some(distinct) = Distinct::of(&keys, MOST_KEYS.min(keys.len() / 2 + 1)) {
+            let distinct = distinct.sorted();
+            let entries = Dictionary::size_bits(distinct) as f64 / len.max(1) as f64;
             let codes = sample.bits(|key| distinct.binary_search(&key).ok().map(|place| place as u64));
             add(DomainKind::Dictionary.name().into(), entries + codes);
         }
