@@ -131,12 +131,12 @@ fn number_to_code(grid: &Grid, keys: &[u64], numbers: &mut [u64]) {
         for (number, &key) in numbers.iter_mut().zip(keys) {
             let own = form.key(*number as i64);
             let correction = key.wrapping_add(half).wrapping_sub(own) & last;
-            *number = number.wrapping_sub(origin) / grid.step << grid.ulp_bits | correction;
+            *number = ((number.wrapping_sub(origin) / grid.step) << grid.ulp_bits) | correction;
         }
     } else if grid.split {
         for number in numbers {
             let unit = number.wrapping_sub(origin);
-            *number = (unit / 10) << 4 | unit % 10;
+            *number = ((unit / 10) << 4) | (unit % 10);
         }
     } else if grid.step == 1 {
         numbers
