@@ -12,6 +12,8 @@
 //!                above the one before, less one; then zeros up to a byte, and 16 zero bytes
 //! ```
 
+#![allow(clippy::cast_possible_truncation, reason = "at most 2^16 keys, and hashes")]
+
 use std::sync::OnceLock;
 
 use crate::column::packed::{BitWriter, PADDING_BYTES, read, width_of};
@@ -105,17 +107,13 @@ fn look_up(slots: &mut [u32], found: &mut Vec<u64>, key: u64) -> u32 {
     let mut slot = hash(key, slots.len());
     loop {
         match slots.get_mut(slot) {
-            Some(id) if *id > 0 => {
-                if found.get(*id as usize - 1) == Some(&key) {
-                    return *id - 1;
-                }
-            }
-            Some(id) => {
+            Some(id) if *id == 0 => {
                 found.push(key);
                 *id = found.len() as u32;
                 return *id - 1;
             }
-            None => {}
+            Some(id) if found.get(*id as usize - 1) == Some(&key) => return *id - 1,
+            _ => {}
         }
         slot = (slot + 1) & (slots.len() - 1);
     }
