@@ -340,6 +340,20 @@ fn check_ranges(len: u64, ranges: &[Range<u64>]) -> Result<()> {
     Ok(())
 }
 
+/// That `ranges` are as [`check_ranges`] wants them and hold more than `k` codes; gives how many.
+fn check_rank(len: u64, ranges: &[Range<u64>], k: u64) -> Result<u64> {
+    check_ranges(len, ranges)?;
+    let rows = count_rows(ranges);
+    if k < rows {
+        return Ok(rows);
+    }
+    Err(Error::OutOfRange {
+        what: "smallest code",
+        position: k,
+        end: rows,
+    })
+}
+
 /// That there are as many places as positions.
 fn check_places(positions: &[u64], out: &[u64]) -> Result<()> {
     if positions.len() != out.len() {

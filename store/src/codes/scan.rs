@@ -47,9 +47,9 @@ use std::ops::Range;
 
 use super::simd::Isa;
 use super::{
-    Codes, CodesKind, Interval, check_places, check_position, check_range, check_ranges, count_rows,
+    Codes, CodesKind, Interval, check_places, check_position, check_range, check_ranges, check_rank,
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rows::Mask;
 use crate::section::{Section, View};
 
@@ -222,15 +222,7 @@ impl Codes for Scan {
     }
 
     fn quantile(&self, ranges: &[Range<u64>], k: u64) -> Result<(u64, u64)> {
-        check_ranges(self.len, ranges)?;
-        let rows = count_rows(ranges);
-        if k >= rows {
-            return Err(Error::OutOfRange {
-                what: "smallest code",
-                position: k,
-                end: rows,
-            });
-        }
+        let rows = check_rank(self.len, ranges, k)?;
         self.quantile_of(ranges, k, rows)
     }
 

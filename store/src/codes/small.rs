@@ -36,7 +36,7 @@ use super::choose::MiniBlock;
 use super::simd::fast;
 use super::{
     Codes, CodesKind, Interval, check_each, check_places, check_position, check_range, check_ranges,
-    count_rows,
+    check_rank,
 };
 use crate::error::{Error, Result};
 use crate::rows::{Mask, index};
@@ -332,15 +332,7 @@ impl Codes for Small {
     }
 
     fn quantile(&self, ranges: &[Range<u64>], k: u64) -> Result<(u64, u64)> {
-        check_ranges(self.len, ranges)?;
-        let rows = count_rows(ranges);
-        if k >= rows {
-            return Err(Error::OutOfRange {
-                what: "smallest code",
-                position: k,
-                end: rows,
-            });
-        }
+        check_rank(self.len, ranges, k)?;
         self.quantile_codes(ranges, k)
     }
 

@@ -40,10 +40,10 @@ use std::ops::Range;
 use super::simd::{Path, fast};
 use super::{
     Codes, CodesKind, Interval, check_each, check_places, check_position, check_range, check_ranges,
-    count_rows,
+    check_rank, count_rows,
 };
 use crate::bits::vector::BitVector;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rows::Mask;
 use crate::section::{Section, View};
 
@@ -271,15 +271,7 @@ impl Codes for Wavelet {
     }
 
     fn quantile(&self, ranges: &[Range<u64>], k: u64) -> Result<(u64, u64)> {
-        check_ranges(self.len, ranges)?;
-        let rows = count_rows(ranges);
-        if k >= rows {
-            return Err(Error::OutOfRange {
-                what: "smallest code",
-                position: k,
-                end: rows,
-            });
-        }
+        check_rank(self.len, ranges, k)?;
         let (local, less) = fast!(select => self.quantile_local(select, ranges, k))?;
         Ok((self.code(local), less))
     }

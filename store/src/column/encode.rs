@@ -1,0 +1,99 @@
+//! Rows of a column to the parts that a segment keeps of it.
+
+use std::borrow::Cow;
+
+use super::{Column, Hints, Part, PartKind, numeric, validity};
+use crate::batch::{BatchColumn, ByteColumn, ColumnData};
+use crate::domain::wrong_type;
+use crate::error::{Error, Result};
+use crate::schema::ColumnType;
+use crate::text::{self, TextKind};
+
+impl Column {
+    /// Encodes the rows of a column.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if text is too long for an index, or the data is not of type `ty`.
+    pub fn encode(ty: ColumnType, rows: &BatchColumn, hints: &Hints) -> Result<Vec<Part<Vec<u8>>>> {
+        let mut parts = Vec::new();
+        let nulls = rows.null_count();
+        if nulls > 0 {
+            let mask = rows
+                .validity
+                .as_ref()
+                .ok_or_else(|| Error::invalid("nulls without a validity mask"))?;
+            let (codec, body) = validity::encode(mask)?;
+            parts.push(Part {
+                kind: PartKind::Validity,
+                codec,
+                body,
+            });
+        }
+        if nulls == rows.len() {
+            return Ok(parts);
+        }
+        match &rows.data {
+            ColumnData::Keys(keys) if !ty.is_binary() => {
+                let valid: Cow<'_, [u64]> = match &rows.validity {
+                    Some(mask) if nulls > 0 => mask
+                        .iter_ones()
+                        .filter_map(|row| keys.get(row).copied())
+                        .collect(),
+                    _ => Cow::Borrowed(keys),
+                };
+                let encoded = numeric::encode(ty, &valid, hints)?;
+                parts.push(Part {
+                    kind: PartKind::Domain,
+                    codec: encoded.kind as u16,
+                    body: encoded.domain,
+                });
+                parts.push(Part {
+                    kind: PartKind::Codes,
+                    codec: encoded.codes_kind as u16,
+                    body: encoded.codes,
+                });
+                parts.push(Part {
+                    kind: PartKind::Statistics,
+                    codec: 0,
+                    body: encoded.statistics,
+                });
+            }
+            ColumnData::Binary(strings) if ty.is_binary() => {
+                let valid: Cow<'_, ByteColumn> = match &rows.validity {
+                    Some(mask) if nulls > 0 => {
+                        let mut valid = ByteColumn::default();
+                        mask.iter_ones().for_each(|row| valid.push(strings.get(row)));
+                        Cow::Owned(valid)
+                    }
+                    _ => Cow::Borrowed(strings),
+                };
+                let kind = choose_text(&valid);
+                parts.push(Part {
+                    kind: PartKind::Text,
+                    codec: kind as u16,
+                    body: text::encode_with(kind, &valid, hints.layout)?,
+                });
+            }
+            _ => return Err(wrong_type(ty)),
+        }
+        Ok(parts)
+    }
+}
+
+/// A dictionary where few strings are distinct, an FM-index otherwise; from a sample.
+fn choose_text(strings: &ByteColumn) -> TextKind {
+    const SAMPLE: usize = 4096;
+    let step = strings.len().div_ceil(SAMPLE).max(1);
+    let sample: Vec<&[u8]> = (0..strings.len())
+        .step_by(step)
+        .map(|row| strings.get(row))
+        .collect();
+    let distinct: std::collections::HashSet<&[u8]> = sample.iter().copied().collect();
+    let dictionary_bytes: usize = distinct.iter().map(|value| value.len() + 8).sum();
+    let all_bytes: usize = sample.iter().map(|value| value.len()).sum();
+    if distinct.len() * 4 <= sample.len() || dictionary_bytes * 4 <= all_bytes {
+        TextKind::Dictionary
+    } else {
+        TextKind::Fm
+    }
+}
