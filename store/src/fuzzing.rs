@@ -5,6 +5,8 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::batch::Batch;
+use crate::codes::choose::{Dial, Layout, MiniBlock};
+use crate::column::Hints;
 use crate::log::frame::seal_frame;
 use crate::log::generation::{self, GenerationHeader};
 use crate::log::manifest::{FILE, Manifest};
@@ -20,10 +22,22 @@ use crate::value::Value;
 /// A file may claim more rows than anybody wants to wait for.
 const MOST_ROWS: u64 = 100_000;
 
-/// `data` is a segment file; or, behind a 1, changes to a good one (offset u16, byte) whose checksums are put right.
+/// The layouts of the files that are changed.
+const LAYOUTS: [Layout; 3] = [
+    Layout::Rank(Dial::Fast),
+    Layout::Scan,
+    Layout::Small(MiniBlock::Rows128),
+];
+/// Rows of such a file: several blocks of every layout.
+const ROWS: i64 = 3_000;
+
+/// `data` is a segment file; or, behind the number of a [`Layout`] in [`LAYOUTS`], changes (offset u24, byte) to a good
+/// file of that layout, whose checksums are put right.
 pub fn segment(data: &[u8]) {
     let file = match data.split_first() {
-        Some((1, changes)) => changed_segment(changes),
+        Some((&wish, changes)) if usize::from(wish) < LAYOUTS.len() => {
+            changed_segment(usize::from(wish), changes)
+        }
         _ => data.to_vec(),
     };
     let Ok(segment) = Segment::open("fuzz", Arc::new(file)) else {
@@ -105,6 +119,9 @@ fn ask(snapshot: &Snapshot) {
             let _ = snapshot.moments(name, &predicate);
             let _ = snapshot.min_max(name, &predicate);
             let _ = snapshot.nth(name, 3, &predicate);
+            let _ = snapshot.quantile(name, 0.5, &predicate);
+            let low = Predicate::lt(*name, Value::F64(1.5));
+            let _ = snapshot.count(&low.and(predicate.clone()));
             let _ = snapshot.count(&Predicate::contains(*name, "a").and(predicate.clone()));
         }
         if let Ok(batches) = snapshot.scan(&names, &predicate) {
@@ -129,16 +146,16 @@ fn schema() -> Schema {
         .unwrap()
 }
 
-fn changed_segment(changes: &[u8]) -> Vec<u8> {
-    static GOOD: OnceLock<Vec<u8>> = OnceLock::new();
-    let mut file = GOOD.get_or_init(good_segment).clone();
+fn changed_segment(wish: usize, changes: &[u8]) -> Vec<u8> {
+    static GOOD: [OnceLock<Vec<u8>>; LAYOUTS.len()] = [const { OnceLock::new() }; LAYOUTS.len()];
+    let mut file = GOOD[wish].get_or_init(|| good_segment(LAYOUTS[wish])).clone();
     let Ok((footer, _)) = footer::read("fuzz", &file) else {
         return file;
     };
     let covered = crate::rows::index(footer.covered);
-    for change in changes.chunks_exact(3) {
-        let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % covered;
-        file[at] = change[2];
+    for change in changes.chunks_exact(4) {
+        let at = u32::from_le_bytes([change[0], change[1], change[2], 0]);
+        file[crate::rows::index(u64::from(at)) % covered] = change[3];
     }
     file.truncate(covered);
     let crcs: Vec<u32> = file
@@ -149,11 +166,20 @@ fn changed_segment(changes: &[u8]) -> Vec<u8> {
     file
 }
 
-fn good_segment() -> Vec<u8> {
-    let mut batch = Batch::new(Arc::new(schema()));
-    for row in 0..200i64 {
+fn good_segment(layout: Layout) -> Vec<u8> {
+    let schema = schema();
+    let hints: Vec<Hints> = schema
+        .columns()
+        .iter()
+        .map(|_| Hints {
+            layout,
+            ..Hints::default()
+        })
+        .collect();
+    let mut batch = Batch::new(Arc::new(schema));
+    for row in 0..ROWS {
         let values = [
-            Value::Text(if row < 120 { "motor" } else { "pump" }.into()),
+            Value::Text(if row < 1_700 { "motor" } else { "pump" }.into()),
             if row % 9 == 2 {
                 Value::Null
             } else {
@@ -164,10 +190,10 @@ fn good_segment() -> Vec<u8> {
             Value::Text(["idle", "running", "fault"][crate::rows::index(row as u64 % 3)].into()),
             Value::Bytes(format!("line {row} of {:x}", row * 48_271).into_bytes()),
         ];
-        batch.push_row(1_000 + row * 20, &values).unwrap();
+        batch.push_row(1_000 + row * 20 + row % 7 % 3, &values).unwrap();
     }
     let mut file = Vec::new();
-    writer::write(&batch, (1, 200), &[], &mut |bytes| {
+    writer::write(&batch, (1, ROWS as u64), &hints, &mut |bytes| {
         file.extend_from_slice(bytes);
         Ok(())
     })
@@ -183,11 +209,10 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
         #[test]
-        fn any_bytes_are_answered_or_refused(data in proptest::collection::vec(any::<u8>(), 0..60), role in 0u8..3) {
+        fn any_bytes_are_answered_or_refused(data in proptest::collection::vec(any::<u8>(), 0..60), role in 0u8..4) {
             let mut input = vec![role];
             input.extend_from_slice(&data);
             log(&input);
-            input[0] = 1;
             segment(&input);
         }
     }
