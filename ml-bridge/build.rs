@@ -1,4 +1,5 @@
 //! AVX-512 intrinsics are stable from Rust 1.89: sets `cfg(avx512)` from there on, so that 1.85 builds without.
+//! Sets `cfg(neon)` where every processor of the target has NEON.
 
 use std::env;
 use std::process::Command;
@@ -6,6 +7,11 @@ use std::process::Command;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(avx512)");
+    println!("cargo::rustc-check-cfg=cfg(neon)");
+    let target = |name: &str, value: &str| env::var(name).is_ok_and(|v| v == value);
+    if target("CARGO_CFG_TARGET_ARCH", "aarch64") && target("CARGO_CFG_TARGET_ENDIAN", "little") {
+        println!("cargo::rustc-cfg=neon");
+    }
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = Command::new(rustc).arg("--version").output().ok();
     let text = version

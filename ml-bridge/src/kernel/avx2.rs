@@ -1,4 +1,4 @@
-//! AVX2 kernels: see [`super::pairs`]. Tile: 6 patches x 16 outputs.
+//! AVX2 kernels: see [`super::pairs`] and [`super::vectors`]. Tile: 6 patches x 16 outputs.
 #![allow(unsafe_code)]
 // Intrinsics are unsafe functions in older compilers only.
 #![allow(unused_unsafe)]
@@ -6,11 +6,13 @@
 use std::arch::x86_64::*;
 
 type Vector = __m256i;
+type Bytes = __m128i;
 
+super::vectors::vectors!("avx2");
 super::pairs::pairs!("avx2", 6);
 
 /// Whether sums can be taken back here.
-fn is_exact(exact: bool, _shifted: bool) -> bool {
+fn is_exact(exact: bool, _near: bool) -> bool {
     exact
 }
 
@@ -84,6 +86,24 @@ unsafe fn widen(from: *const i8) -> Vector {
     unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())) }
 }
 
+/// # Safety
+/// 16 bytes can be read.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load(from: *const u8) -> Bytes {
+    // SAFETY: the caller's word.
+    unsafe { _mm_loadu_si128(from.cast()) }
+}
+
+/// # Safety
+/// 16 bytes can be written.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn store(to: *mut u8, bytes: Bytes) {
+    // SAFETY: the caller's word.
+    unsafe { _mm_storeu_si128(to.cast(), bytes) }
+}
+
 /// Bytes of `a` and `b` side by side as 16-bit numbers.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -127,6 +147,14 @@ unsafe fn back(sums: Vector, scale: &Scale, n: usize) -> Vector {
         let sign = _mm256_and_si256(_mm256_srai_epi32::<31>(sums), eight(&scale.sign));
         _mm256_srav_epi32(_mm256_sub_epi32(both, sign), eight(&scale.shift))
     }
+}
+
+/// As [`back`].
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn finish(sums: Vector, scale: &Scale, n: usize) -> Vector {
+    // SAFETY: the caller's word.
+    unsafe { back(sums, scale, n) }
 }
 
 /// 16 results to bytes between bounds.

@@ -63,7 +63,7 @@ impl Depthwise {
         debug_assert_eq!(end.bias.len(), window.channels);
         let packed = match isa.order() {
             Order::Words => Packed::Quads(Quads::new(&window, weights, &end)),
-            Order::Pairs => Packed::Taps(Taps::new(&window, weights, &end)),
+            Order::Pairs | Order::Rows => Packed::Taps(Taps::new(&window, weights, &end)),
         };
         Depthwise { window, packed, end }
     }

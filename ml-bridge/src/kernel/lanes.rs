@@ -13,6 +13,9 @@
 use super::linear::{Geometry, LANES};
 use super::requantize::{Factor, Requantize, Rounding};
 
+/// Largest `e` for which single precision holds a result, 9 bits, and all that is shifted out of it.
+pub const FAR: i32 = 15;
+
 /// 64 bytes on a cache line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
@@ -36,6 +39,8 @@ pub struct Scale {
     pub sign: [u32; 16],
     /// `2^(32 - e)`, 0 for `e = 0`.
     pub power: [u32; 16],
+    /// `2^-e`.
+    pub unit: [f32; 16],
     /// As `sign`, a bit per lane.
     pub signs: u16,
 }
@@ -82,6 +87,10 @@ pub enum Order {
     Words,
     /// Output 0: two weights; ... output 15; then the other two of each: for instructions that add two.
     Pairs,
+    /// Four outputs at a time, eight patch bytes each, to the end of the patch; then the next four outputs. A patch is
+    /// one segment, filled up to a multiple of eight: for instructions that add neighbours and whole registers of
+    /// input. See [`super::rows`].
+    Rows,
 }
 
 impl Order {
@@ -90,7 +99,15 @@ impl Order {
     fn place(self, lane: usize, byte: usize) -> usize {
         match self {
             Order::Words => lane * 4 + byte,
-            Order::Pairs => byte / 2 * 32 + lane * 2 + byte % 2,
+            Order::Pairs | Order::Rows => byte / 2 * 32 + lane * 2 + byte % 2,
+        }
+    }
+
+    /// Segments of a patch, and words of four bytes in each, as weights are packed.
+    pub fn steps(self, geometry: &Geometry) -> [usize; 2] {
+        match self {
+            Order::Rows => [1, geometry.patch().next_multiple_of(8) / 4],
+            _ => [geometry.offsets.len(), geometry.segment.div_ceil(4)],
         }
     }
 }
@@ -110,8 +127,8 @@ pub struct Lanes {
     pub scales: Vec<Scale>,
     /// Whether the nine instructions are exact for every sum that can occur.
     pub exact: bool,
-    /// Whether every lane's `e` is at least 1.
-    pub shifted: bool,
+    /// Whether every lane's `e` is at most [`FAR`].
+    pub near: bool,
 }
 
 impl Lanes {
@@ -125,14 +142,14 @@ impl Lanes {
             drop_tiny(size, &mut end, channel);
             exact &= exact_for(size, &end, channel);
         }
-        let words = geometry.segment.div_ceil(4);
+        let [segments, words] = order.steps(geometry);
         // One patch alone is bound by reading weights: wide groups keep several streams of sums going.
         let most = match order {
             Order::Words if geometry.positions() == 1 => 8,
             Order::Words => 4,
-            Order::Pairs => 1,
+            Order::Pairs | Order::Rows => 1,
         };
-        let steps = geometry.offsets.len() * words;
+        let steps = segments * words;
         let total_blocks = outputs.div_ceil(LANES);
         let mut lanes = Lanes {
             groups: groups(outputs, most, steps),
@@ -141,7 +158,7 @@ impl Lanes {
             bias: Vec::with_capacity(total_blocks),
             scales: Vec::with_capacity(total_blocks),
             exact,
-            shifted: end.factor.iter().all(|f| f.shift < 0),
+            near: near(&end),
         };
         let uniform = end.factor.iter().all(|f| *f == end.factor[0]);
         for block in 0..total_blocks {
@@ -177,6 +194,11 @@ impl Lanes {
         for block in 0..group.blocks {
             let outputs = (group.outputs - block * LANES).min(LANES);
             let weights = &weights[(group.first + block * LANES) * patch..][..outputs * patch];
+            if order == Order::Rows {
+                let lines = &mut self.weights[group.line + block * self.words..][..self.words];
+                pack_rows(lines, patch, weights);
+                continue;
+            }
             let mut lines = self.weights[group.line + block..]
                 .iter_mut()
                 .step_by(group.blocks)
@@ -209,6 +231,22 @@ impl Lanes {
     pub fn bytes(&self) -> usize {
         self.weights.len() * 64 + self.bias.len() * 64 + self.scales.len() * size_of::<Scale>()
     }
+}
+
+/// Packs rows of `patch` weights of one block in [`Order::Rows`].
+fn pack_rows(lines: &mut [Line], patch: usize, weights: &[i8]) {
+    let chunks = lines.len() / 2;
+    for (lane, row) in weights.chunks_exact(patch.max(1)).enumerate() {
+        for (chunk, from) in row.chunks(8).enumerate() {
+            let eight = (lane / 4 * chunks + chunk) * 4 + lane % 4;
+            lines[eight / 8].0[eight % 8 * 8..][..from.len()].copy_from_slice(from);
+        }
+    }
+}
+
+/// Whether the last shift of every output may be done in single precision.
+pub fn near(end: &Requantize) -> bool {
+    end.factor.iter().all(|f| -f.shift <= FAR)
 }
 
 /// Groups of up to `most` blocks for `outputs`, each block with `steps` lines.
@@ -247,6 +285,7 @@ pub fn scale(end: &Requantize, channel: impl Fn(usize) -> Option<usize>) -> Scal
         shift: [0; 16],
         sign: [0; 16],
         power: [0; 16],
+        unit: [1.0; 16],
         signs: 0,
     };
     for lane in 0..LANES {
@@ -272,6 +311,7 @@ pub fn scale(end: &Requantize, channel: impl Fn(usize) -> Option<usize>) -> Scal
         k[lane / 2] = add;
         scale.shift[lane] = right.unsigned_abs();
         scale.power[lane] = if right > 0 { 1 << (32 - right) } else { 0 };
+        scale.unit[lane] = 1.0 / (1u32 << right) as f32;
         scale.sign[lane] = if twice { u32::MAX } else { 0 };
         scale.signs |= u16::from(twice) << lane;
     }

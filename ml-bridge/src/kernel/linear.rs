@@ -5,14 +5,15 @@
 //! `y * row_step + x * column_step`: one segment for a dense layer, one per filter row for a convolution over an
 //! already padded image, since a filter row covers neighbouring pixels and all their channels.
 //!
-//! Weights lie in [`super::lanes`] for every family. Where filters are few, a layer computes several neighbouring
+//! Weights lie in [`super::lanes`] for every family. Where filters are few, a layer for
+//! lanes that are outputs computes several neighbouring
 //! results as if they were one with more outputs: a wider patch, its weights moved along and filled up with zeros. That
 //! fills lanes, and words that neighbours share are read once.
 //!
 //! Every sum is exact in wrapping i32 arithmetic, so all paths give the same bits.
 
 use super::Isa;
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Order};
 use super::requantize::Requantize;
 
 /// Outputs in one block: 32-bit lanes of a 512-bit register.
@@ -54,10 +55,10 @@ impl Geometry {
         self.offsets.len() * self.segment
     }
 
-    /// One past the last byte that is read when every segment is read in whole words of 4 bytes.
+    /// One past the last byte that is read when every segment is read in units of 4 or 8 bytes.
     pub fn reach(&self) -> usize {
         let last = (self.size[0].max(1) - 1) * self.row_step + (self.size[1].max(1) - 1) * self.column_step;
-        last + self.offsets.iter().max().copied().unwrap_or(0) + self.segment.next_multiple_of(4)
+        last + self.offsets.iter().max().copied().unwrap_or(0) + self.segment.next_multiple_of(8)
     }
 }
 
@@ -132,7 +133,10 @@ impl Linear {
         debug_assert_eq!(end.bias.len(), outputs);
         let macs = geometry.positions() as u64 * outputs as u64 * geometry.patch() as u64;
         let order = isa.order();
-        let count = joined(&geometry, outputs, &place);
+        let count = match order {
+            Order::Rows => 1,
+            _ => joined(&geometry, outputs, &place),
+        };
         if count > 1 {
             let wide = Geometry {
                 size: [geometry.size[0], geometry.size[1] / count],

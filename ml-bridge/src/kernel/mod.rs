@@ -9,13 +9,17 @@ mod fixed;
 pub mod lanes;
 pub mod linear;
 pub mod mean;
+#[cfg(neon)]
+mod neon;
 #[cfg(target_arch = "x86_64")]
 mod pairs;
+mod plain;
 pub mod pointwise;
 pub mod pool;
-mod portable;
 pub mod quads;
 pub mod requantize;
+#[cfg(any(target_arch = "x86_64", neon))]
+mod rows;
 pub mod signed;
 pub mod softmax;
 #[cfg(target_arch = "x86_64")]
@@ -25,12 +29,21 @@ mod sse2;
 pub mod taps;
 #[cfg(test)]
 mod tests;
+#[cfg(any(target_arch = "x86_64", neon))]
+mod vectors;
 #[cfg(avx512)]
 mod vnni;
 #[cfg(avx512)]
 mod vnni_binary;
 #[cfg(avx512)]
 mod vnni_depthwise;
+
+#[cfg(neon)]
+use neon as portable;
+#[cfg(not(any(target_arch = "x86_64", neon)))]
+use plain as portable;
+#[cfg(target_arch = "x86_64")]
+use sse2 as portable;
 
 use depthwise::Depthwise;
 use lanes::Order;
@@ -40,10 +53,10 @@ use pointwise::Binary;
 /// A family of kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Isa {
-    /// Plain Rust, everywhere.
+    /// Plain Rust, everywhere; the measure for all others.
+    Plain,
+    /// What every processor of the target has: SSE2 on x86-64, NEON on aarch64, elsewhere as [`Isa::Plain`].
     Portable,
-    /// Any x86-64.
-    Sse2,
     /// x86-64 with AVX2.
     Avx2,
     /// x86-64 with AVX-512 and its byte dot products.
@@ -54,13 +67,10 @@ impl Isa {
     /// Every family that this processor can run, the fastest last.
     pub fn available() -> Vec<Isa> {
         #[allow(unused_mut)]
-        let mut found = vec![Isa::Portable];
+        let mut found = vec![Isa::Plain, Isa::Portable];
         #[cfg(target_arch = "x86_64")]
-        {
-            found.push(Isa::Sse2);
-            if std::is_x86_feature_detected!("avx2") {
-                found.push(Isa::Avx2);
-            }
+        if std::is_x86_feature_detected!("avx2") {
+            found.push(Isa::Avx2);
         }
         #[cfg(avx512)]
         if std::is_x86_feature_detected!("avx512f")
@@ -75,13 +85,17 @@ impl Isa {
 
     /// The fastest family that this processor can run.
     pub fn best() -> Isa {
-        Isa::available().last().copied().unwrap_or(Isa::Portable)
+        Isa::available().last().copied().unwrap_or(Isa::Plain)
     }
 
     /// The order of weights that its instructions want.
     pub fn order(self) -> Order {
         match self {
-            Isa::Portable | Isa::Sse2 | Isa::Avx2 => Order::Pairs,
+            #[cfg(any(target_arch = "x86_64", neon))]
+            Isa::Portable => Order::Rows,
+            #[cfg(not(any(target_arch = "x86_64", neon)))]
+            Isa::Portable => Order::Pairs,
+            Isa::Plain | Isa::Avx2 => Order::Pairs,
             Isa::Vnni => Order::Words,
         }
     }
@@ -89,8 +103,8 @@ impl Isa {
     /// Its name, for people.
     pub fn name(self) -> &'static str {
         match self {
+            Isa::Plain => "plain",
             Isa::Portable => "portable",
-            Isa::Sse2 => "sse2",
             Isa::Avx2 => "avx2",
             Isa::Vnni => "avx512-vnni",
         }
@@ -101,13 +115,12 @@ impl Isa {
 /// which `layer` was packed.
 pub fn linear(isa: Isa, layer: &Linear, input: &[u8], output: &mut [u8], scratch: &mut Scratch) {
     match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Sse2 => sse2::linear(layer, input, output, scratch),
+        Isa::Portable => portable::linear(layer, input, output, scratch),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::linear(layer, input, output, scratch),
         #[cfg(avx512)]
         Isa::Vnni => vnni::linear(layer, input, output),
-        _ => portable::linear(layer, input, output, scratch),
+        _ => plain::linear(layer, input, output, scratch),
     }
 }
 
@@ -132,13 +145,20 @@ impl Scratch {
 
     /// Makes room for `layer`, packed for `isa`.
     pub fn fit_linear(&mut self, isa: Isa, layer: &Linear) {
-        if isa.order() == Order::Pairs {
-            self.words.resize(self.words.len().max(layer.geometry.reach()), 0);
-            let pairs = layer.geometry.offsets.len() * layer.lanes.words * 2;
-            if layer.geometry.positions() > 1 {
-                self.weights
-                    .resize(self.weights.len().max(pairs), taps::Pair([0; 32]));
-            }
+        let (geometry, positions) = (&layer.geometry, layer.geometry.positions());
+        let words = match isa.order() {
+            Order::Words => return,
+            Order::Pairs => geometry.reach(),
+            #[cfg(any(target_arch = "x86_64", neon))]
+            Order::Rows => rows::room(layer.lanes.words * 4, positions),
+            #[cfg(not(any(target_arch = "x86_64", neon)))]
+            Order::Rows => return,
+        };
+        self.words.resize(self.words.len().max(words), 0);
+        let [segments, words] = isa.order().steps(geometry);
+        if positions > 1 {
+            self.weights
+                .resize(self.weights.len().max(segments * words * 2), taps::Pair([0; 32]));
         }
     }
 
@@ -157,13 +177,12 @@ impl Scratch {
 /// Runs `layer` over `input` into `output`, as [`linear()`].
 pub fn depthwise(isa: Isa, layer: &Depthwise, input: &[u8], output: &mut [u8], scratch: &mut Scratch) {
     match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Sse2 => sse2::depthwise(layer, input, output),
+        Isa::Portable => portable::depthwise(layer, input, output),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::depthwise(layer, input, output),
         #[cfg(avx512)]
         Isa::Vnni => vnni_depthwise::depthwise(layer, input, output, &mut scratch.lines),
-        _ => portable::depthwise(layer, input, output),
+        _ => plain::depthwise(layer, input, output),
     }
     let _ = scratch;
 }
@@ -173,13 +192,12 @@ pub fn binary(isa: Isa, layer: &Binary, left: &[u8], right: &[u8], output: &mut 
     let alike = left.len() == output.len() && right.len() == output.len();
     if let (true, Some(fast)) = (alike, &layer.fast) {
         return match isa {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Sse2 => sse2::binary(layer, fast, left, right, output),
+            Isa::Portable => portable::binary(layer, fast, left, right, output),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2::binary(layer, fast, left, right, output),
             #[cfg(avx512)]
             Isa::Vnni => vnni_binary::binary(layer, fast, left, right, output),
-            _ => portable::binary(layer, fast, left, right, output),
+            _ => plain::binary(layer, fast, left, right, output),
         };
     }
     for ((to, left), right) in output

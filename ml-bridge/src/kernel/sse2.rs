@@ -1,6 +1,9 @@
-//! SSE2 kernels, for every x86-64 processor: see [`super::pairs`].
+//! SSE2 kernels, for every x86-64 processor: see [`super::rows`] and [`super::vectors`].
 //!
-//! Tile: 3 patches x 16 outputs. There is no shift by lane: a product with `2^(32 - e)` takes its place, for `e >= 1`.
+//! There is no shift by lane. Where a result is about to be held between 0 and 255, a product with `2^-e` in single
+//! precision takes its place, which is exact for `e` up to [`super::lanes::FAR`]: 24 bits hold 9 of the result and all
+//! that is shifted out, and what is rounded is out of bounds anyway. Elsewhere it is an integer product with
+//! `2^(32 - e)`, for `e >= 1`.
 #![allow(unsafe_code)]
 // Intrinsics are unsafe functions in older compilers only.
 #![allow(unused_unsafe)]
@@ -8,12 +11,14 @@
 use std::arch::x86_64::*;
 
 type Vector = __m128i;
+type Bytes = __m128i;
 
-super::pairs::pairs!("sse2", 3);
+super::vectors::vectors!("sse2");
+super::rows::rows!("sse2");
 
 /// Whether sums can be taken back here.
-fn is_exact(exact: bool, shifted: bool) -> bool {
-    exact && shifted
+fn is_exact(exact: bool, near: bool) -> bool {
+    exact && near
 }
 
 macro_rules! operation {
@@ -64,15 +69,42 @@ unsafe fn aligned(from: *const i16) -> Vector {
     unsafe { _mm_load_si128(from.cast()) }
 }
 
-/// Two 16-bit numbers in every lane.
-///
 /// # Safety
-/// 4 bytes can be read.
+/// 16 bytes can be read.
 #[inline]
 #[target_feature(enable = "sse2")]
-unsafe fn pair(from: *const i16) -> Vector {
+unsafe fn load(from: *const u8) -> Bytes {
     // SAFETY: the caller's word.
-    unsafe { _mm_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    unsafe { _mm_loadu_si128(from.cast()) }
+}
+
+/// # Safety
+/// 16 bytes can be written.
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn store(to: *mut u8, bytes: Bytes) {
+    // SAFETY: the caller's word.
+    unsafe { _mm_storeu_si128(to.cast(), bytes) }
+}
+
+/// `sums` and the products of 16-bit numbers, in any lane.
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn dot(sums: Vector, a: Vector, b: Vector) -> Vector {
+    // SAFETY: no memory is touched.
+    unsafe { _mm_add_epi32(sums, _mm_madd_epi16(a, b)) }
+}
+
+/// The sum of the lanes of each.
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn across(a: Vector, b: Vector, c: Vector, d: Vector) -> Vector {
+    // SAFETY: no memory is touched.
+    unsafe {
+        let left = _mm_add_epi32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
+        let right = _mm_add_epi32(_mm_unpacklo_epi32(c, d), _mm_unpackhi_epi32(c, d));
+        _mm_add_epi32(_mm_unpacklo_epi64(left, right), _mm_unpackhi_epi64(left, right))
+    }
 }
 
 /// 8 signed bytes as 16-bit numbers.
@@ -123,41 +155,68 @@ unsafe fn each(bytes: __m128i) -> [Vector; R] {
     }
 }
 
-/// The four sums plus 2^31 of lanes `4 n` and following, taken back, not yet held; see [`super::lanes`].
+/// The four sums plus 2^31 of lanes `4 n` and following before the last shift; see [`super::lanes`].
 #[inline]
 #[target_feature(enable = "sse2")]
-unsafe fn back(sums: Vector, scale: &Scale, n: usize) -> Vector {
+unsafe fn high_halves(sums: Vector, scale: &Scale, n: usize) -> Vector {
     // SAFETY: `n` is below 4, so that two of 8 and four of 16 constants are read.
     unsafe {
         let two = |from: &[u64; 8]| _mm_loadu_si128(from.as_ptr().add(2 * n).cast());
-        let four = |from: &[u32; 16]| _mm_loadu_si128(from.as_ptr().add(4 * n).cast());
         let low = _mm_add_epi64(_mm_mul_epu32(sums, two(&scale.even)), two(&scale.even_add));
         let high = _mm_add_epi64(
             _mm_mul_epu32(_mm_srli_epi64::<32>(sums), two(&scale.odd)),
             two(&scale.odd_add),
         );
-        let sign = _mm_and_si128(_mm_srai_epi32::<31>(sums), four(&scale.sign));
-        // Even lanes' high halves moved down, odd lanes' stay up.
-        let upper = _mm_set1_epi64x(-1 << 32);
-        let both = _mm_or_si128(_mm_srli_epi64::<32>(low), _mm_and_si128(high, upper));
-        let both = _mm_xor_si128(_mm_sub_epi32(both, sign), _mm_set1_epi32(i32::MIN));
+        let sign = _mm_loadu_si128(scale.sign.as_ptr().add(4 * n).cast());
+        let sign = _mm_and_si128(_mm_srai_epi32::<31>(sums), sign);
+        let both = _mm_shuffle_ps::<0b11_01_11_01>(_mm_castsi128_ps(low), _mm_castsi128_ps(high));
+        let both = _mm_shuffle_epi32::<0b11_01_10_00>(_mm_castps_si128(both));
+        _mm_sub_epi32(both, sign)
+    }
+}
+
+/// Sums taken back, not yet held, for every `e >= 1`.
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn back(sums: Vector, scale: &Scale, n: usize) -> Vector {
+    // SAFETY: `n` is below 4, so that four of 16 constants are read.
+    unsafe {
+        let both = _mm_xor_si128(high_halves(sums, scale, n), _mm_set1_epi32(i32::MIN));
         // Above zero now; a product with 2^(32 - e), of which the high half is kept, shifts by e.
-        let power = four(&scale.power);
+        let power = _mm_loadu_si128(scale.power.as_ptr().add(4 * n).cast());
         let low = _mm_srli_epi64::<32>(_mm_mul_epu32(both, power));
         let high = _mm_mul_epu32(_mm_srli_epi64::<32>(both), _mm_srli_epi64::<32>(power));
-        let shifted = _mm_or_si128(low, _mm_and_si128(high, upper));
+        let shifted = _mm_or_si128(low, _mm_and_si128(high, _mm_set1_epi64x(-1 << 32)));
         // 2^31, shifted along.
         _mm_sub_epi32(shifted, _mm_srli_epi32::<1>(power))
     }
 }
 
-/// 16 results to bytes between bounds.
+/// What stands for zero after [`finish`], so that cutting off fractions rounds down wherever it matters.
+const ABOVE: i16 = 256;
+
+/// Sums taken back, plus [`ABOVE`], for every `e` up to [`super::lanes::FAR`].
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn finish(sums: Vector, scale: &Scale, n: usize) -> Vector {
+    // SAFETY: `n` is below 4, so that four of 16 constants are read.
+    unsafe {
+        let unit = _mm_loadu_ps(scale.unit.as_ptr().add(4 * n));
+        let real = _mm_mul_ps(_mm_cvtepi32_ps(high_halves(sums, scale, n)), unit);
+        _mm_cvttps_epi32(_mm_add_ps(real, _mm_set1_ps(f32::from(ABOVE))))
+    }
+}
+
+/// 16 results of [`finish`] to bytes between bounds.
 #[inline]
 #[target_feature(enable = "sse2")]
 unsafe fn narrow(v: [Vector; R], bounds: Bounds) -> __m128i {
     // SAFETY: no memory is touched.
     unsafe {
-        let bytes = _mm_packus_epi16(_mm_packs_epi32(v[0], v[1]), _mm_packs_epi32(v[2], v[3]));
+        let above = _mm_set1_epi16(ABOVE);
+        let low = _mm_subs_epi16(_mm_packs_epi32(v[0], v[1]), above);
+        let high = _mm_subs_epi16(_mm_packs_epi32(v[2], v[3]), above);
+        let bytes = _mm_packus_epi16(low, high);
         let bytes = _mm_max_epu8(bytes, _mm_set1_epi8(bounds.low as i8));
         _mm_min_epu8(bytes, _mm_set1_epi8(bounds.high as i8))
     }

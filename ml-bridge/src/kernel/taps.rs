@@ -8,7 +8,7 @@
 //! ```
 
 use super::depthwise::Window;
-use super::lanes::{Bias, Scale, bias, drop_tiny, exact_for, scale};
+use super::lanes::{Bias, Scale, bias, drop_tiny, exact_for, near, scale};
 use super::linear::LANES;
 use super::requantize::Requantize;
 
@@ -42,8 +42,8 @@ pub struct Taps {
     pub scales: Vec<Scale>,
     /// See [`super::lanes::Lanes::exact`].
     pub exact: bool,
-    /// See [`super::lanes::Lanes::shifted`].
-    pub shifted: bool,
+    /// See [`super::lanes::Lanes::near`].
+    pub near: bool,
 }
 
 impl Taps {
@@ -80,7 +80,7 @@ impl Taps {
             bias: Vec::with_capacity(patterns),
             scales: Vec::with_capacity(patterns),
             exact,
-            shifted: end.factor.iter().all(|f| f.shift < 0),
+            near: near(&end),
         };
         for pattern in 0..patterns {
             let channel = |lane: usize| channel_of(flat, channels, pattern * LANES + lane);

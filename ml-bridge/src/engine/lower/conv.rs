@@ -5,6 +5,7 @@ use super::super::step::Step;
 use super::dense::{end, factors, push_step};
 use super::{computed_i8, constant_i8};
 use crate::kernel::depthwise::{Depthwise, Window};
+use crate::kernel::lanes::Order;
 use crate::kernel::linear::{Geometry, LANES, Linear, Place};
 use crate::kernel::pool::Pad;
 use crate::kernel::requantize::{BIAS, Requantize};
@@ -105,7 +106,8 @@ pub(in super::super) fn padding_for(compiler: &Compiler<'_>, tensor: usize) -> O
     let image = image(input, output, [height, width], sliding).ok()?;
     let plain = match reader.kind {
         Kind::Conv2d { .. } => {
-            image.channels == channels && !in_one(&image, [height, width], output, sliding)
+            image.channels == channels
+                && !in_one(compiler.isa.order(), &image, [height, width], output, sliding)
         }
         _ => image.channels == channels || image.channels == 1,
     };
@@ -133,8 +135,12 @@ fn padded(compiler: &mut Compiler<'_>, source: usize, pad: Pad) -> Result<(usize
     Ok((to, pitch))
 }
 
-/// Whether all results of an image row are better computed at once, from whole rows: narrow images of few channels.
-fn in_one(image: &Image, taps: [usize; 2], output: &Tensor, sliding: &Sliding) -> bool {
+/// Whether all results of an image row are better computed at once, from whole rows: narrow images of few channels, where lanes
+/// are outputs.
+fn in_one(order: Order, image: &Image, taps: [usize; 2], output: &Tensor, sliding: &Sliding) -> bool {
+    if order == Order::Rows {
+        return false;
+    }
     let outputs = output.shape.last().copied().unwrap_or(0);
     let width = image.output[1];
     let row = image.input[1] * image.channels;
@@ -208,7 +214,7 @@ pub(super) fn conv(
     let values = constant_i8(weights)?;
     let taps = [height, width];
     let mut pad = pad_of(input, &image, taps, sliding, 1)?;
-    if in_one(&image, taps, output, sliding) {
+    if in_one(compiler.isa.order(), &image, taps, output, sliding) {
         (pad.left, pad.right) = (0, 0);
         let (geometry, values) = row_wise(&image, taps, outputs, values, sliding);
         let mut end = factors(compiler, operator, [input, weights, output], outputs, activation)?;
