@@ -62,6 +62,15 @@ pub enum Error {
         /// Who holds it, as written in the lock file.
         owner: String,
     },
+    /// The store would take more than its budget, and its policies let nothing more go. Nothing was written.
+    BudgetFull {
+        /// Bytes that the store may take.
+        budget: u64,
+        /// Bytes that it takes.
+        used: u64,
+        /// Bytes that were to come.
+        needed: u64,
+    },
     /// A failed sync left this handle unable to promise anything; reopen the store.
     Poisoned {
         /// What failed first.
@@ -159,6 +168,12 @@ impl fmt::Display for Error {
                 f,
                 "the store is being written by {owner} ({}); close that writer, or open the store for reading",
                 path.display()
+            ),
+            Error::BudgetFull { budget, used, needed } => write!(
+                f,
+                "{needed} bytes more do not fit into the store's budget of {budget} bytes ({used} are taken, some are \
+                 kept free): raise the budget, let a stream's oldest rows go (silt maintain --retention drop=full), or \
+                 delete models"
             ),
             Error::Poisoned { what } => {
                 write!(

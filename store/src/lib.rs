@@ -11,6 +11,7 @@
 //! | [`store`], [`snapshot`] | what a user of the library holds |
 //! | [`question`] | predicates, aggregates and scans over the parts of a snapshot |
 //! | [`log`], [`tail`] | what makes rows durable before they are sealed |
+//! | [`keep`] | what makes the store a cache: policies, pins, losses, and the door that keeps the budget |
 //! | [`segment`] | one flat file: writer, footer, verified pages, run directory |
 //! | [`mod@column`] | one column of a segment: domain + codes + validity + statistics |
 //! | [`domain`], [`codes`], [`text`] | order-preserving maps; code layouts; text indexes |
@@ -29,6 +30,7 @@ pub mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod keep;
 pub mod log;
 pub mod predicate;
 pub mod question;

@@ -20,6 +20,9 @@ use crate::batch::Batch;
 pub use crate::codes::choose::{Dial, Layout, MiniBlock};
 pub use crate::column::explain::{DomainCost, Explanation, LayoutCost};
 use crate::error::{Error, Result};
+use crate::keep::room::Room;
+pub use crate::keep::room::{ByRole, Role};
+pub use crate::keep::{Action, Cause, Loss, LossKind, Retention, Step};
 use crate::log::wal::Wal;
 use crate::schema::{ColumnType, Schema, SharedSchema};
 pub use crate::segment::stat::{ColumnStat, SegmentStat};
@@ -37,6 +40,7 @@ mod open;
 mod read;
 mod relayout;
 mod repair;
+mod room;
 mod seal;
 mod state;
 mod write;
@@ -45,6 +49,7 @@ pub use explain::ColumnExplanation;
 pub use layouts::Layouts;
 pub use relayout::Relaid;
 pub use repair::{Lost, Repaired};
+pub use room::Usage;
 use state::State;
 
 /// When appended rows reach the disk.
@@ -67,6 +72,11 @@ pub struct Options {
     pub memory_limit: usize,
     /// Rows at which a tail is sealed into a segment, if its bytes did not do so before.
     pub rows_per_segment: u64,
+    /// Bytes that the directory may take from now on: files of every kind, each in whole blocks of 4 KiB, at every
+    /// moment. Kept in the store, so whoever opens it later need not know it; `None` leaves it as it is, 0 is no limit.
+    ///
+    /// When it is full, the oldest rows go as far as the [`Retention`] of their stream allows.
+    pub budget: Option<u64>,
 }
 
 impl Default for Options {
@@ -75,6 +85,7 @@ impl Default for Options {
             sync: SyncPolicy::Interval(100),
             memory_limit: 128 << 20,
             rows_per_segment: 1 << 20,
+            budget: None,
         }
     }
 }
@@ -137,6 +148,8 @@ pub struct Store {
 #[derive(Debug)]
 struct Writer {
     wal: Wal,
+    /// What the store writes through.
+    room: Room,
     /// Held while rows or files are added, so that the log, the tails and the manifest agree.
     turn: Mutex<()>,
     _lock: Box<dyn StorageLock>,
@@ -274,7 +287,8 @@ impl Store {
     /// lost. Rows may come late or out of order.
     ///
     /// # Errors
-    /// `InvalidArgument` if the rows do not fit the stream; `Io` if the disk is full or broken, and then nothing was
+    /// `InvalidArgument` if the rows do not fit the stream; `BudgetFull` if the store's policies let nothing more go;
+    /// `Io` if the disk is full or broken, and then nothing was
     /// appended; `Poisoned` after a failed sync, when nobody knows what a power cut would leave of these rows.
     pub fn append(&self, stream: &str, batch: &Batch) -> Result<Receipt> {
         self.append_rows(stream, batch, None)
@@ -373,6 +387,35 @@ impl Store {
         progress: &mut dyn FnMut(&Relaid),
     ) -> Result<()> {
         self.relayout_stream(stream, layouts, before, progress)
+    }
+
+    /// What the store takes, may take, and has written.
+    pub fn usage(&self) -> Usage {
+        self.usage_now()
+    }
+
+    /// What may become of the rows of a stream.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such stream.
+    pub fn retention(&self, stream: &str) -> Result<Retention> {
+        self.stream_retention(stream)
+    }
+
+    /// Changes what may become of the rows of a stream.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such stream, or the policy makes no sense; `Poisoned`; `Io`.
+    pub fn set_retention(&self, stream: &str, retention: &Retention) -> Result<()> {
+        self.change_retention(stream, retention)
+    }
+
+    /// What was given up of a stream, by time.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such stream.
+    pub fn losses(&self, stream: &str) -> Result<Vec<Loss>> {
+        self.stream_losses(stream)
     }
 
     /// A consistent view of a stream.

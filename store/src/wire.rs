@@ -14,6 +14,12 @@ impl Writer {
         Writer::default()
     }
 
+    /// A u32 count and that many records.
+    pub(crate) fn list<T>(&mut self, items: &[T], write: impl Fn(&T, &mut Writer)) {
+        self.u32(u32::try_from(items.len()).unwrap_or(u32::MAX));
+        items.iter().for_each(|item| write(item, self));
+    }
+
     /// The bytes written.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -194,5 +200,15 @@ impl<'a> Reader<'a> {
             return Err(self.corrupt(format!("{count} records claimed, {} bytes left", self.left())));
         }
         Ok(count)
+    }
+
+    /// A u32 count and that many records of at least `record_bytes` each.
+    pub(crate) fn list<T>(
+        &mut self,
+        record_bytes: usize,
+        read: impl Fn(&mut Reader<'a>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let count = self.count(record_bytes)?;
+        (0..count).map(|_| read(self)).collect()
     }
 }

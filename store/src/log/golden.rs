@@ -11,6 +11,9 @@ use super::manifest::{CursorEntry, Manifest, ModelEntry, SegmentEntry, SourceEnt
 use super::replay::LogReader;
 use crate::batch::Batch;
 use crate::codes::choose::{Dial, Layout, MiniBlock};
+use crate::keep::pins::Pins;
+use crate::keep::room::ByRole;
+use crate::keep::{Cause, Loss, LossKind};
 use crate::schema::{ColumnId, ColumnType, Schema, TimeUnit};
 use crate::storage::memory::MemoryStorage;
 use crate::value::Value;
@@ -113,7 +116,11 @@ fn manifest_1_0() {
         sequences: (1, 20),
         bytes: 4096,
         wishes: Wishes::default(),
+        pinned: true,
     };
+    let mut pins = Pins::default();
+    pins.add(-100..-50);
+    pins.add(20..30);
     let stream = StreamEntry {
         id: 1,
         name: "vibration".into(),
@@ -124,6 +131,15 @@ fn manifest_1_0() {
             all: Layout::Small(MiniBlock::Rows256),
             columns: vec![(ColumnId(12), Layout::Rank(Dial::Smaller))],
         },
+        retention: "drop=30d/full".parse().unwrap(),
+        pins,
+        losses: vec![Loss {
+            kind: LossKind::Dropped,
+            cause: Cause::FullPinned,
+            time_range: (-900, -6),
+            rows: 11,
+            bytes: 4096,
+        }],
         segments: vec![segment],
     };
     let model = ModelEntry {
@@ -139,8 +155,9 @@ fn manifest_1_0() {
         newest_generation: 3,
         next_segment: 2,
         next_stream: 2,
-        bytes_written: 50_000,
+        written: ByRole([20_000, 25_000, 4_000, 190, 10, 0]),
         plain_bytes: 70_000,
+        budget: 64 << 20,
         streams: vec![stream],
         models: vec![model],
         sources: vec![SourceEntry {

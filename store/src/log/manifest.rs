@@ -5,13 +5,16 @@
 //! 20 body
 //! ```
 //!
-//! The fields of the body are listed in `docs/format.md` in the order in which [`Manifest::write`] writes them. A newer
+//! The fields of the body are listed in `docs/format/store.md` in the order in which [`Manifest::write`] writes them. A newer
 //! minor version may add fields at the end, which older readers skip.
 
 use std::sync::Arc;
 
 use crate::codes::choose::Layout;
 use crate::error::{Error, Result};
+use crate::keep::pins::Pins;
+use crate::keep::room::{ByRole, Role};
+use crate::keep::{Loss, Retention};
 use crate::schema::{ColumnId, SharedSchema, read_schema, write_schema};
 use crate::storage::Storage;
 use crate::wire::{Reader, Writer};
@@ -40,10 +43,12 @@ pub(crate) struct Manifest {
     pub next_segment: u64,
     /// Number of the next stream.
     pub next_stream: u32,
-    /// Bytes handed to the storage for good: log, segments, manifests and models.
-    pub bytes_written: u64,
+    /// Bytes handed to the storage before this manifest.
+    pub written: ByRole,
     /// Bytes that all rows ever sealed have in plain binary form.
     pub plain_bytes: u64,
+    /// Bytes that the directory may take, 0 for any number.
+    pub budget: u64,
     /// The streams.
     pub streams: Vec<StreamEntry>,
     /// The models.
@@ -69,6 +74,12 @@ pub(crate) struct StreamEntry {
     pub digits: Vec<(ColumnId, u8)>,
     /// How new segments should be stored.
     pub wishes: Wishes,
+    /// What may become of its rows.
+    pub retention: Retention,
+    /// Stretches of time whose rows go last.
+    pub pins: Pins,
+    /// What was given up.
+    pub losses: Vec<Loss>,
     /// The segments, in the order of their first sequence number.
     pub segments: Vec<SegmentEntry>,
 }
@@ -88,6 +99,8 @@ pub(crate) struct SegmentEntry {
     pub bytes: u64,
     /// How it should have been stored when it was written.
     pub wishes: Wishes,
+    /// Whether it holds what was pinned of a larger segment, and nothing else.
+    pub pinned: bool,
 }
 
 /// How the columns of a stream or segment should be stored.
@@ -140,24 +153,25 @@ impl Manifest {
         body.u64(self.newest_generation);
         body.u64(self.next_segment);
         body.u32(self.next_stream);
-        body.u64(self.bytes_written);
+        body.list(&Role::ALL, |&role, out| out.u64(self.written.of(role)));
         body.u64(self.plain_bytes);
-        list(&mut body, &self.streams, StreamEntry::write);
-        list(&mut body, &self.models, |model, out| {
+        body.u64(self.budget);
+        body.list(&self.streams, StreamEntry::write);
+        body.list(&self.models, |model, out| {
             out.bytes(model.name.as_bytes());
             out.u32(model.next_version);
             out.u32(model.serving);
-            list(out, &model.versions, |&(version, bytes, crc), out| {
+            out.list(&model.versions, |&(version, bytes, crc), out| {
                 out.u32(version);
                 out.u64(bytes);
                 out.u32(crc);
             });
         });
-        list(&mut body, &self.sources, |source, out| {
+        body.list(&self.sources, |source, out| {
             out.bytes(source.name.as_bytes());
             out.bytes(&source.position);
         });
-        list(&mut body, &self.cursors, |cursor, out| {
+        body.list(&self.cursors, |cursor, out| {
             out.bytes(cursor.name.as_bytes());
             out.u64(cursor.sequence);
         });
@@ -206,17 +220,18 @@ impl Manifest {
             newest_generation: body.u64()?,
             next_segment: body.u64()?,
             next_stream: body.u32()?,
-            bytes_written: body.u64()?,
+            written: read_written(&mut body)?,
             plain_bytes: body.u64()?,
-            streams: read_list(&mut body, 46, StreamEntry::read)?,
-            models: read_list(&mut body, 16, read_model)?,
-            sources: read_list(&mut body, 8, |input| {
+            budget: body.u64()?,
+            streams: body.list(58, StreamEntry::read)?,
+            models: body.list(16, read_model)?,
+            sources: body.list(8, |input| {
                 Ok(SourceEntry {
                     name: input.text()?.to_owned(),
                     position: input.bytes()?.to_vec(),
                 })
             })?,
-            cursors: read_list(&mut body, 12, |input| {
+            cursors: body.list(12, |input| {
                 Ok(CursorEntry {
                     name: input.text()?.to_owned(),
                     sequence: input.u64()?,
@@ -271,7 +286,7 @@ impl Wishes {
 
     fn write(&self, out: &mut Writer) {
         out.u8(self.all.code());
-        list(out, &self.columns, |&(column, layout), out| {
+        out.list(&self.columns, |&(column, layout), out| {
             out.u32(column.0);
             out.u8(layout.code());
         });
@@ -280,9 +295,7 @@ impl Wishes {
     fn read(input: &mut Reader<'_>) -> Result<Wishes> {
         Ok(Wishes {
             all: read_layout(input)?,
-            columns: read_list(input, 5, |input| {
-                Ok((ColumnId(input.u32()?), read_layout(input)?))
-            })?,
+            columns: input.list(5, |input| Ok((ColumnId(input.u32()?), read_layout(input)?)))?,
         })
     }
 }
@@ -298,12 +311,15 @@ impl StreamEntry {
         out.bytes(self.name.as_bytes());
         write_schema(&self.schema, out);
         out.u64(self.sealed);
-        list(out, &self.digits, |&(column, digits), out| {
+        out.list(&self.digits, |&(column, digits), out| {
             out.u32(column.0);
             out.u8(digits);
         });
         self.wishes.write(out);
-        list(out, &self.segments, |segment, out| {
+        self.retention.write(out);
+        self.pins.write(out);
+        out.list(&self.losses, Loss::write);
+        out.list(&self.segments, |segment, out| {
             out.bytes(segment.file.as_bytes());
             out.u64(segment.rows);
             out.i64(segment.time_range.0);
@@ -312,6 +328,7 @@ impl StreamEntry {
             out.u64(segment.sequences.1);
             out.u64(segment.bytes);
             segment.wishes.write(out);
+            out.u8(u8::from(segment.pinned));
         });
     }
 
@@ -321,9 +338,12 @@ impl StreamEntry {
             name: input.text()?.to_owned(),
             schema: Arc::new(read_schema(input)?),
             sealed: input.u64()?,
-            digits: read_list(input, 5, |input| Ok((ColumnId(input.u32()?), input.u8()?)))?,
+            digits: input.list(5, |input| Ok((ColumnId(input.u32()?), input.u8()?)))?,
             wishes: Wishes::read(input)?,
-            segments: read_list(input, 57, |input| {
+            retention: Retention::read(input)?,
+            pins: Pins::read(input)?,
+            losses: input.list(34, Loss::read)?,
+            segments: input.list(58, |input| {
                 Ok(SegmentEntry {
                     file: input.text()?.to_owned(),
                     rows: input.u64()?,
@@ -331,10 +351,23 @@ impl StreamEntry {
                     sequences: (input.u64()?, input.u64()?),
                     bytes: input.u64()?,
                     wishes: Wishes::read(input)?,
+                    pinned: match input.u8()? {
+                        0 => false,
+                        1 => true,
+                        other => return Err(input.corrupt(format!("{other} is no mark of a segment"))),
+                    },
                 })
             })?,
         })
     }
+}
+
+/// Roles that a newer version knows besides are not counted.
+fn read_written(input: &mut Reader<'_>) -> Result<ByRole> {
+    let mut out = ByRole::default();
+    let bytes = input.list(8, |input| input.u64())?;
+    out.0.iter_mut().zip(bytes).for_each(|(sum, bytes)| *sum = bytes);
+    Ok(out)
 }
 
 fn read_model(input: &mut Reader<'_>) -> Result<ModelEntry> {
@@ -342,22 +375,8 @@ fn read_model(input: &mut Reader<'_>) -> Result<ModelEntry> {
         name: input.text()?.to_owned(),
         next_version: input.u32()?,
         serving: input.u32()?,
-        versions: read_list(input, 16, |input| Ok((input.u32()?, input.u64()?, input.u32()?)))?,
+        versions: input.list(16, |input| Ok((input.u32()?, input.u64()?, input.u32()?)))?,
     })
-}
-
-fn list<T>(out: &mut Writer, items: &[T], write: impl Fn(&T, &mut Writer)) {
-    out.u32(u32::try_from(items.len()).unwrap_or(u32::MAX));
-    items.iter().for_each(|item| write(item, out));
-}
-
-fn read_list<T>(
-    input: &mut Reader<'_>,
-    item_bytes: usize,
-    read: impl Fn(&mut Reader<'_>) -> Result<T>,
-) -> Result<Vec<T>> {
-    let count = input.count(item_bytes)?;
-    (0..count).map(|_| read(input)).collect()
 }
 
 fn checksum(header: &[u8], body: &[u8]) -> u32 {

@@ -20,6 +20,13 @@ pub(crate) struct Payload {
     pub more: bool,
 }
 
+impl Payload {
+    /// Bytes of the frame that it will be in.
+    pub fn frame_bytes(&self) -> u64 {
+        (self.bytes.len() + frame::HEADER_BYTES) as u64
+    }
+}
+
 /// The log of a store that is open for writing.
 #[derive(Debug)]
 pub(crate) struct Wal {
@@ -43,7 +50,6 @@ struct State {
     unsynced_since: Option<Instant>,
     syncing: bool,
     poisoned: Option<String>,
-    bytes_written: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -67,7 +73,6 @@ impl Wal {
             unsynced_since: None,
             syncing: false,
             poisoned: None,
-            bytes_written: 0,
         };
         Wal {
             storage,
@@ -86,7 +91,6 @@ impl Wal {
         let mut state = self.lock();
         let before = state.durable;
         let open = self.create_generation(&state, frames)?;
-        state.bytes_written += open.bytes;
         state.generation += 1;
         state.file = Some(open);
         state.appended = frames.last().map_or(before, |(frame, _)| frame.last());
@@ -109,7 +113,6 @@ impl Wal {
             self.commit(self.appended())?;
             let mut state = self.lock();
             let open = self.create_generation(&state, &[])?;
-            state.bytes_written += open.bytes;
             state.generation += 1;
             state.claimed = state.durable;
             state.file = Some(open);
@@ -195,10 +198,10 @@ impl Wal {
         }
         let written = open.file.append(&bytes);
         if let Some(open) = &mut state.file {
-            open.torn = written.is_err();
+            // What does not fit into the budget is not begun.
+            open.torn = matches!(&written, Err(error) if !matches!(error, Error::BudgetFull { .. }));
             open.bytes += bytes.len() as u64;
         }
-        state.bytes_written += bytes.len() as u64;
         written?;
         state.claimed = state.durable;
         state.appended = sequence;
@@ -295,11 +298,6 @@ impl Wal {
     /// When the oldest row that is not on disk was appended.
     pub fn unsynced_since(&self) -> Option<Instant> {
         self.lock().unsynced_since
-    }
-
-    /// Bytes written since the last call.
-    pub fn take_bytes_written(&self) -> u64 {
-        std::mem::take(&mut self.lock().bytes_written)
     }
 
     /// # Errors

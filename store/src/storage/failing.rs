@@ -324,6 +324,18 @@ impl Storage for FailingStorage {
         }))
     }
 
+    fn extend(&self, name: &str) -> Result<Box<dyn StorageFile>> {
+        let known = self.disk().names.get(name).copied();
+        let Some(file) = known else {
+            return self.create(name);
+        };
+        Ok(Box::new(FailingFile {
+            storage: self.clone(),
+            file,
+            name: name.to_owned(),
+        }))
+    }
+
     fn sync(&self, name: &str) -> Result<()> {
         let file = self.file_number(name)?;
         self.sync_number(file, name)

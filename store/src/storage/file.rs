@@ -145,6 +145,14 @@ impl Storage for FileStorage {
         }
     }
 
+    fn extend(&self, name: &str) -> Result<Box<dyn StorageFile>> {
+        let path = self.path(name);
+        match OpenOptions::new().append(true).create(true).open(&path) {
+            Ok(file) => Ok(Box::new(AppendFile { path, file })),
+            Err(e) => Err(Error::io(path, "open", e)),
+        }
+    }
+
     fn sync(&self, name: &str) -> Result<()> {
         self.open_file(name)?
             .sync_data()

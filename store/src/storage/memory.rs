@@ -114,6 +114,12 @@ impl Storage for MemoryStorage {
         Ok(Box::new(MemoryFile { bytes }))
     }
 
+    fn extend(&self, name: &str) -> Result<Box<dyn StorageFile>> {
+        let mut state = locked(&self.state);
+        let bytes = Arc::clone(state.files.entry(name.to_owned()).or_default());
+        Ok(Box::new(MemoryFile { bytes }))
+    }
+
     fn sync(&self, name: &str) -> Result<()> {
         self.file(name).map(|_| ())
     }

@@ -48,6 +48,9 @@ pub trait Storage: Send + Sync + Debug {
     /// Starts an empty file. A file that has the name already is unlinked first, so who reads it keeps its bytes.
     fn create(&self, name: &str) -> Result<Box<dyn StorageFile>>;
 
+    /// Goes on at the end of a file, or starts one.
+    fn extend(&self, name: &str) -> Result<Box<dyn StorageFile>>;
+
     /// Makes the bytes of an existing file survive a power cut.
     fn sync(&self, name: &str) -> Result<()>;
 

@@ -57,7 +57,6 @@ impl Store {
         let file = entry.file.clone();
         let change = |manifest: &mut Manifest| {
             manifest.next_segment = manifest.next_segment.saturating_add(1);
-            manifest.bytes_written = manifest.bytes_written.saturating_add(entry.bytes);
             manifest.streams[index].segments.splice(chosen.clone(), [entry]);
         };
         let published = self.publish_and(writer, change, |state| {
@@ -150,6 +149,7 @@ mod tests {
             sequences: (0, 0),
             bytes: 0,
             wishes: Wishes::default(),
+            pinned: false,
         }
     }
 

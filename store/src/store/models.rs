@@ -53,7 +53,6 @@ impl Store {
                     .push((version, bytes.len() as u64, crc32fast::hash(bytes)));
                 model.next_version = version.saturating_add(1);
                 model.serving = version;
-                manifest.bytes_written = manifest.bytes_written.saturating_add(bytes.len() as u64);
             })
         });
         match written {

@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex};
 use super::state::State;
 use super::{Options, Store, Writer};
 use crate::error::{Error, Result};
+use crate::keep::budget::Shares;
+use crate::keep::room::{ByRole, Room};
+use crate::log::frame::HEADER_BYTES;
 use crate::log::generation;
 use crate::log::manifest::{self, Manifest};
 use crate::log::replay::LogReader;
@@ -43,15 +46,18 @@ pub(super) fn create(storage: Arc<dyn Storage>, options: Options) -> Result<Stor
         next_stream: 1,
         ..Manifest::default()
     };
+    let room = Room::new(storage, ByRole::default())?;
+    let storage: Arc<dyn Storage> = Arc::new(room.clone());
+    if let Some(budget @ 1..) = options.budget {
+        Shares { budget }.check(room.used())?;
+        manifest.budget = budget;
+    }
     manifest.store(&*storage)?;
     let wal = Wal::new(storage.clone(), 0, 0);
-    Ok(assemble(
-        storage,
-        options,
-        State::new(manifest, None),
-        Some((wal, lock)),
-        false,
-    ))
+    let writer = Writer::new(wal, room, lock);
+    let store = assemble(storage, options, State::new(manifest, None), Some(writer), false);
+    store.limit_room(store.writer()?);
+    Ok(store)
 }
 
 pub(super) fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Store> {
@@ -61,24 +67,32 @@ pub(super) fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Store>
     let mut state = State::new(load(&*storage)?, None);
     state.replay(&*storage)?;
     let unsure = unsure_frames(&*storage, &state)?;
+    let room = Room::new(storage, state.manifest.written)?;
+    let storage: Arc<dyn Storage> = Arc::new(room.clone());
     remove_orphans(&*storage, &state.manifest)?;
     let newest = generation::list(&*storage)?
         .last()
         .map_or(0, |(generation, _)| *generation);
     let newest = newest.max(state.manifest.newest_generation);
     let wal = Wal::new(storage.clone(), newest, state.reader.durable);
+    let durable = state.reader.durable;
+    let writer = Writer::new(wal, room, lock);
+    let store = assemble(storage, options, state, Some(writer), false);
+    let unsure_bytes = unsure
+        .iter()
+        .map(|(_, payload)| (payload.len() + HEADER_BYTES) as u64);
+    store.adopt_budget(unsure_bytes.sum())?;
     if !unsure.is_empty() {
-        wal.take_over(&unsure)?;
-        let taken = wal.generation();
+        let writer = store.writer()?;
+        writer.wal.take_over(&unsure)?;
+        let taken = writer.wal.generation();
+        let mut state = store.state();
         for start in state.live.iter_mut().filter_map(|live| live.tail_span.as_mut()) {
-            if start.first > state.reader.durable {
+            if start.first > durable {
                 start.generation = taken;
             }
         }
-    }
-    let store = assemble(storage, options, state, Some((wal, lock)), false);
-    if !unsure.is_empty() {
-        let writer = store.writer()?;
+        drop(state);
         store.publish(writer, |_| {})?;
     }
     Ok(store)
@@ -96,15 +110,10 @@ fn assemble(
     storage: Arc<dyn Storage>,
     options: Options,
     state: State,
-    writer: Option<(Wal, Box<dyn StorageLock>)>,
+    writer: Option<Writer>,
     partial: bool,
 ) -> Store {
     let path = storage.path("");
-    let writer = writer.map(|(wal, lock)| Writer {
-        wal,
-        turn: Mutex::new(()),
-        _lock: lock,
-    });
     Store {
         storage,
         path,
@@ -112,6 +121,17 @@ fn assemble(
         partial,
         state: Mutex::new(state),
         writer,
+    }
+}
+
+impl Writer {
+    fn new(wal: Wal, room: Room, lock: Box<dyn StorageLock>) -> Writer {
+        Writer {
+            wal,
+            room,
+            turn: Mutex::new(()),
+            _lock: lock,
+        }
     }
 }
 

@@ -108,7 +108,6 @@ impl Store {
         };
         let change = |manifest: &mut Manifest| {
             manifest.next_segment = manifest.next_segment.saturating_add(1);
-            manifest.bytes_written = manifest.bytes_written.saturating_add(new.bytes);
             manifest.streams[index].segments[at] = new;
         };
         let published = self.publish_and(writer, change, |state| {

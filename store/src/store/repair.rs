@@ -332,6 +332,7 @@ fn found_segments(from: &dyn Storage, report: &mut Repaired) -> Manifest {
             sequences: info.sequences,
             bytes: info.bytes,
             wishes: Default::default(),
+            pinned: false,
         });
     }
     for (generation, _) in generation::list(from).unwrap_or_default() {
@@ -358,6 +359,9 @@ fn found_segments(from: &dyn Storage, report: &mut Repaired) -> Manifest {
             sealed: u64::MAX,
             digits: Vec::new(),
             wishes: Default::default(),
+            retention: Default::default(),
+            pins: Default::default(),
+            losses: Vec::new(),
             segments,
         });
     }

@@ -34,11 +34,15 @@ impl Store {
             };
             (rows, start, state.manifest.streams[index].clone())
         };
-        let (entry, segment) =
-            self.write_segment(&stream, &rows, (start.first, start.last), &stream.wishes)?;
+        let guess = self.guess_segment(index, rows.len() as u64, rows.memory_bytes());
+        let (entry, segment) = self.write_with_room(writer, guess, || {
+            self.write_segment(&stream, &rows, (start.first, start.last), &stream.wishes)
+        })?;
         let digits = digits_of(&stream, &segment);
+        let shares = self.shares();
+        let generation_bytes = shares.map_or(GENERATION_BYTES, |s| s.generation().min(GENERATION_BYTES));
         let pinned = self.state().oldest_pinned(Some(index));
-        if pinned.is_none() || writer.wal.generation_bytes() >= GENERATION_BYTES {
+        if pinned.is_none() || writer.wal.generation_bytes() >= generation_bytes {
             writer.wal.rotate()?;
         }
         let after_newest = writer
@@ -51,7 +55,6 @@ impl Store {
         let change = |manifest: &mut Manifest| {
             manifest.oldest_generation = pinned.unwrap_or(after_newest);
             manifest.next_segment = manifest.next_segment.saturating_add(1);
-            manifest.bytes_written = manifest.bytes_written.saturating_add(entry.bytes);
             manifest.plain_bytes = manifest.plain_bytes.saturating_add(plain);
             manifest.sources = source_entries(&sources);
             let stream = &mut manifest.streams[index];
@@ -122,6 +125,7 @@ impl Store {
                     sequences: info.sequences,
                     bytes: info.bytes,
                     wishes: wishes.clone(),
+                    pinned: false,
                 };
                 Ok((entry, segment))
             }

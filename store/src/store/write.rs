@@ -9,6 +9,8 @@ use super::state::{Live, State, TailSpan};
 use super::{Receipt, Store, SyncPolicy, Writer, locked};
 use crate::batch::{Batch, ColumnData};
 use crate::error::{Error, Result};
+use crate::keep::Retention;
+use crate::keep::pins::Pins;
 use crate::log::frame::{MAX_FRAME_VALUES, write_rows, write_source};
 use crate::log::manifest::{Manifest, SourceEntry, StreamEntry, Wishes};
 use crate::log::wal::Payload;
@@ -40,6 +42,9 @@ impl Store {
                 sealed: 0,
                 digits: Vec::new(),
                 wishes: Wishes::default(),
+                retention: Retention::default(),
+                pins: Pins::default(),
+                losses: Vec::new(),
                 segments: Vec::new(),
             });
             manifest.next_stream = manifest.next_stream.saturating_add(1);
@@ -90,6 +95,8 @@ impl Store {
             self.keep_position(writer, source)?
         } else {
             self.make_room(writer, index, &rows)?;
+            let frames = packed.iter().map(Payload::frame_bytes).sum();
+            self.make_room_in_log(writer, frames)?;
             self.write_log(writer, index, &rows, &packed, source)?
         };
         drop(turn);
@@ -161,8 +168,13 @@ impl Store {
         let full = {
             let state = self.state();
             let tail = &state.live[index].tail;
-            !tail.is_empty() && (tail.len() + rows.len()) as u64 > self.options.rows_per_segment
+            let together = (tail.len() + rows.len()) as u64;
+            let bytes = tail.memory_bytes() + rows.memory_bytes();
+            (!tail.is_empty()).then_some((together, bytes))
         };
+        let full = full.is_some_and(|(rows, memory_bytes)| {
+            rows > self.options.rows_per_segment || self.fills_segment(index, rows, memory_bytes)
+        });
         if full {
             self.seal_tail(writer, index)?;
         }
@@ -246,16 +258,19 @@ impl Store {
         let mut next = self.state().manifest.clone();
         next.durable = writer.wal.durable();
         next.newest_generation = writer.wal.generation();
-        next.bytes_written = next.bytes_written.saturating_add(writer.wal.take_bytes_written());
+        next.written = writer.room.written();
         change(&mut next);
         let stored = next.store(&*self.storage);
         if let Err(error @ Error::Poisoned { .. }) = &stored {
             writer.wal.poison(error);
         }
         stored?;
-        let mut state = self.state();
-        state.manifest = next;
-        then(&mut state);
+        {
+            let mut state = self.state();
+            state.manifest = next;
+            then(&mut state);
+        }
+        self.limit_room(writer);
         Ok(())
     }
 

@@ -1,0 +1,298 @@
+//! A stream's policy: the steps that its rows take as they age, and when the budget is full.
+//!
+//! As text: `drop=full` (the default: the oldest rows may go when there is no room), `drop=30d`, `drop=30d/full`, or
+//! `keep` (nothing is ever given up; a full store refuses rows then). Steps stand in the order in which a row takes
+//! them.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::wire::{Reader, Writer};
+
+/// Most steps of one policy.
+const MAX_STEPS: usize = 16;
+/// On disk: a step is taken when the budget is full.
+const WHEN_FULL: u8 = 1;
+/// On disk: a step is taken at an age.
+const BY_AGE: u8 = 2;
+/// Units of ages as text, with their seconds.
+const UNITS: [(char, u64); 5] = [
+    ('w', 7 * 86_400),
+    ('d', 86_400),
+    ('h', 3_600),
+    ('m', 60),
+    ('s', 1),
+];
+
+/// What may become of the rows of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// The steps, in the order in which a row takes them.
+    pub steps: Vec<Step>,
+}
+
+/// One step of a policy. A step with neither an age nor `when_full` is never taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// What is done.
+    pub action: Action,
+    /// Age from which it is done. Age counts from the newest row of the stream, or from the system's clock if that
+    /// row lies in the future.
+    pub after: Option<Duration>,
+    /// Whether it is done, oldest rows first, when the budget is full.
+    pub when_full: bool,
+}
+
+/// What is done to rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// They go.
+    Drop,
+}
+
+impl Default for Retention {
+    /// The oldest rows may go when the budget is full. A store without a budget keeps everything.
+    fn default() -> Self {
+        Retention {
+            steps: vec![Step {
+                action: Action::Drop,
+                after: None,
+                when_full: true,
+            }],
+        }
+    }
+}
+
+impl Retention {
+    /// Nothing is given up.
+    pub fn keep() -> Retention {
+        Retention { steps: Vec::new() }
+    }
+
+    /// Whether the oldest rows may go when the budget is full.
+    pub fn drops_when_full(&self) -> bool {
+        self.steps
+            .iter()
+            .any(|step| step.action == Action::Drop && step.when_full)
+    }
+
+    /// Age from which rows go.
+    pub fn drops_after(&self) -> Option<Duration> {
+        let drops = self.steps.iter().filter(|step| step.action == Action::Drop);
+        drops.filter_map(|step| step.after).min()
+    }
+
+    /// # Errors
+    /// `InvalidArgument` if there are too many steps or an age is over 584 years.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.steps.len() > MAX_STEPS {
+            return Err(Error::invalid(format!("a policy has at most {MAX_STEPS} steps")));
+        }
+        let long = |step: &Step| {
+            step.after
+                .is_some_and(|age| u64::try_from(age.as_nanos()).is_err())
+        };
+        if self.steps.iter().any(long) {
+            return Err(Error::invalid("an age is at most 584 years"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.list(&self.steps, |step, out| {
+            out.u8(step.action.code());
+            let by_age = if step.after.is_some() { BY_AGE } else { 0 };
+            out.u8(u8::from(step.when_full) * WHEN_FULL | by_age);
+            let age_ns = step.after.map_or(0, |age| age.as_nanos());
+            out.u64(u64::try_from(age_ns).unwrap_or(u64::MAX));
+        });
+    }
+
+    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Retention> {
+        let steps = input.list(10, |input| {
+            let code = input.u8()?;
+            let action =
+                Action::from_code(code).ok_or_else(|| input.corrupt(format!("unknown action {code}")))?;
+            let flags = input.u8()?;
+            let age_ns = input.u64()?;
+            if flags & !(WHEN_FULL | BY_AGE) != 0 || (flags & BY_AGE == 0 && age_ns != 0) {
+                return Err(input.corrupt("a step with unknown flags"));
+            }
+            Ok(Step {
+                action,
+                after: (flags & BY_AGE != 0).then(|| Duration::from_nanos(age_ns)),
+                when_full: flags & WHEN_FULL != 0,
+            })
+        })?;
+        if steps.len() > MAX_STEPS {
+            return Err(input.corrupt(format!("{} steps", steps.len())));
+        }
+        Ok(Retention { steps })
+    }
+}
+
+impl Action {
+    /// Number of the action on disk.
+    fn code(self) -> u8 {
+        match self {
+            Action::Drop => 1,
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Action> {
+        match code {
+            1 => Some(Action::Drop),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Drop => f.write_str("drop"),
+        }
+    }
+}
+
+impl FromStr for Action {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Action> {
+        match text {
+            "drop" => Ok(Action::Drop),
+            _ => Err(Error::invalid(format!("{text:?} is no step; drop is one"))),
+        }
+    }
+}
+
+impl fmt::Display for Retention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.steps.is_empty() {
+            return f.write_str("keep");
+        }
+        for (position, step) in self.steps.iter().enumerate() {
+            let separator = if position > 0 { "," } else { "" };
+            let age = step.after.map(age_text);
+            let full = step.when_full.then(|| "full".to_owned());
+            let when: Vec<String> = age.into_iter().chain(full).collect();
+            write!(f, "{separator}{}={}", step.action, when.join("/"))?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Retention {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Retention> {
+        if text == "keep" {
+            return Ok(Retention::keep());
+        }
+        let steps = text.split(',').map(|item| {
+            let Some((action, whens)) = item.split_once('=') else {
+                return Err(Error::invalid(format!(
+                    "{item:?} does not say when: write {item}=full, {item}=30d or {item}=30d/full"
+                )));
+            };
+            let mut step = Step {
+                action: action.parse()?,
+                after: None,
+                when_full: false,
+            };
+            for when in whens.split('/') {
+                if when == "full" {
+                    step.when_full = true;
+                } else {
+                    step.after = Some(parse_age(when)?);
+                }
+            }
+            Ok(step)
+        });
+        let retention = Retention {
+            steps: steps.collect::<Result<_>>()?,
+        };
+        retention.check()?;
+        Ok(retention)
+    }
+}
+
+/// An age as text, in the largest unit that gives a whole number.
+pub fn age_text(age: Duration) -> String {
+    let seconds = age.as_secs();
+    if age.subsec_nanos() != 0 {
+        return format!("{}ns", age.as_nanos());
+    }
+    let unit = UNITS.iter().find(|(_, unit)| seconds % unit == 0);
+    unit.filter(|_| seconds > 0).map_or_else(
+        || format!("{seconds}s"),
+        |(name, unit)| format!("{}{name}", seconds / unit),
+    )
+}
+
+/// Reads an age: a whole number of weeks, days, hours, minutes, seconds or nanoseconds, as `2w`, `30d`, `12h`, `90m`,
+/// `5s` or `100ns`.
+///
+/// # Errors
+/// `InvalidArgument` that says how to write one.
+pub fn parse_age(text: &str) -> Result<Duration> {
+    let wrong = || {
+        Error::invalid(format!(
+            "{text:?} is no age: write a whole number and w, d, h, m or s, as in 30d"
+        ))
+    };
+    if let Some(number) = text.strip_suffix("ns") {
+        return number.parse().map(Duration::from_nanos).map_err(|_| wrong());
+    }
+    let unit = UNITS
+        .iter()
+        .find(|(name, _)| text.ends_with(*name))
+        .ok_or_else(wrong)?;
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    number
+        .checked_mul(unit.1)
+        .map(Duration::from_secs)
+        .ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn policies_are_written_and_read_as_text() {
+        for text in [
+            "keep",
+            "drop=full",
+            "drop=30d",
+            "drop=90m/full",
+            "drop=1500000000ns",
+            "drop=0s",
+        ] {
+            let retention: Retention = text.parse().unwrap();
+            assert_eq!(retention.to_string(), text);
+            let mut out = Writer::new();
+            retention.write(&mut out);
+            let bytes = out.into_bytes();
+            let mut input = Reader::new(&bytes, "test", "policy");
+            assert_eq!(Retention::read(&mut input).unwrap(), retention);
+            assert_eq!(input.left(), 0);
+        }
+        assert_eq!(Retention::default().to_string(), "drop=full");
+        for text in [
+            "",
+            "drop",
+            "drop=",
+            "drop=30",
+            "drop=d",
+            "lose=30d",
+            "drop=99999999999999999w",
+        ] {
+            assert!(text.parse::<Retention>().is_err(), "{text}");
+        }
+    }
+}
