@@ -49,11 +49,13 @@ pub enum Packed {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Depthwise {
     /// Where the filter goes.
-    pub window: Window,
+    pub(crate) window: Window,
     /// Weights.
-    pub packed: Packed,
+    pub(crate) packed: Packed,
     /// Back to bytes.
-    pub end: Requantize,
+    pub(crate) end: Requantize,
+    reach: usize,
+    scratch: usize,
 }
 
 impl Depthwise {
@@ -65,7 +67,17 @@ impl Depthwise {
             Order::Words => Packed::Quads(Quads::new(&window, weights, &end)),
             Order::Pairs | Order::Rows => Packed::Taps(Taps::new(&window, weights, &end)),
         };
-        Depthwise { window, packed, end }
+        let (reach, scratch) = match &packed {
+            Packed::Taps(taps) => (taps.reach(), 0),
+            Packed::Quads(quads) => (quads.reach(), quads.scratch()),
+        };
+        Depthwise {
+            window,
+            packed,
+            end,
+            reach,
+            scratch,
+        }
     }
 
     /// Bytes of packed weights and parameters.
@@ -79,17 +91,11 @@ impl Depthwise {
 
     /// Lines of scratch that [`super::depthwise()`] needs.
     pub fn scratch(&self) -> usize {
-        match &self.packed {
-            Packed::Taps(_) => 0,
-            Packed::Quads(quads) => quads.scratch(),
-        }
+        self.scratch
     }
 
     /// One past the last input byte that is read.
     pub fn reach(&self) -> usize {
-        match &self.packed {
-            Packed::Taps(taps) => taps.reach(),
-            Packed::Quads(quads) => quads.reach(),
-        }
+        self.reach
     }
 }

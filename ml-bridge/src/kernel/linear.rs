@@ -106,17 +106,19 @@ impl Place {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Linear {
     /// Where patches lie.
-    pub geometry: Geometry,
+    pub(crate) geometry: Geometry,
     /// Output channels.
-    pub outputs: usize,
+    pub(crate) outputs: usize,
     /// Weights.
-    pub lanes: Lanes,
+    pub(crate) lanes: Lanes,
     /// Back to bytes.
-    pub end: Requantize,
+    pub(crate) end: Requantize,
     /// Where results go.
-    pub place: Place,
+    pub(crate) place: Place,
     /// Multiply-accumulates, as the model states them.
-    pub macs: u64,
+    pub(crate) macs: u64,
+    /// One past the last input byte that is read, and the last output byte that is written.
+    ends: [usize; 2],
 }
 
 impl Linear {
@@ -155,16 +157,21 @@ impl Linear {
                 ..place
             };
             let lanes = Lanes::new(order, &wide, outputs * count, &weights, &end);
-            return Linear {
-                geometry: wide,
-                outputs: outputs * count,
-                lanes,
-                end,
-                place,
-                macs,
-            };
+            return Linear::with(wide, outputs * count, lanes, end, place, macs);
         }
         let lanes = Lanes::new(order, &geometry, outputs, weights, &end);
+        Linear::with(geometry, outputs, lanes, end, place, macs)
+    }
+
+    fn with(
+        geometry: Geometry,
+        outputs: usize,
+        lanes: Lanes,
+        end: Requantize,
+        place: Place,
+        macs: u64,
+    ) -> Self {
+        let ends = [geometry.reach(), place.reach(geometry.positions(), outputs)];
         Linear {
             geometry,
             outputs,
@@ -172,12 +179,20 @@ impl Linear {
             end,
             place,
             macs,
+            ends,
         }
     }
 
+    /// One past the last input byte that is read.
+    #[inline]
+    pub fn reach(&self) -> usize {
+        self.ends[0]
+    }
+
     /// One past the last byte written.
+    #[inline]
     pub fn written(&self) -> usize {
-        self.place.reach(self.geometry.positions(), self.outputs)
+        self.ends[1]
     }
 
     /// Bytes of packed weights and parameters.

@@ -97,6 +97,15 @@ unsafe fn load(from: *const u8) -> Bytes {
 }
 
 /// # Safety
+/// 8 bytes can be written.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn store_half(to: *mut u8, bytes: Bytes) {
+    // SAFETY: the caller's word.
+    unsafe { vst1_u8(to, vget_low_u8(bytes)) }
+}
+
+/// # Safety
 /// 16 bytes can be written.
 #[inline]
 #[target_feature(enable = "neon")]

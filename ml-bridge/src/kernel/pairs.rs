@@ -16,7 +16,7 @@ macro_rules! pairs {
         /// Runs `layer` over `input` into `output`.
         pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8], scratch: &mut Scratch) {
             let (geometry, lanes) = (&layer.geometry, &layer.lanes);
-            let (reach, positions) = (geometry.reach(), geometry.positions());
+            let (reach, positions) = (layer.reach(), geometry.positions());
             let steps = geometry.offsets.len() * lanes.words;
             assert!(reach <= input.len() && layer.written() <= output.len());
             assert!(reach <= scratch.words.len());

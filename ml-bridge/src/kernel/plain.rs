@@ -24,7 +24,7 @@ pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8], scratch: &mut Scr
     let (geometry, lanes) = (&layer.geometry, &layer.lanes);
     let positions = geometry.positions();
     let steps = geometry.offsets.len() * lanes.words;
-    let wide = &mut scratch.words[..geometry.reach()];
+    let wide = &mut scratch.words[..layer.reach()];
     for (to, from) in wide.iter_mut().zip(input) {
         *to = i16::from(*from);
     }

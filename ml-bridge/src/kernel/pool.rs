@@ -47,19 +47,24 @@ impl Pool {
         }
     }
 
-    /// One result per channel, from the pixels in `rows` and `columns`; 64, 16, 8 or 1 channels at a time.
+    /// One result per channel, from the pixels in `rows` and `columns`; 64 or 16 channels at a time, beyond the last one
+    /// if there is something to read, else one.
     fn window(&self, input: &[u8], [rows, columns]: [Range<usize>; 2], result: &mut [u8]) {
+        let last = (rows.end.max(1) - 1) * self.input[1] + columns.end.max(1) - 1;
+        let beyond = input.len().saturating_sub(last * self.channels);
         let mut done = 0;
         while done < self.channels {
-            let width = [64, 16, 8, 1]
-                .into_iter()
-                .find(|w| done + w <= self.channels)
-                .unwrap_or(1);
+            let left = self.channels - done;
+            let width = match left {
+                64.. => 64,
+                16.. => 16,
+                _ if done + 16 <= beyond => left,
+                _ => 1,
+            };
             let part = &mut result[done..done + width];
             match width {
                 64 => self.channels_at::<64>(input, &rows, &columns, done, part),
-                16 => self.channels_at::<16>(input, &rows, &columns, done, part),
-                8 => self.channels_at::<8>(input, &rows, &columns, done, part),
+                _ if done + 16 <= beyond => self.channels_at::<16>(input, &rows, &columns, done, part),
                 _ => self.channels_at::<1>(input, &rows, &columns, done, part),
             }
             done += width;
@@ -79,16 +84,21 @@ impl Pool {
         first: usize,
         result: &mut [u8],
     ) {
-        let width = columns.len() * self.channels;
-        let line = |row: usize| &input[(row * self.input[1] + columns.start) * self.channels..][..width];
         let (low, high) = (self.bounds.low, self.bounds.high);
+        let row_bytes = self.input[1] * self.channels;
+        let start = columns.start * self.channels + first;
+        let starts = rows.clone().map(|row| row * row_bytes + start);
         if self.max {
             let mut most = [0u8; N];
-            for row in rows.clone() {
-                for pixel in line(row).chunks_exact(self.channels) {
-                    most.iter_mut()
-                        .zip(&pixel[first..first + N])
-                        .for_each(|(m, v)| *m = (*m).max(*v));
+            for mut at in starts {
+                for _ in columns.clone() {
+                    let Some(pixel) = input.get(at..).and_then(<[u8]>::first_chunk::<N>) else {
+                        return;
+                    };
+                    for (most, value) in most.iter_mut().zip(pixel) {
+                        *most = (*most).max(*value);
+                    }
+                    at += self.channels;
                 }
             }
             result
@@ -97,28 +107,53 @@ impl Pool {
                 .for_each(|(r, m)| *r = m.clamp(low, high));
             return;
         }
-        // 255 times the pixels of an image, of which there are fewer than 2^28, may wrap only in absurd windows.
+        // 255 times the pixels of an image, of which there are fewer than 2^28, may wrap only in absurd windows. As many
+        // pixels as fit are added in 16 bits.
         let mut sums = [0u32; N];
-        for row in rows.clone() {
-            for pixel in line(row).chunks_exact(self.channels) {
-                sums.iter_mut()
-                    .zip(&pixel[first..first + N])
-                    .for_each(|(s, v)| *s = s.wrapping_add(u32::from(*v)));
+        let mut part = [0u16; N];
+        let mut room = 257;
+        for mut at in starts {
+            for _ in columns.clone() {
+                let Some(pixel) = input.get(at..).and_then(<[u8]>::first_chunk::<N>) else {
+                    return;
+                };
+                for (sum, value) in part.iter_mut().zip(pixel) {
+                    *sum = sum.wrapping_add(u16::from(*value));
+                }
+                at += self.channels;
+                room -= 1;
+                if room == 0 {
+                    spill(&mut sums, &mut part);
+                    room = 257;
+                }
             }
         }
+        spill(&mut sums, &mut part);
         // An empty window (all padding) averages to zero.
-        let count = i64::try_from((rows.len() * columns.len()).max(1)).unwrap_or(i64::MAX);
+        let count = (rows.len() * columns.len()).max(1) as u64;
+        // Rounded up, so that a product with a number below 2^24 and 40 bits less is the quotient.
+        let inverse = (1u64 << 40).div_ceil(count);
+        let zero = 128 * count;
         for (to, sum) in result.iter_mut().zip(sums) {
             // Halves go away from int8 zero, which is byte 128.
-            let plain = i64::from(sum) - 128 * count;
-            let half = if plain > 0 { count / 2 } else { -(count / 2) };
-            let rounded = if count <= 1 << 20 {
-                i64::from((plain + half) as i32 / count as i32)
+            let size = u64::from(sum).abs_diff(zero) + count / 2;
+            let steps = if count <= 1 << 12 {
+                (size * inverse) >> 40
             } else {
-                (plain + half) / count
+                size / count
             };
-            *to = (rounded + 128).clamp(i64::from(low), i64::from(high)) as u8;
+            let steps = i64::try_from(steps).unwrap_or(i64::MAX / 2);
+            let above = if u64::from(sum) > zero { steps } else { -steps };
+            *to = (above + 128).clamp(i64::from(low), i64::from(high)) as u8;
         }
+    }
+}
+
+/// Adds `part` to `sums` and starts it anew.
+fn spill<const N: usize>(sums: &mut [u32; N], part: &mut [u16; N]) {
+    for (sum, part) in sums.iter_mut().zip(part) {
+        *sum = sum.wrapping_add(u32::from(*part));
+        *part = 0;
     }
 }
 

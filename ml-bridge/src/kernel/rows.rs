@@ -82,7 +82,7 @@ macro_rules! rows {
         pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8], scratch: &mut Scratch) {
             let (geometry, lanes) = (&layer.geometry, &layer.lanes);
             let (positions, words) = (geometry.positions(), lanes.words * 4);
-            assert!(geometry.reach() <= input.len() && layer.written() <= output.len());
+            assert!(layer.reach() <= input.len() && layer.written() <= output.len());
             assert!(rows::room(words, positions) <= scratch.words.len());
             let most = rows::at_once(words, positions);
             for first in (0..positions).step_by(most.max(1)) {

@@ -79,6 +79,15 @@ unsafe fn load(from: *const u8) -> Bytes {
 }
 
 /// # Safety
+/// 8 bytes can be written.
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn store_half(to: *mut u8, bytes: Bytes) {
+    // SAFETY: the caller's word.
+    unsafe { _mm_storel_epi64(to.cast(), bytes) }
+}
+
+/// # Safety
 /// 16 bytes can be written.
 #[inline]
 #[target_feature(enable = "sse2")]

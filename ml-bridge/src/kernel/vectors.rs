@@ -47,11 +47,15 @@ macro_rules! vectors {
             unsafe {
                 let mut values = sums;
                 for (n, value) in values.iter_mut().enumerate() {
-                    *value = finish(*value, scale, n);
+                    if n * LANES / R < to.len() {
+                        *value = finish(*value, scale, n);
+                    }
                 }
                 let bytes = narrow(values, bounds);
                 if to.len() == LANES {
                     store(to.as_mut_ptr(), bytes);
+                } else if to.len() == LANES / 2 {
+                    store_half(to.as_mut_ptr(), bytes);
                 } else {
                     let mut all = [0u8; LANES];
                     store(all.as_mut_ptr(), bytes);
@@ -66,7 +70,7 @@ macro_rules! vectors {
                 debug_assert!(false, "weights packed for another kernel");
                 return;
             };
-            assert!(taps.reach() <= input.len() && output.len() == taps.rows * taps.runs * taps.run);
+            assert!(layer.reach() <= input.len() && output.len() == taps.rows * taps.runs * taps.run);
             assert!(taps.weights.len() == taps.patterns * taps.offsets.len());
             for (row, output) in output
                 .chunks_exact_mut((taps.runs * taps.run).max(1))

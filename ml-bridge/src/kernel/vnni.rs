@@ -1,8 +1,8 @@
 //! AVX-512 VNNI kernels: `vpdpbusd` adds four products of an unsigned and a signed byte to each 32-bit lane, exactly.
 //!
-//! Tile: 6 patches x 4 blocks, 8 x 3, 10 x 2 or 12 x 1 (a block is 16 outputs); a patch's next 4 bytes are broadcast,
-//! and the group's weights read once per tile. The last tile is moved back to end with the last patch, so that there
-//! is no remainder. A single patch (dense layer) takes up to 8 blocks at once. Four blocks whose bytes follow each
+//! Tile: 6 or 5 patches x 4 blocks, 8 or 4 x 3, 10 or 8 x 2, 12 or 8 x 1 (a block is 16 outputs), whichever comes out
+//! more evenly; a patch's next 4 bytes are broadcast, and the group's weights read once per tile. The last tile is moved
+//! back to end with the last patch, so that there is no remainder. A single patch (dense layer) takes up to 8 blocks at once. Four blocks whose bytes follow each
 //! other, of one patch or of several, are stored at once. See [`super::lanes`] for packing.
 #![allow(unsafe_code)]
 #![allow(
@@ -20,7 +20,7 @@ use super::spell::spell;
 pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8]) {
     debug_assert!(super::Isa::available().contains(&super::Isa::Vnni));
     let (geometry, lanes) = (&layer.geometry, &layer.lanes);
-    assert!(geometry.reach() <= input.len() && layer.written() <= output.len());
+    assert!(layer.reach() <= input.len() && layer.written() <= output.len());
     let steps = geometry.offsets.len() * lanes.words;
     for group in &lanes.groups {
         assert!(group.line + steps * group.blocks <= lanes.weights.len());
@@ -46,10 +46,10 @@ pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8]) {
                 (1, 6) => pass.single::<6, 2>(),
                 (1, 7) => pass.single::<7, 1>(),
                 (1, _) => pass.single::<8, 1>(),
-                (_, 1) => pass.tiles::<12, 1>(),
-                (_, 2) => pass.tiles::<10, 2>(),
-                (_, 3) => pass.tiles::<8, 3>(),
-                _ => pass.tiles::<6, 4>(),
+                (_, 1) => pass.tiles::<12, 8, 1>(),
+                (_, 2) => pass.tiles::<10, 8, 2>(),
+                (_, 3) => pass.tiles::<8, 4, 3>(),
+                _ => pass.tiles::<6, 5, 4>(),
             }
         }
     }
@@ -65,17 +65,21 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// All positions, `M` at a time; fewer at once if there are not so many.
+    /// All positions, `M` at a time, or `L` where these come out more evenly; fewer if there are not so many.
     ///
     /// # Safety
     /// As stated in [`linear`]; the group has `N` blocks.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn tiles<const M: usize, const N: usize>(&self) {
+    unsafe fn tiles<const M: usize, const L: usize, const N: usize>(&self) {
         let positions = self.layer.geometry.positions();
         // SAFETY: passed on.
         unsafe {
-            if positions >= M {
+            // Products and reads of a word of the patch, for all tiles.
+            let cost = |size: usize| positions.div_ceil(size) * (size * N + N);
+            if positions >= M && cost(M) <= cost(L) {
                 self.run::<M, N>(positions);
+            } else if positions >= L {
+                self.run::<L, N>(positions);
             } else if positions >= 4 {
                 self.run::<4, N>(positions);
             } else {
@@ -92,11 +96,22 @@ impl Pass<'_> {
     unsafe fn run<const M: usize, const N: usize>(&self, positions: usize) {
         let (geometry, place, outputs) = (&self.layer.geometry, &self.layer.place, self.layer.outputs);
         let width = geometry.size[1];
+        let start = |first: usize| {
+            (
+                [first % width, first % place.row],
+                [
+                    patch_at(geometry, first),
+                    place.at(first, outputs) + self.group.first,
+                ],
+            )
+        };
+        let ([mut x, mut column], [mut at, mut to]) = start(0);
         let mut done = 0;
         while done < positions {
-            let first = done.min(positions - M);
-            let (mut x, mut at) = (first % width, patch_at(geometry, first));
-            let (mut column, mut to) = (first % place.row, place.at(first, outputs) + self.group.first);
+            if done + M > positions {
+                done = positions - M;
+                ([x, column], [at, to]) = start(done);
+            }
             let mut bases = [self.input.as_ptr(); M];
             let mut results = [self.output; M];
             for (base, result) in bases.iter_mut().zip(&mut results) {
@@ -120,7 +135,7 @@ impl Pass<'_> {
             }
             // SAFETY: passed on.
             unsafe { self.tile::<M, N>(&bases, &results) };
-            done = first + M;
+            done += M;
         }
     }
 

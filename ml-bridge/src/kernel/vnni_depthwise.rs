@@ -23,7 +23,7 @@ pub fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8], scratch: &m
         debug_assert!(false, "weights packed for another kernel");
         return;
     };
-    assert!(quads.reach() <= input.len() && quads.scratch() <= scratch.len());
+    assert!(layer.reach() <= input.len() && layer.scratch() <= scratch.len());
     assert!(output.len() == quads.rows * quads.runs * quads.run);
     assert!(quads.weights.len() == quads.shared * quads.patterns * quads.taps.len());
     assert!(quads.bias.len() == quads.patterns && quads.scales.len() == quads.patterns);
