@@ -8,9 +8,8 @@ use std::sync::Arc;
 use siltstone_store::batch::{Batch, BatchColumn, ColumnData};
 use siltstone_store::column::Sum;
 use siltstone_store::predicate::Predicate;
-use siltstone_store::rows::RowRanges;
 use siltstone_store::schema::{ColumnType, Schema, TimeUnit};
-use siltstone_store::snapshot::{PartRows, Snapshot};
+use siltstone_store::snapshot::Snapshot;
 use siltstone_store::store::{Options, Store, SyncPolicy};
 use siltstone_store::value::{Value, key_of_f64, key_of_i64};
 
@@ -164,9 +163,7 @@ impl Subject for StoreSubject {
     fn get(&self, row: u64) -> u64 {
         let part = self.starts.partition_point(|&start| start <= row) - 1;
         let row = row - self.starts[part];
-        let rows = RowRanges::single(row..row + 1);
-        let batch = self.snapshot.fetch(&PartRows { part, rows }, &["v"]).unwrap();
-        batch.columns[0].key(0).expect("a value")
+        key_of(self.snapshot.get(part, row, "v").unwrap())
     }
 
     fn count(&self, ranges: &[Range<u64>], low: u64, high: u64) -> u64 {

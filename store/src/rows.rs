@@ -77,10 +77,14 @@ impl RowRanges {
 
     /// Rows in either.
     pub fn union(&self, other: &RowRanges) -> RowRanges {
-        let mut all: Vec<Range<u64>> = self.0.iter().chain(&other.0).cloned().collect();
-        all.sort_unstable_by_key(|r| r.start);
+        RowRanges::from_any(self.0.iter().chain(&other.0).cloned().collect())
+    }
+
+    /// Rows in any of `ranges`, which may overlap and come in any order.
+    pub fn from_any(mut ranges: Vec<Range<u64>>) -> RowRanges {
+        ranges.sort_unstable_by_key(|r| r.start);
         let mut out = RowRanges::empty();
-        for range in all {
+        for range in ranges {
             out.push(range);
         }
         out

@@ -13,6 +13,7 @@ use crate::question::scan::{self, Batches, Projection, RowSets};
 use crate::rows::RowRanges;
 use crate::schema::{ColumnType, SharedSchema};
 use crate::segment::Segment;
+use crate::tail::values::Orders;
 use crate::value::{Value, number_of};
 
 /// Rows in one part of a snapshot (a segment, or the tail), each sorted by (keys, time).
@@ -58,6 +59,10 @@ impl Snapshot {
         let parts = data
             .into_iter()
             .map(|data| Part {
+                orders: Arc::new(Orders::new(match &data {
+                    PartData::Segment(_) => 0,
+                    PartData::Tail(batch, _) => batch.columns.len(),
+                })),
                 data,
                 schema: Arc::clone(&schema),
             })
@@ -67,6 +72,17 @@ impl Snapshot {
             parts: Arc::new(parts),
             left_out: Arc::default(),
         }
+    }
+
+    /// The same snapshot, whose tail's values are in these orders: those that an earlier snapshot of the same rows sorted.
+    #[must_use]
+    pub(crate) fn with_orders(mut self, orders: Arc<Orders>) -> Snapshot {
+        for part in Arc::make_mut(&mut self.parts) {
+            if matches!(part.data, PartData::Tail(..)) {
+                part.orders = Arc::clone(&orders);
+            }
+        }
+        self
     }
 
     /// The same snapshot, which says what is missing in it.
@@ -269,6 +285,26 @@ impl Snapshot {
             &rows.rows,
             &Projection::new(&self.schema, columns)?,
         )
+    }
+
+    /// The value of one column in row `row` of a part: a channel, a key column, or the time.
+    ///
+    /// # Errors
+    /// `OutOfRange` if there is no such part or row; `InvalidArgument` for an unknown column; `Corrupt` for damage.
+    ///
+    /// # Complexity
+    /// One access to the column, no range is decoded.
+    pub fn get(&self, part: usize, row: u64, column: &str) -> Result<Value> {
+        self.part(part)?.get(row, target(&self.schema, column)?)
+    }
+
+    /// Values of the named columns in `rows` of one part, which ascend (repeats allowed), in one batch.
+    ///
+    /// # Errors
+    /// See [`Snapshot::get`]; `InvalidArgument` if rows do not ascend.
+    pub fn get_many(&self, part: usize, rows: &[u64], columns: &[&str]) -> Result<Batch> {
+        self.part(part)?
+            .get_many(rows, &Projection::new(&self.schema, columns)?)
     }
 
     fn part(&self, part: usize) -> Result<&Part> {

@@ -7,14 +7,18 @@ use std::sync::Arc;
 
 use crate::batch::{Batch, BatchColumn};
 use crate::schema::SharedSchema;
+use values::Orders;
 
 pub mod order;
+pub mod values;
 
 /// Rows of one stream that are in no segment yet.
 #[derive(Debug)]
 pub struct Tail {
     schema: SharedSchema,
     sorted: Option<Arc<Batch>>,
+    /// Orders of the values of `sorted`.
+    orders: Arc<Orders>,
     fresh: Batch,
 }
 
@@ -24,6 +28,7 @@ impl Tail {
         Tail {
             fresh: Batch::new(schema.clone()),
             sorted: None,
+            orders: Arc::default(),
             schema,
         }
     }
@@ -56,6 +61,7 @@ impl Tail {
             .map(|sorted| Arc::new(widened(&sorted, &schema)));
         self.fresh = widened(&self.fresh, &schema);
         self.sorted = sorted;
+        self.orders = Arc::new(Orders::new(schema.columns().len()));
         self.schema = schema;
     }
 
@@ -69,13 +75,20 @@ impl Tail {
                 Some(sorted) => add(sorted, &fresh),
             };
             self.sorted = Some(Arc::new(merged));
+            self.orders = Arc::new(Orders::new(self.schema.columns().len()));
         }
         self.sorted.clone()
+    }
+
+    /// Orders of the values of what [`Tail::view`] gave last.
+    pub fn orders(&self) -> Arc<Orders> {
+        Arc::clone(&self.orders)
     }
 
     /// Removes all rows.
     pub fn clear(&mut self) {
         self.sorted = None;
+        self.orders = Arc::default();
         self.fresh = Batch::new(self.schema.clone());
     }
 }

@@ -380,6 +380,47 @@ fn check_scan(schema: &Schema, snapshot: &Snapshot, rows: &[&Row], predicate: &P
     assert_eq!(scanned, rows.iter().map(line).collect::<Vec<String>>(), "scan");
 }
 
+/// Single rows of each part, alone and some at a time.
+fn check_points(snapshot: &Snapshot, parts: &[Vec<Row>]) {
+    let schema = schema();
+    let names: Vec<&str> = schema.columns().iter().map(|c| c.name.as_str()).collect();
+    assert!(snapshot.get(parts.len() + 1, 0, "temp").is_err());
+    for (part, rows) in parts.iter().filter(|rows| !rows.is_empty()).enumerate() {
+        for (at, row) in rows.iter().enumerate() {
+            for name in names.iter().copied().chain(["ts"]) {
+                let found = snapshot.get(part, at as u64, name).unwrap();
+                assert_eq!(
+                    bits(&found),
+                    bits(&cell(&schema, row, name)),
+                    "{name} of row {at}"
+                );
+            }
+        }
+        assert!(snapshot.get(part, rows.len() as u64, "temp").is_err());
+        let some: Vec<u64> = (0..rows.len() as u64)
+            .filter(|row| row % 3 != 1)
+            .flat_map(|row| [row, row])
+            .collect();
+        let batch = snapshot.get_many(part, &some, &names).unwrap();
+        assert_eq!(
+            batch.times,
+            some.iter().map(|&row| rows[row as usize].0).collect::<Vec<i64>>()
+        );
+        for (spec, column) in schema.columns().iter().zip(&batch.columns) {
+            for (at, &row) in some.iter().enumerate() {
+                let want = cell(&schema, &rows[row as usize], &spec.name);
+                assert_eq!(
+                    bits(&column.value(spec.ty, at)),
+                    bits(&want),
+                    "{} of row {row}",
+                    spec.name
+                );
+            }
+        }
+        assert!(snapshot.get_many(part, &[rows.len() as u64], &names).is_err());
+    }
+}
+
 fn check_moments(name: &str, found: Moments, values: &[f64]) {
     assert_eq!(found.count, values.len() as u64, "values of {name}");
     let magnitude = values.iter().fold(0.0f64, |most, v| most.max(v.abs()));
@@ -438,6 +479,7 @@ proptest! {
     fn tail_answers_as_a_loop(rows in prop::collection::vec(row(), 0..60), predicate in predicate()) {
         let (snapshot, parts) = snapshot(vec![rows], true, &[]);
         check(&snapshot, &parts, &predicate);
+        check_points(&snapshot, &parts);
     }
 }
 
@@ -453,6 +495,7 @@ proptest! {
     ) {
         let (snapshot, parts) = snapshot(parts, tail, &layouts);
         check(&snapshot, &parts, &predicate);
+        check_points(&snapshot, &parts);
     }
 }
 

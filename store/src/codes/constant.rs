@@ -9,6 +9,7 @@
 
 use std::ops::Range;
 
+use super::tree::{Node, Place, Tree};
 use super::{Codes, CodesKind, Interval, check_position, check_range, check_ranges, count_rows};
 use crate::error::{Error, Result};
 use crate::rows::Mask;
@@ -51,7 +52,45 @@ impl Constant {
     }
 }
 
+impl Tree for Constant {
+    fn root(&self, ranges: &[Range<u64>], places: &mut Vec<Place>) -> Result<Node> {
+        check_ranges(self.len, ranges)?;
+        Ok(Node {
+            low: self.code,
+            bits: 0,
+            rows: count_rows(ranges),
+            places: places.len()..places.len(),
+            state: 0,
+        })
+    }
+
+    fn prefetch(&self, _: &Node, _: &[Place]) {}
+
+    fn split(&self, node: &Node, _: &[Place], _: &mut Vec<Place>) -> Result<[Node; 2]> {
+        debug_assert!(false, "the root has no undecided bits");
+        let none = Node {
+            rows: 0,
+            ..node.clone()
+        };
+        Ok([node.clone(), none])
+    }
+
+    fn is_leaf(&self, _: &Node) -> bool {
+        true
+    }
+
+    fn list(&self, node: &Node, _: &[Place], out: &mut Vec<u64>) -> Result<()> {
+        let rows = usize::try_from(node.rows).unwrap_or(usize::MAX);
+        out.resize(out.len().saturating_add(rows), self.code);
+        Ok(())
+    }
+}
+
 impl Codes for Constant {
+    fn tree(&self) -> Option<&dyn Tree> {
+        Some(self)
+    }
+
     fn kind(&self) -> CodesKind {
         CodesKind::Constant
     }

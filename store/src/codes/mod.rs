@@ -18,6 +18,7 @@ pub(crate) mod simd;
 pub mod small;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tree;
 pub mod wavelet;
 
 pub(crate) use simd::Path;
@@ -253,6 +254,11 @@ pub trait Codes: Send + Sync + Debug {
             }
         }
         Ok(out)
+    }
+
+    /// The codes as a tree of intervals, where the layout halves them in place.
+    fn tree(&self) -> Option<&dyn tree::Tree> {
+        None
     }
 
     /// Bits that each part of the layout takes, as `(name, bits)`, for `silt stat --explain`.

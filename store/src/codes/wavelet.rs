@@ -38,6 +38,7 @@
 use std::ops::Range;
 
 use super::simd::{Path, fast};
+use super::tree::Tree;
 use super::{
     Codes, CodesKind, Interval, check_each, check_places, check_position, check_range, check_ranges,
     check_rank, count_rows,
@@ -47,6 +48,7 @@ use crate::error::Result;
 use crate::rows::Mask;
 use crate::section::{Section, View};
 
+mod cursor;
 mod decode;
 mod encode;
 mod leaf;
@@ -295,6 +297,10 @@ impl Codes for Wavelet {
             None => Ok(Vec::new()),
             Some(bounds) => fast!(select => self.list_distinct(select, ranges, bounds, limit)),
         }
+    }
+
+    fn tree(&self) -> Option<&dyn Tree> {
+        Some(self)
     }
 
     fn parts(&self) -> Vec<(String, u64)> {

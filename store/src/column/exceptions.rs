@@ -26,7 +26,7 @@ use super::Hints;
 use super::moments::{FloatSum, Moments};
 use super::numeric::{self, Encoded, Numeric, Sections};
 use super::packed::pad8;
-use super::validity::{encode_places, load_places, places_below};
+use super::validity::{encode_places, load_places, place_at, places_below};
 use crate::codes::Interval;
 use crate::domain::choose;
 use crate::domain::decimal::HEADER_BYTES as GRID_BYTES;
@@ -147,6 +147,16 @@ impl Exceptions {
             }
         }
         Ok(out)
+    }
+
+    /// The key of the exception at code position `place`, if there is one.
+    pub(crate) fn get(&self, place: u64) -> Result<Option<u64>> {
+        let list = self.list()?;
+        let number = places_below(list, place);
+        if place_at(list, number) != Some(place) {
+            return Ok(None);
+        }
+        self.keys.get(number).map(Some)
     }
 
     /// How many exceptions there are at `ranges` of code positions.

@@ -16,12 +16,14 @@ use crate::schema::ColumnType;
 use crate::section::Section;
 use crate::text::{self, TextIndex, TextKind, TextPattern};
 
+mod descent;
 mod encode;
 mod exceptions;
 pub mod explain;
 mod moments;
 mod numeric;
 pub(crate) mod packed;
+mod point;
 mod quantize;
 mod statistics;
 mod sums;
@@ -31,6 +33,7 @@ mod validity;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use descent::{Descent, Group};
 pub use moments::Moments;
 pub use quantize::Quantizer;
 

@@ -111,9 +111,9 @@ pub(crate) fn read_in(view: &View<'_>, start: u64, at: u64, width: u32) -> Resul
 }
 
 /// `width` (at most 128) bits at bit `at`.
-pub(crate) fn read_wide(section: &Section, start: u64, at: u64, width: u32) -> Result<u128> {
-    let low = read(section, start, at, width.min(64))?;
-    let high = read(section, start, at.saturating_add(64), width.saturating_sub(64))?;
+pub(crate) fn read_wide(view: &View<'_>, start: u64, at: u64, width: u32) -> Result<u128> {
+    let low = read_in(view, start, at, width.min(64))?;
+    let high = read_in(view, start, at.saturating_add(64), width.saturating_sub(64))?;
     Ok(u128::from(low) | u128::from(high) << 64)
 }
 
@@ -140,7 +140,7 @@ mod tests {
             }
             let section = Section::from_vec(writer.finish());
             for (&(value, width), &at) in values.iter().zip(&starts) {
-                prop_assert_eq!(read_wide(&section, 0, at, width).unwrap(), fit(value, width));
+                prop_assert_eq!(read_wide(&section.view(), 0, at, width).unwrap(), fit(value, width));
                 if width <= 64 {
                     prop_assert_eq!(u128::from(read(&section, 0, at, width).unwrap()), fit(value, width));
                 }

@@ -41,7 +41,7 @@ use crate::error::Result;
 use crate::section::Section;
 
 use super::moments::{FloatSum, Moments, pairwise};
-use super::packed::{PADDING_BYTES, read, read_wide};
+use super::packed::{PADDING_BYTES, read_in, read_wide};
 
 mod encode;
 mod line;
@@ -245,12 +245,13 @@ impl Statistics {
         if low >= high || self.has_void {
             return Ok(None);
         }
+        let view = self.section.view();
         let mut found = (u64::MAX, 0);
         let mut add = |lows_at: u64, spans_at: u64, width: u32, index: u64| -> Result<()> {
             let at = lows_at.saturating_add(index.saturating_mul(self.low_width.into()));
-            let low = read(&self.section, self.packed, at, self.low_width)?;
+            let low = read_in(&view, self.packed, at, self.low_width)?;
             let at = spans_at.saturating_add(index.saturating_mul(width.into()));
-            let span = read(&self.section, self.packed, at, width)?;
+            let span = read_in(&view, self.packed, at, width)?;
             found = (found.0.min(low), found.1.max(low.saturating_add(span)));
             Ok(())
         };
@@ -275,7 +276,7 @@ impl Statistics {
     pub(crate) fn total(&self, blocks: u64) -> Result<u128> {
         match blocks.min(self.blocks).checked_sub(1) {
             None => Ok(0),
-            Some(block) => self.totals.value(&self.section, self.packed, block),
+            Some(block) => self.totals.value(&self.section.view(), self.packed, block),
         }
     }
 
@@ -287,7 +288,7 @@ impl Statistics {
     /// Total of the squared weights of the first `blocks` blocks, modulo 2^128 (exact form).
     pub(crate) fn total_of_squares(&self, blocks: u64) -> Result<u128> {
         match (blocks.min(self.blocks).checked_sub(1), &self.squares) {
-            (Some(block), Some(line)) => line.value(&self.section, self.packed, block),
+            (Some(block), Some(line)) => line.value(&self.section.view(), self.packed, block),
             _ => Ok(0),
         }
     }
@@ -312,14 +313,15 @@ impl Statistics {
             return Ok((border, last));
         };
         let before = self.total(block)?;
-        let at = line.value(&self.section, self.packed, block)? as u64;
+        let view = self.section.view();
+        let at = line.value(&view, self.packed, block)? as u64;
         let at = first.saturating_add(at);
-        let width = read(&self.section, self.packed, at, WIDTH_BITS)? as u32;
+        let width = read_in(&view, self.packed, at, WIDTH_BITS)? as u32;
         let index = ((border - start) >> self.step_bits) - 1;
         let at = at
             .saturating_add(WIDTH_BITS.into())
             .saturating_add(index * u64::from(width));
-        let off = read_wide(&self.section, self.packed, at, width)?;
+        let off = read_wide(&view, self.packed, at, width)?;
         let even = interpolate(last.wrapping_sub(before), border - start, end - start);
         let total = before
             .wrapping_add(even)

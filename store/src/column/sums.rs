@@ -15,6 +15,19 @@ use crate::value::number_of;
 /// Rows decoded at a time.
 const AT_ONCE: u64 = 1 << 14;
 
+/// Rows of a node that are listed rather than split.
+const FEW_ROWS: u64 = 2;
+
+/// What is known of the values at the ends of ranges.
+enum Beyond {
+    /// One is smaller, or larger, than all others: this.
+    Key(u64),
+    /// None is.
+    None,
+    /// It is to be found out another way.
+    Unknown,
+}
+
 /// Partial steps or blocks at the ends of ranges: what is to be added to totals, and what to be taken off.
 #[derive(Debug, Default)]
 struct Ends {
@@ -345,13 +358,64 @@ impl Numeric {
             return Ok(Some(keys));
         }
         if !lower.is_empty() {
-            keys.0 = keys.0.min(self.quantile(&lower, 0)?);
+            keys.0 = match self.beyond(&lower, best.0, false)? {
+                Beyond::Key(key) => keys.0.min(key),
+                Beyond::Unknown => keys.0.min(self.quantile(&lower, 0)?),
+                Beyond::None => keys.0,
+            };
         }
         if !higher.is_empty() {
             let rows: u64 = higher.iter().map(|rows| rows.end - rows.start).sum();
-            keys.1 = keys.1.max(self.quantile(&higher, rows.saturating_sub(1))?);
+            keys.1 = match self.beyond(&higher, best.1, true)? {
+                Beyond::Key(key) => keys.1.max(key),
+                Beyond::Unknown => keys.1.max(self.quantile(&higher, rows.saturating_sub(1))?),
+                Beyond::None => keys.1,
+            };
         }
         Ok(Some(keys))
+    }
+
+    /// The smallest key at `ranges` if its code is below `best`, or the largest if its code is above.
+    ///
+    /// A descent that ends where the interval of a node says that nothing below it is any better.
+    fn beyond(&self, ranges: &[Range<u64>], best: u64, above: bool) -> Result<Beyond> {
+        if let Some(exceptions) = &self.exceptions {
+            // They stand at codes that are not their values'.
+            if exceptions.count_all(ranges)? > 0 {
+                return Ok(Beyond::Unknown);
+            }
+        }
+        let Some(tree) = self.codes.tree() else {
+            return Ok(Beyond::Unknown);
+        };
+        let (mut places, mut next, mut codes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut node = tree.root(ranges, &mut places)?;
+        loop {
+            if node.rows == 0 || (!above && node.low >= best) || (above && node.high() <= best) {
+                return Ok(Beyond::None);
+            }
+            if node.bits == 0 || node.rows <= FEW_ROWS {
+                if node.bits == 0 {
+                    codes.push(node.low);
+                } else {
+                    tree.list(&node, &places, &mut codes)?;
+                }
+                let found = if above {
+                    codes.iter().max().filter(|code| **code > best)
+                } else {
+                    codes.iter().min().filter(|code| **code < best)
+                };
+                return Ok(match found {
+                    Some(&code) => Beyond::Key(self.domain.key(code)?),
+                    None => Beyond::None,
+                });
+            }
+            next.clear();
+            let [low, high] = tree.split(&node, &places, &mut next)?;
+            let (first, second) = if above { (high, low) } else { (low, high) };
+            node = if first.rows > 0 { first } else { second };
+            std::mem::swap(&mut places, &mut next);
+        }
     }
 
     /// The same from codes alone.

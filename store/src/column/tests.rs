@@ -206,7 +206,33 @@ fn check(ty: ColumnType, keys: &[Option<u64>], cuts: &[(f64, f64)], picks: &[(f6
             check_range(&column, ty, &all, range.clone(), &intervals, &several);
         }
     }
+    check_points(&column, ty, &all);
     column
+}
+
+/// Single rows, one by one and several at a time.
+fn check_points(column: &Column, ty: ColumnType, all: &BatchColumn) {
+    let rows = all.len() as u64;
+    for row in 0..rows {
+        assert_eq!(column.get(row).unwrap(), all.key(row as usize), "row {row}");
+    }
+    assert!(column.get(rows).is_err());
+    for (stride, repeats) in [(1, 1), (1, 2), (7, 2), (97, 1)] {
+        let places: Vec<u64> = (0..rows)
+            .step_by(stride)
+            .flat_map(|row| std::iter::repeat_n(row, repeats))
+            .collect();
+        let mut out = BatchColumn::new(ty);
+        out.push_key(9);
+        column.get_many(&places, &mut out).unwrap();
+        assert_eq!(out.len(), places.len() + 1);
+        for (at, &row) in places.iter().enumerate() {
+            assert_eq!(out.key(at + 1), all.key(row as usize), "row {row}");
+        }
+    }
+    let mut out = BatchColumn::new(ty);
+    assert!(column.get_many(&[0, rows], &mut out).is_err());
+    assert!(column.get_many(&[1, 0], &mut out).is_err());
 }
 
 fn check_range(

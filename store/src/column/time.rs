@@ -60,6 +60,10 @@ const HEADER_BYTES: u64 = 40;
 const WIDTH_BITS: u32 = 7;
 /// So many pieces are kept in memory.
 const MOST_KEPT: u64 = 64;
+/// Pieces of a run from which on the one of a time is guessed before it is searched.
+const GUESSED_PIECES: u64 = 8;
+/// Guesses of a piece.
+const GUESSES: usize = 3;
 /// Finest slope.
 const MAX_SHIFT: u32 = 64;
 
@@ -306,22 +310,17 @@ impl TimeColumn {
         }
         let view = self.section.view();
         // The last piece whose first row in the run is earlier than `time` holds the answer or ends before it.
-        let (mut low, mut high) = (0, 1);
-        if self.pieces > 1 {
-            low = self.index_of(&view, run.start)?;
-            high = self.index_of(&view, run.end - 1)? + 1;
-        }
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            let piece = self.open_ended(&view, middle)?;
-            // Only the first piece of the run may begin before it.
-            let first = if piece.gaps {
-                self.gaps(&view, &piece)?.get(&view, 0)?
-            } else {
-                piece.at(&view, self.stream, piece.bit, 0, 0)?
-            };
-            if first < time { low = middle } else { high = middle }
-        }
+        let low = if run.start == 0 {
+            0
+        } else {
+            self.index_of(&view, run.start)?
+        };
+        let high = if run.end == self.rows {
+            self.pieces
+        } else {
+            self.index_of(&view, run.end - 1)? + 1
+        };
+        let low = self.last_before(&view, low..high, time)?;
         let piece = self.piece(&view, low)?;
         let (first, last) = (piece.first.max(run.start), piece.end.min(run.end));
         if piece.gaps {
@@ -334,6 +333,78 @@ impl TimeColumn {
             piece.at(&view, self.stream, piece.bit, stride, index)
         })?;
         Ok(piece.first + found)
+    }
+
+    /// The last of some pieces of one run whose first row is earlier than `time`; the first of them if none is.
+    fn last_before(&self, view: &View<'_>, pieces: Range<u64>, time: i64) -> Result<u64> {
+        let (mut low, mut high) = (pieces.start, pieces.end);
+        let first_time = |number| -> Result<i64> {
+            let piece = self.open_ended(view, number)?;
+            // Only the first piece of the run may begin before it.
+            if piece.gaps {
+                self.gaps(view, &piece)?.get(view, 0)
+            } else {
+                piece.at(view, self.stream, piece.bit, 0, 0)
+            }
+        };
+        if high - low > GUESSED_PIECES {
+            // Pieces of a clock are about equally long: a guess from the ends, then ones from what the last one missed.
+            let (first, last) = (first_time(low)?, first_time(high - 1)?);
+            if time <= first {
+                return Ok(low);
+            }
+            if time > last {
+                return Ok(high - 1);
+            }
+            let slope = difference(last, first) / (high - 1 - low) as f64;
+            let (mut at, mut found) = (low, first);
+            for _ in 0..GUESSES {
+                let missed = difference(time, found) / slope;
+                #[expect(clippy::cast_possible_truncation, reason = "saturates; only a guess")]
+                let guess = at
+                    .saturating_add_signed(missed as i64)
+                    .clamp(low, high.max(low + 1) - 1);
+                if guess == at {
+                    break;
+                }
+                (at, found) = (guess, first_time(guess)?);
+                if found < time {
+                    low = low.max(at);
+                } else {
+                    high = high.min(at);
+                }
+            }
+            // The answer is near: away from there in growing steps.
+            let mut step = 1;
+            if found < time {
+                while let Some(probe) = low.checked_add(step).filter(|&probe| probe < high) {
+                    if first_time(probe)? >= time {
+                        high = probe;
+                        break;
+                    }
+                    low = probe;
+                    step *= 2;
+                }
+            } else {
+                while let Some(probe) = high.checked_sub(step).filter(|&probe| probe > low) {
+                    if first_time(probe)? < time {
+                        low = probe;
+                        break;
+                    }
+                    high = probe;
+                    step *= 2;
+                }
+            }
+        }
+        while high.saturating_sub(low) > 1 {
+            let middle = low + (high - low) / 2;
+            if first_time(middle)? < time {
+                low = middle
+            } else {
+                high = middle
+            }
+        }
+        Ok(low)
     }
 
     fn gaps(&self, view: &View<'_>, piece: &Opened) -> Result<gaps::Gaps> {

@@ -116,6 +116,11 @@ pub(crate) fn places_below(list: &EliasFano, place: u64) -> u64 {
     list.rank(place).unwrap_or_else(|| list.len()) as u64
 }
 
+/// Place number `index` of `list`, if there are as many.
+pub(crate) fn place_at(list: &EliasFano, index: u64) -> Option<u64> {
+    list.select(usize::try_from(index).ok()?)
+}
+
 impl Validity {
     /// Checks the header; the bits are loaded on first touch.
     pub(crate) fn open(codec: u16, section: Section, rows: u64) -> Result<Validity> {
@@ -191,6 +196,30 @@ impl Validity {
         })
     }
 
+    /// How many rows before `row` have a value, if `row` has one itself.
+    pub(crate) fn position(&self, row: u64) -> Result<Option<u64>> {
+        if self.codec == ALL_NULL {
+            return Ok(None);
+        }
+        let (has_value, place) = match self.bits()? {
+            Bits::Dense(dense) => {
+                let at = usize::try_from(row).unwrap_or(usize::MAX);
+                let has_value = dense.bit_vector().get_bit(at) == Some(true);
+                (has_value, if has_value { self.rank(row)? } else { 0 })
+            }
+            Bits::Sparse(list, of_nulls) => {
+                let below = places_below(list, row);
+                let listed = place_at(list, below) == Some(row);
+                if *of_nulls {
+                    (!listed, row.saturating_sub(below))
+                } else {
+                    (listed, below)
+                }
+            }
+        };
+        Ok((has_value && place < self.valid).then_some(place))
+    }
+
     /// The bits of `rows`, first row lowest, into `words`, which has a word for each 64 rows begun. Bits after the last
     /// row are 0. Gives the number of set bits.
     pub(crate) fn fill(&self, rows: Range<u64>, words: &mut [u64]) -> Result<u64> {
@@ -255,6 +284,9 @@ mod tests {
                 mask[..row].count_ones() as u64,
                 "rank of {row}"
             );
+            let value = mask.get(row).is_some_and(|bit| *bit);
+            let position = validity.position(row as u64).unwrap();
+            assert_eq!(position, value.then(|| mask[..row].count_ones() as u64));
         }
         for range in [
             0..mask.len(),

@@ -1,10 +1,12 @@
 //! Counts, sums, extremes and order statistics over all parts of a snapshot.
 
-use super::memory::{self, sum_keys};
-use super::order;
+use std::borrow::Cow;
+
+use super::memory::sum_keys;
 use super::part::{Part, Selection};
 use super::resolve::{Leaf, Node, Target};
 use super::view::View;
+use super::{descent, order};
 use crate::batch::BatchColumn;
 use crate::codes::Interval;
 use crate::column::{Condition, Moments, Sum};
@@ -151,8 +153,8 @@ struct Slice<'a> {
     values: u64,
     /// How many values of the rows lie below the interval.
     below: u64,
-    /// Their keys, where the part is small and its order is not kept: sorted.
-    keys: Option<Vec<u64>>,
+    /// Their keys in order, where the part is in memory.
+    keys: Option<Cow<'a, [u64]>>,
 }
 
 impl<'a> Slice<'a> {
@@ -192,11 +194,12 @@ impl<'a> Slice<'a> {
             below: 0,
             keys: None,
         };
-        if let (View::Memory(column, _), true) = (&slice.view, slice.selection.residual.is_empty()) {
-            let mut keys: Vec<u64> = memory::valid_keys(column, &slice.selection.ranges)
-                .filter(|key| interval.contains(*key))
-                .collect();
-            keys.sort_unstable();
+        if let (View::Memory(column, _), true, Target::Column(position)) =
+            (&slice.view, slice.selection.residual.is_empty(), target)
+        {
+            let keys = part
+                .orders
+                .keys(position, column, &slice.selection.ranges, interval);
             slice.values = keys.len() as u64;
             slice.keys = Some(keys);
             return Ok(Some(slice));
@@ -223,7 +226,11 @@ impl<'a> Slice<'a> {
         if keys.is_empty() || self.selection.ranges.is_empty() {
             return Ok(0);
         }
-        let condition = Condition::Keys(keys);
+        let condition = if keys == Interval::ALL {
+            Condition::IsNotNull
+        } else {
+            Condition::Keys(keys)
+        };
         if self.selection.residual.is_empty() {
             return self.view.count(&self.selection.ranges, &condition);
         }
@@ -297,7 +304,8 @@ impl<'a> Ordered<'a> {
 
     /// Key of the `k`-th smallest value; `None` if there are `k` or fewer.
     ///
-    /// One part answers by its own descent, several by the search of [`order`].
+    /// One part answers by its own descent, several by that of [`descent`], or by the search of [`order`] where a part
+    /// keeps its values in no order.
     pub fn nth(&self, k: u64) -> Result<Option<u64>> {
         if k >= self.total {
             return Ok(None);
@@ -307,6 +315,30 @@ impl<'a> Ordered<'a> {
                 return Ok(Some(key));
             }
         }
+        if let Some(key) = self.descend(k)? {
+            return Ok(Some(key));
+        }
         order::nth(&self.slices, k).map(Some)
+    }
+
+    /// The same by a descent through all parts at once; `None` if some part's values are in no tree.
+    fn descend(&self, k: u64) -> Result<Option<u64>> {
+        let mut sources = Vec::with_capacity(self.slices.len());
+        let mut below = 0u64;
+        for slice in &self.slices {
+            sources.push(match (&slice.keys, &slice.view) {
+                (Some(keys), _) => descent::Source::Sorted(Cow::Borrowed(keys)),
+                (None, View::Stored(column)) if slice.in_order() => {
+                    // Values below the interval are passed over by place.
+                    below = below.saturating_add(slice.below);
+                    match column.descent(&slice.selection.ranges)? {
+                        Some(descent) => descent::Source::Column(descent),
+                        None => return Ok(None),
+                    }
+                }
+                _ => return Ok(None),
+            });
+        }
+        descent::nth(&mut sources, k.saturating_add(below))
     }
 }

@@ -10,7 +10,7 @@ use crate::rows::{Mask, RowRanges, index};
 use crate::schema::ColumnType;
 use crate::value::{i64_of, number_of};
 
-pub(super) fn valid_keys<'a>(column: &'a BatchColumn, rows: &'a RowRanges) -> impl Iterator<Item = u64> + 'a {
+fn valid_keys<'a>(column: &'a BatchColumn, rows: &'a RowRanges) -> impl Iterator<Item = u64> + 'a {
     rows.as_slice()
         .iter()
         .flat_map(move |range| indexes(range).filter_map(move |row| column.key(row)))

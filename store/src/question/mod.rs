@@ -8,16 +8,20 @@
 //! | [`view`] | one column of one part, whichever of these it is |
 //! | [`part`] | rows of one part that meet a node, as ranges or masks |
 //! | [`aggregate`] | count, sum, extremes and order statistics over all parts |
-//! | [`order`] | the k-th smallest value of several sources |
+//! | [`point`] | single rows of one part |
+//! | [`descent`] | the k-th smallest value of several parts, by one descent through all of them |
+//! | [`order`] | the same of sources that only count |
 //! | [`scan`] | values of selected rows, in batches |
 
 pub mod aggregate;
 pub mod clock;
 pub mod condition;
+mod descent;
 pub mod keyed;
 pub mod memory;
 mod order;
 pub mod part;
+mod point;
 pub mod resolve;
 pub mod scan;
 pub mod view;

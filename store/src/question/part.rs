@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 use crate::rows::{Mask, RowRanges, index, ranges_of_mask};
 use crate::schema::{Schema, SharedSchema};
 use crate::segment::{Segment, runs};
+use crate::tail::values::Orders;
+use crate::value::key_of_i64;
 
 /// Rows looked at together when a predicate needs a mask.
 pub const CHUNK_ROWS: u64 = 65_536;
@@ -171,6 +173,18 @@ pub struct Selection {
     pub residual: Vec<Node>,
 }
 
+/// Whether a node is an interval of times without any between the first and the last of `times`.
+fn is_outside(node: &Node, times: (i64, i64)) -> bool {
+    match node {
+        Node::Leaf(Leaf {
+            target: Target::Time,
+            condition: Condition::Keys(keys),
+            negated: false,
+        }) => keys.high < key_of_i64(times.0) || keys.low > key_of_i64(times.1),
+        _ => false,
+    }
+}
+
 /// A part together with the stream's schema.
 #[derive(Debug, Clone)]
 pub struct Part {
@@ -178,6 +192,8 @@ pub struct Part {
     pub data: PartData,
     /// Shape of the stream.
     pub schema: SharedSchema,
+    /// Orders of the values, where they are in memory.
+    pub orders: Arc<Orders>,
 }
 
 impl Part {
@@ -232,14 +248,23 @@ impl Part {
                 ranges
             }
             Node::Or(children) => {
-                let mut ranges = RowRanges::empty();
+                let mut ranges = Vec::new();
+                // Many time windows in one question: most lie outside this part.
+                let times = if children.len() > 1 {
+                    self.data.time_range()
+                } else {
+                    None
+                };
                 for child in children {
+                    if times.is_some_and(|times| is_outside(child, times)) {
+                        continue;
+                    }
                     let Some(found) = self.exact_ranges(child)? else {
                         return Ok(None);
                     };
-                    ranges = ranges.union(&found);
+                    ranges.extend_from_slice(found.as_slice());
                 }
-                ranges
+                RowRanges::from_any(ranges)
             }
         }))
     }

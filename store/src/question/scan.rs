@@ -14,11 +14,14 @@ use crate::snapshot::PartRows;
 /// Rows of a batch at most.
 pub const BATCH_ROWS: u64 = 8_192;
 
+/// Rows of a range on average, up to which they are looked up one by one.
+const SINGLE_ROWS: u64 = 4;
+
 /// The named columns of a stream and the shape of batches that hold them.
 #[derive(Debug, Clone)]
 pub struct Projection {
-    columns: Vec<usize>,
-    schema: SharedSchema,
+    pub(super) columns: Vec<usize>,
+    pub(super) schema: SharedSchema,
 }
 
 impl Projection {
@@ -88,13 +91,17 @@ pub fn fetch(part: &Part, rows: &RowRanges, projection: &Projection) -> Result<B
     Ok(batch)
 }
 
-/// Appends the values of `rows`. Rows that lie close together are decoded in one stretch.
+/// Appends the values of `rows`. Rows that lie close together are decoded in one stretch, single ones are looked up.
 fn gather(view: &View<'_>, rows: &RowRanges, out: &mut BatchColumn) -> Result<()> {
     let ranges = rows.as_slice();
     let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
         return Ok(());
     };
     let span = first.start..last.end;
+    if rows.row_count() <= SINGLE_ROWS * ranges.len() as u64 && span.end - span.start > 4 * rows.row_count() {
+        let single: Vec<u64> = ranges.iter().flat_map(|range| range.clone()).collect();
+        return view.get_many(&single, out);
+    }
     if ranges.len() < 8 || span.end - span.start > 4 * rows.row_count() {
         return ranges
             .iter()

@@ -61,11 +61,13 @@ impl Store {
             let schema = state.manifest.streams[index].schema.clone();
             if self.partial {
                 let (segments, left_out) = state.intact_segments(index, &*self.storage);
-                let snapshot = Snapshot::new(schema, segments, state.live[index].tail.view());
+                let tail = &mut state.live[index].tail;
+                let snapshot = Snapshot::new(schema, segments, tail.view()).with_orders(tail.orders());
                 return Ok(snapshot.with_left_out(left_out));
             }
             let segments = state.open_segments(index, &*self.storage)?;
-            Ok(Snapshot::new(schema, segments, state.live[index].tail.view()))
+            let tail = &mut state.live[index].tail;
+            Ok(Snapshot::new(schema, segments, tail.view()).with_orders(tail.orders()))
         })
     }
 

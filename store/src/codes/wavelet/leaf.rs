@@ -23,7 +23,7 @@ const NEAR_GROUPS: usize = 64;
 impl Planes {
     /// Words of `plane` for the groups of 64 rows from `first` on.
     #[inline(always)]
-    fn load(&self, view: &View<'_>, plane: usize, first: u64, out: &mut [u64]) -> Result<()> {
+    pub(super) fn load(&self, view: &View<'_>, plane: usize, first: u64, out: &mut [u64]) -> Result<()> {
         match self.planes[plane] {
             Plane::Raw(index) => {
                 let stride = self.raw_count as usize * 8;
@@ -264,7 +264,7 @@ impl Search {
 
 /// The rows of `rows` in a group of 64, as bits.
 #[inline(always)]
-fn window(rows: &Range<u64>, group: u64) -> u64 {
+pub(super) fn window(rows: &Range<u64>, group: u64) -> u64 {
     let base = group * 64;
     let end = low_mask(rows.end.saturating_sub(base).min(64) as u32);
     let start = low_mask(rows.start.saturating_sub(base).min(64) as u32);

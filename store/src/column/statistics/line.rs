@@ -14,7 +14,7 @@
 
 use crate::column::packed::{BitWriter, read_wide};
 use crate::error::Result;
-use crate::section::Section;
+use crate::section::{Section, View};
 
 /// Bytes of the parameters.
 pub(super) const LINE_BYTES: u64 = 40;
@@ -92,10 +92,10 @@ impl Line {
 
     /// Number `index`, whose residual is in the stream that starts at byte `start`.
     #[inline]
-    pub(super) fn value(&self, section: &Section, start: u64, index: u64) -> Result<u128> {
+    pub(super) fn value(&self, view: &View<'_>, start: u64, index: u64) -> Result<u128> {
         let at = self.at.saturating_add(index.saturating_mul(self.width.into()));
         Ok(self
             .start(index)
-            .wrapping_add(read_wide(section, start, at, self.width)?))
+            .wrapping_add(read_wide(view, start, at, self.width)?))
     }
 }
