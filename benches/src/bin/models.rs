@@ -6,9 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use siltstone_ml_bridge::engine::{Engine, bench};
+use siltstone_ml_bridge::engine::{Engine, bench, to_bytes_packed};
 use siltstone_ml_bridge::kernel::Isa;
 use siltstone_ml_bridge::model::{Element, Kind, Model, file, tflite};
+use siltstone_store::storage::Storage;
+use siltstone_store::storage::file::FileStorage;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -126,31 +128,40 @@ fn profile(model: &Model, name: &str, isa: Isa) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Times opening: from the bytes of the file to a model, to an engine, and to the first result.
+/// Times opening a mapped file, and its first result: with weights packed at load, and packed in the file.
 fn spin(model: &Model, name: &str, isa: Isa) -> Result<(), Failure> {
-    let image = std::sync::Arc::new(file::to_bytes(model));
-    let mut times: [Vec<f64>; 3] = Default::default();
-    for _ in 0..500 {
-        let start = std::time::Instant::now();
-        let model = file::from_image(std::sync::Arc::clone(&image))?;
-        times[0].push(start.elapsed().as_secs_f64() * 1e6);
-        let mut engine = Engine::with_isa(&model, isa)?;
-        times[1].push(start.elapsed().as_secs_f64() * 1e6);
-        let (input, mut output) = (vec![3i8; engine.input_count()], vec![0; engine.output_count()]);
-        engine.run(&input, &mut output)?;
-        times[2].push(start.elapsed().as_secs_f64() * 1e6);
+    let directory = tempfile::tempdir()?;
+    for (what, bytes) in [
+        ("plain", file::to_bytes(model)),
+        ("packed", to_bytes_packed(model, isa)?),
+    ] {
+        std::fs::write(directory.path().join(what), &bytes)?;
+        let storage = FileStorage::new(directory.path());
+        let mut times: [Vec<f64>; 3] = Default::default();
+        for _ in 0..500 {
+            let start = std::time::Instant::now();
+            let mut engine = Engine::open(&storage.map(what)?, isa)?;
+            times[0].push(start.elapsed().as_secs_f64() * 1e6);
+            let (input, mut output) = (vec![3i8; engine.input_count()], vec![0; engine.output_count()]);
+            engine.run(&input, &mut output)?;
+            times[1].push(start.elapsed().as_secs_f64() * 1e6);
+            let again = std::time::Instant::now();
+            engine.run(&input, &mut output)?;
+            times[2].push(again.elapsed().as_secs_f64() * 1e6);
+        }
+        for times in &mut times {
+            times.sort_by(f64::total_cmp);
+        }
+        let median = times.map(|t| t[t.len() / 2]);
+        println!(
+            "{name:32} {:12} {what:6} {:7} bytes: opened {:6.1} first result {:6.1} next {:6.1} us (medians)",
+            isa.name(),
+            bytes.len(),
+            median[0],
+            median[1],
+            median[2]
+        );
     }
-    for times in &mut times {
-        times.sort_by(f64::total_cmp);
-    }
-    let median = times.map(|t| t[t.len() / 2]);
-    println!(
-        "{name:32} {:12} read {:6.1} compiled {:6.1} first result {:6.1} us (medians)",
-        isa.name(),
-        median[0],
-        median[1],
-        median[2]
-    );
     Ok(())
 }
 

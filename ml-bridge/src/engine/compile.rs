@@ -3,6 +3,7 @@
 use super::plan::{self, Buffer, LINE};
 use super::step::Step;
 use super::{End, Engine, StepReport, lower};
+use crate::kernel::lanes::Prepared;
 use crate::kernel::pool::Pad;
 use crate::kernel::{Isa, Scratch};
 use crate::model::{Affine, Element, Kind, Model, Operator, Tensor};
@@ -23,10 +24,12 @@ pub(super) struct Compiler<'m> {
     steps: Vec<Step>,
     reports: Vec<StepReport>,
     pub(super) scratch: Scratch,
+    /// Weights packed ahead, by operator.
+    layers: &'m [(usize, Prepared)],
 }
 
-/// Compiles `model` for `isa`, which is available.
-pub(super) fn compile(model: &Model, isa: Isa) -> Result<Engine> {
+/// Compiles `model` for `isa`, which is available and for which `layers` were packed, if any are given.
+pub(super) fn compile(model: &Model, isa: Isa, layers: &[(usize, Prepared)]) -> Result<Engine> {
     model.validate()?;
     let mut compiler = Compiler {
         model,
@@ -37,6 +40,7 @@ pub(super) fn compile(model: &Model, isa: Isa) -> Result<Engine> {
         steps: Vec::new(),
         reports: Vec::new(),
         scratch: Scratch::default(),
+        layers,
     };
     let (first, last, operators) = ends(model)?;
     let input = compiler.end(first)?;
@@ -134,6 +138,12 @@ impl<'m> Compiler<'m> {
             )));
         }
         Ok((tensor.affine()?, tensor.count()))
+    }
+
+    /// The weights of operator `number`, if they were packed ahead.
+    pub(super) fn prepared(&self, number: usize) -> Option<&'m Prepared> {
+        let at = self.layers.binary_search_by_key(&number, |(n, _)| *n).ok()?;
+        self.layers.get(at).map(|(_, prepared)| prepared)
     }
 
     /// Input `position` of `operator`, which must be present.

@@ -6,6 +6,7 @@
 mod bench;
 mod compile;
 mod lower;
+mod open;
 mod plan;
 mod report;
 mod step;
@@ -16,6 +17,7 @@ use crate::model::{Affine, Model};
 use crate::{Error, Result};
 
 pub use bench::{Bench, bench};
+pub use open::to_bytes_packed;
 pub use report::StepReport;
 use step::Step;
 
@@ -59,13 +61,19 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`], and if this processor does not have them.
     pub fn with_isa(model: &Model, isa: Isa) -> Result<Self> {
-        if !Isa::available().contains(&isa) {
-            return Err(Error::invalid(format!(
-                "this processor has no {} instructions",
-                isa.name()
-            )));
+        Engine::available(isa)?;
+        compile::compile(model, isa, &[])
+    }
+
+    /// Refuses kernels that this processor cannot run.
+    fn available(isa: Isa) -> Result<()> {
+        if Isa::available().contains(&isa) {
+            return Ok(());
         }
-        compile::compile(model, isa)
+        Err(Error::invalid(format!(
+            "this processor has no {} instructions",
+            isa.name()
+        )))
     }
 
     /// Numbers in one input.

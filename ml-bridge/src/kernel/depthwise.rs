@@ -3,10 +3,10 @@
 //! AVX-512 takes four taps at a time ([`super::quads`]), all others two ([`super::taps`]).
 
 use super::Isa;
-use super::lanes::Order;
+use super::lanes::{Lines, Order, Prepared, Weights};
 use super::quads::Quads;
 use super::requantize::Requantize;
-use super::taps::Taps;
+use super::taps::{Pair, Taps, sift};
 
 /// Where the filter goes.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,24 +59,47 @@ pub struct Depthwise {
 }
 
 impl Depthwise {
-    /// Packs `weights` (height x width x channels) for `isa`.
-    pub fn new(isa: Isa, window: Window, weights: &[i8], end: Requantize) -> Self {
-        debug_assert_eq!(weights.len(), window.taps[0] * window.taps[1] * window.channels);
-        debug_assert_eq!(end.bias.len(), window.channels);
+    /// Packs `weights` (height x width x channels) for `isa`. None if packed ones do not fit.
+    pub fn new(isa: Isa, window: Window, weights: Weights<'_>, mut end: Requantize) -> Option<Self> {
+        if let Weights::Packed(packed) = weights {
+            if packed.bias.len() != window.channels || packed.factor.len() != window.channels {
+                return None;
+            }
+            end.bias.clone_from(&packed.bias);
+            end.factor.clone_from(&packed.factor);
+        }
+        let exact = match weights {
+            Weights::Plain(weights) => sift(window.channels, weights, &mut end),
+            Weights::Packed(packed) => packed.exact,
+        };
         let packed = match isa.order() {
-            Order::Words => Packed::Quads(Quads::new(&window, weights, &end)),
-            Order::Pairs | Order::Rows => Packed::Taps(Taps::new(&window, weights, &end)),
+            Order::Words => Packed::Quads(Quads::new(&window, weights, &end, exact)?),
+            Order::Pairs | Order::Rows => Packed::Taps(Taps::new(&window, weights, &end, exact)?),
         };
         let (reach, scratch) = match &packed {
             Packed::Taps(taps) => (taps.reach(), 0),
             Packed::Quads(quads) => (quads.reach(), quads.scratch()),
         };
-        Depthwise {
+        Some(Depthwise {
             window,
             packed,
             end,
             reach,
             scratch,
+        })
+    }
+
+    /// What packing has found out, for a file.
+    pub fn prepared(&self) -> Prepared {
+        let (lines, exact) = match &self.packed {
+            Packed::Taps(taps) => (taps.weights.iter().map(Pair::line).collect(), taps.exact),
+            Packed::Quads(quads) => (quads.weights.clone(), quads.exact),
+        };
+        Prepared {
+            lines: Lines::Own(lines),
+            bias: self.end.bias.clone(),
+            factor: self.end.factor.clone(),
+            exact,
         }
     }
 

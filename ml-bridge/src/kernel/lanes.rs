@@ -10,8 +10,12 @@
 //! long as no sum lies on a half. [`Scale`] holds the constants per lane; [`Lanes::exact`] says whether the result is
 //! exact for every sum that can occur.
 
+use std::ops::Deref;
+
 use super::linear::{Geometry, LANES};
 use super::requantize::{Factor, Requantize, Rounding};
+use super::signed::{lines_of, signed};
+use crate::model::Data;
 
 /// Largest `e` for which single precision holds a result, 9 bits, and all that is shifted out of it.
 pub const FAR: i32 = 15;
@@ -20,6 +24,69 @@ pub const FAR: i32 = 15;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
 pub struct Line(pub [i8; 64]);
+
+/// Lines that a layer packed for itself, or that lie packed in a model file.
+#[derive(Debug, Clone)]
+pub enum Lines {
+    /// The layer's own.
+    Own(Vec<Line>),
+    /// A part of a file that starts on a multiple of 64 bytes in memory and is whole lines.
+    Image(Data),
+}
+
+impl Lines {
+    /// The lines of `data`, in place where it lies on a cache line, else copied.
+    pub fn of(data: Data) -> Self {
+        if data.as_ptr().align_offset(align_of::<Line>()) == 0 && data.len() % 64 == 0 {
+            return Lines::Image(data);
+        }
+        let line = |bytes: &[u8]| {
+            let mut line = Line([0; 64]);
+            line.0.copy_from_slice(signed(bytes));
+            line
+        };
+        Lines::Own(data.chunks_exact(64).map(line).collect())
+    }
+}
+
+impl Deref for Lines {
+    type Target = [Line];
+    #[inline]
+    fn deref(&self) -> &[Line] {
+        match self {
+            Lines::Own(lines) => lines,
+            Lines::Image(data) => lines_of(data),
+        }
+    }
+}
+
+impl PartialEq for Lines {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+/// A layer's weights.
+#[derive(Debug, Clone, Copy)]
+pub enum Weights<'a> {
+    /// Row by row, as the model has them.
+    Plain(&'a [i8]),
+    /// As a layer of the same shape and order has packed them.
+    Packed(&'a Prepared),
+}
+
+/// What a packed layer knows from reading all its weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prepared {
+    /// The weights.
+    pub lines: Lines,
+    /// Biases of the packed layer's outputs, with what the input's zero point amounts to.
+    pub bias: Vec<i32>,
+    /// Their factors.
+    pub factor: Vec<Factor>,
+    /// See [`Lanes::exact`].
+    pub exact: bool,
+}
 
 /// What takes 16 sums back to bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -120,7 +187,7 @@ pub struct Lanes {
     /// Words of 4 bytes in a segment.
     pub words: usize,
     /// Weights: group, segment, word, block.
-    pub weights: Vec<Line>,
+    pub weights: Lines,
     /// Biases per block.
     pub bias: Vec<Bias>,
     /// One for all blocks, or one per block.
@@ -132,50 +199,72 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// Packs `weights` (outputs x patch bytes).
-    pub fn new(order: Order, geometry: &Geometry, outputs: usize, weights: &[i8], end: &Requantize) -> Self {
-        let mut end = end.clone();
-        let mut exact = true;
-        let patch = geometry.patch().max(1);
-        for (channel, row) in weights.chunks_exact(patch).enumerate() {
-            let size = size_of_sums(row);
-            drop_tiny(size, &mut end, channel);
-            exact &= exact_for(size, &end, channel);
-        }
+    /// Packs `weights` (outputs x patch bytes), or takes packed ones if they fit; factors that are too small to matter
+    /// are dropped from `end`, or all taken over.
+    pub fn new(
+        order: Order,
+        geometry: &Geometry,
+        outputs: usize,
+        weights: Weights<'_>,
+        end: &mut Requantize,
+    ) -> Option<Self> {
         let [segments, words] = order.steps(geometry);
+        let steps = segments * words;
+        let blocks = outputs.div_ceil(LANES);
+        let (weights, lines, exact) = match weights {
+            Weights::Plain(weights) => {
+                let mut exact = true;
+                for (channel, row) in weights.chunks_exact(geometry.patch().max(1)).enumerate() {
+                    let size = size_of_sums(row);
+                    drop_tiny(size, end, channel);
+                    exact &= exact_for(size, end, channel);
+                }
+                (weights, Lines::Own(vec![Line([0; 64]); blocks * steps]), exact)
+            }
+            Weights::Packed(packed) => {
+                let fits = packed.lines.len() == blocks * steps
+                    && packed.bias.len() == outputs
+                    && packed.factor.len() == outputs;
+                if !fits {
+                    return None;
+                }
+                end.bias.clone_from(&packed.bias);
+                end.factor.clone_from(&packed.factor);
+                (&[][..], packed.lines.clone(), packed.exact)
+            }
+        };
         // One patch alone is bound by reading weights: wide groups keep several streams of sums going.
         let most = match order {
             Order::Words if geometry.positions() == 1 => 8,
             Order::Words => 4,
             Order::Pairs | Order::Rows => 1,
         };
-        let steps = segments * words;
-        let total_blocks = outputs.div_ceil(LANES);
         let mut lanes = Lanes {
             groups: groups(outputs, most, steps),
             words,
-            weights: vec![Line([0; 64]); total_blocks * steps],
-            bias: Vec::with_capacity(total_blocks),
-            scales: Vec::with_capacity(total_blocks),
+            weights: lines,
+            bias: Vec::with_capacity(blocks),
+            scales: Vec::with_capacity(blocks),
             exact,
-            near: near(&end),
+            near: near(end),
         };
         let uniform = end.factor.iter().all(|f| *f == end.factor[0]);
-        for block in 0..total_blocks {
+        for block in 0..blocks {
             let channel = |lane: usize| Some(block * LANES + lane).filter(|o| *o < outputs);
-            lanes.bias.push(bias(&end, channel));
+            lanes.bias.push(bias(end, channel));
             if !uniform {
-                lanes.scales.push(scale(&end, channel));
+                lanes.scales.push(scale(end, channel));
             }
         }
         if uniform {
-            lanes.scales.push(scale(&end, |_| Some(0)));
+            lanes.scales.push(scale(end, |_| Some(0)));
         }
-        for number in 0..lanes.groups.len() {
-            let group = lanes.groups[number];
-            lanes.pack(order, geometry, &group, weights);
+        if let (Lines::Own(lines), false) = (&mut lanes.weights, weights.is_empty()) {
+            for group in &lanes.groups {
+                pack(lines, order, geometry, words, group, weights);
+            }
         }
-        lanes
+        Some(lanes)
     }
 
     /// The constants of block `block`.
@@ -188,48 +277,49 @@ impl Lanes {
         }
     }
 
-    fn pack(&mut self, order: Order, geometry: &Geometry, group: &Group, weights: &[i8]) {
-        let (segment, patch) = (geometry.segment, geometry.patch());
-        let steps = geometry.offsets.len() * self.words;
-        for block in 0..group.blocks {
-            let outputs = (group.outputs - block * LANES).min(LANES);
-            let weights = &weights[(group.first + block * LANES) * patch..][..outputs * patch];
-            if order == Order::Rows {
-                let lines = &mut self.weights[group.line + block * self.words..][..self.words];
-                pack_rows(lines, patch, weights);
-                continue;
-            }
-            let mut lines = self.weights[group.line + block..]
-                .iter_mut()
-                .step_by(group.blocks)
-                .take(steps);
-            for number in 0..geometry.offsets.len() {
-                let whole = if order == Order::Words { segment / 4 } else { 0 };
-                for word in 0..self.words {
-                    let Some(line) = lines.next() else { return };
-                    let at = number * segment + word * 4;
-                    if word < whole {
-                        // Rows are read side by side, lines written one behind the other.
-                        let words = line.0.chunks_exact_mut(4);
-                        for (lane, to) in words.enumerate().take(outputs) {
-                            to.copy_from_slice(&weights[lane * patch + at..][..4]);
-                        }
-                        continue;
+    /// Bytes of packed weights and parameters.
+    pub fn bytes(&self) -> usize {
+        self.weights.len() * 64 + self.bias.len() * 64 + self.scales.len() * size_of::<Scale>()
+    }
+}
+
+/// Packs the weights of one group.
+fn pack(lines: &mut [Line], order: Order, geometry: &Geometry, words: usize, group: &Group, weights: &[i8]) {
+    let (segment, patch) = (geometry.segment, geometry.patch());
+    let steps = geometry.offsets.len() * words;
+    for block in 0..group.blocks {
+        let outputs = (group.outputs - block * LANES).min(LANES);
+        let weights = &weights[(group.first + block * LANES) * patch..][..outputs * patch];
+        if order == Order::Rows {
+            let lines = &mut lines[group.line + block * words..][..words];
+            pack_rows(lines, patch, weights);
+            continue;
+        }
+        let mut into = lines[group.line + block..]
+            .iter_mut()
+            .step_by(group.blocks)
+            .take(steps);
+        for number in 0..geometry.offsets.len() {
+            let whole = if order == Order::Words { segment / 4 } else { 0 };
+            for word in 0..words {
+                let Some(line) = into.next() else { return };
+                let at = number * segment + word * 4;
+                if word < whole {
+                    // Rows are read side by side, lines written one behind the other.
+                    let words = line.0.chunks_exact_mut(4);
+                    for (lane, to) in words.enumerate().take(outputs) {
+                        to.copy_from_slice(&weights[lane * patch + at..][..4]);
                     }
-                    let count = (segment - word * 4).min(4);
-                    for lane in 0..outputs {
-                        for (byte, weight) in weights[lane * patch + at..][..count].iter().enumerate() {
-                            line.0[order.place(lane, byte)] = *weight;
-                        }
+                    continue;
+                }
+                let count = (segment - word * 4).min(4);
+                for lane in 0..outputs {
+                    for (byte, weight) in weights[lane * patch + at..][..count].iter().enumerate() {
+                        line.0[order.place(lane, byte)] = *weight;
                     }
                 }
             }
         }
-    }
-
-    /// Bytes of packed weights and parameters.
-    pub fn bytes(&self) -> usize {
-        self.weights.len() * 64 + self.bias.len() * 64 + self.scales.len() * size_of::<Scale>()
     }
 }
 

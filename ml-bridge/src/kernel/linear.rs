@@ -13,7 +13,7 @@
 //! Every sum is exact in wrapping i32 arithmetic, so all paths give the same bits.
 
 use super::Isa;
-use super::lanes::{Lanes, Order};
+use super::lanes::{Lanes, Order, Prepared, Weights};
 use super::requantize::Requantize;
 
 /// Outputs in one block: 32-bit lanes of a 512-bit register.
@@ -122,17 +122,15 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Packs `weights` (outputs x patch bytes) for the kernels of `isa`.
+    /// Packs `weights` (outputs x patch bytes) for the kernels of `isa`. None if packed ones do not fit.
     pub fn new(
         isa: Isa,
         geometry: Geometry,
         outputs: usize,
-        weights: &[i8],
-        end: Requantize,
+        weights: Weights<'_>,
+        mut end: Requantize,
         place: Place,
-    ) -> Self {
-        debug_assert_eq!(weights.len(), outputs * geometry.patch());
-        debug_assert_eq!(end.bias.len(), outputs);
+    ) -> Option<Self> {
         let macs = geometry.positions() as u64 * outputs as u64 * geometry.patch() as u64;
         let order = isa.order();
         let count = match order {
@@ -146,8 +144,15 @@ impl Linear {
                 segment: geometry.segment + (count - 1) * geometry.column_step,
                 ..geometry.clone()
             };
-            let weights = moved(&geometry, &wide, outputs, count, weights);
-            let end = Requantize {
+            let wider;
+            let weights = match weights {
+                Weights::Plain(weights) => {
+                    wider = moved(&geometry, &wide, outputs, count, weights);
+                    Weights::Plain(&wider)
+                }
+                packed => packed,
+            };
+            let mut end = Requantize {
                 bias: end.bias.repeat(count),
                 factor: end.factor.repeat(count),
                 ..end
@@ -156,11 +161,11 @@ impl Linear {
                 row: place.row / count,
                 ..place
             };
-            let lanes = Lanes::new(order, &wide, outputs * count, &weights, &end);
-            return Linear::with(wide, outputs * count, lanes, end, place, macs);
+            let lanes = Lanes::new(order, &wide, outputs * count, weights, &mut end)?;
+            return Some(Linear::with(wide, outputs * count, lanes, end, place, macs));
         }
-        let lanes = Lanes::new(order, &geometry, outputs, weights, &end);
-        Linear::with(geometry, outputs, lanes, end, place, macs)
+        let lanes = Lanes::new(order, &geometry, outputs, weights, &mut end)?;
+        Some(Linear::with(geometry, outputs, lanes, end, place, macs))
     }
 
     fn with(
@@ -180,6 +185,16 @@ impl Linear {
             place,
             macs,
             ends,
+        }
+    }
+
+    /// What packing has found out, for a file.
+    pub fn prepared(&self) -> Prepared {
+        Prepared {
+            lines: self.lanes.weights.clone(),
+            bias: self.end.bias.clone(),
+            factor: self.end.factor.clone(),
+            exact: self.lanes.exact,
         }
     }
 

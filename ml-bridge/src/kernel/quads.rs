@@ -17,10 +17,10 @@
 //! otherwise one pixel. Lane `l` of a run's block `b` belongs to channel `(16 b + l) % channels`, so patterns repeat.
 
 use super::depthwise::Window;
-use super::lanes::{Bias, Line, Scale, bias, scale};
+use super::lanes::{Bias, Line, Scale, Weights, bias, scale};
 use super::linear::LANES;
 use super::requantize::Requantize;
-use super::taps::{channel_of, patterns, sift};
+use super::taps::{channel_of, patterns};
 
 /// Where taps come from, and their weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,8 +56,9 @@ pub struct Quads {
 }
 
 impl Quads {
-    /// Packs `weights` (height x width x channels).
-    pub fn new(window: &Window, weights: &[i8], end: &Requantize) -> Self {
+    /// Packs `weights` (height x width x channels), whose sums are taken back exactly or not. None if packed ones do not
+    /// fit.
+    pub fn new(window: &Window, weights: Weights<'_>, end: &Requantize, exact: bool) -> Option<Self> {
         let channels = window.channels;
         // One result column and one filter column: the image may as well lie on its side.
         let upright = window.size[1] == 1 && window.taps[1] == 1 && window.pitch == channels;
@@ -130,16 +131,21 @@ impl Quads {
             weights: Vec::new(),
             bias: Vec::new(),
             scales: Vec::new(),
-            exact: true,
+            exact,
         };
-        let mut end = end.clone();
-        quads.exact = sift(channels, weights, &mut end);
-        let end = &end;
         for pattern in 0..patterns {
             let channel = |lane: usize| channel_of(flat, channels, pattern * LANES + lane);
             quads.bias.push(bias(end, channel));
             quads.scales.push(scale(end, channel));
         }
+        let lines = quads.shared * patterns * position_of.len();
+        let weights = match weights {
+            Weights::Plain(weights) => weights,
+            Weights::Packed(packed) => {
+                quads.weights.extend_from_slice(&packed.lines);
+                return (quads.weights.len() == lines).then_some(quads);
+            }
+        };
         for row in 0..quads.shared {
             for pattern in 0..patterns {
                 let channel = |lane: usize| channel_of(flat, channels, pattern * LANES + lane);
@@ -155,7 +161,7 @@ impl Quads {
                 }
             }
         }
-        quads
+        Some(quads)
     }
 
     /// Lines of scratch: each stretch in whole lines, and two lines past the last.

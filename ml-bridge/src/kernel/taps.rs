@@ -8,7 +8,7 @@
 //! ```
 
 use super::depthwise::Window;
-use super::lanes::{Bias, Scale, bias, drop_tiny, exact_for, near, scale};
+use super::lanes::{Bias, Line, Scale, Weights, bias, drop_tiny, exact_for, near, scale};
 use super::linear::LANES;
 use super::requantize::Requantize;
 
@@ -16,6 +16,24 @@ use super::requantize::Requantize;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
 pub struct Pair(pub [i16; 32]);
+
+impl Pair {
+    /// Its bytes in a file.
+    pub fn line(&self) -> Line {
+        let mut line = Line([0; 64]);
+        for (to, weight) in line.0.chunks_exact_mut(2).zip(self.0) {
+            to.copy_from_slice(&weight.to_le_bytes().map(|b| b as i8));
+        }
+        line
+    }
+
+    /// From its bytes in a file.
+    fn from_line(line: &Line) -> Self {
+        Pair(std::array::from_fn(|n| {
+            i16::from_le_bytes([line.0[2 * n] as u8, line.0[2 * n + 1] as u8])
+        }))
+    }
+}
 
 /// Where taps come from, and their weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,11 +65,10 @@ pub struct Taps {
 }
 
 impl Taps {
-    /// Packs `weights` (height x width x channels).
-    pub fn new(window: &Window, weights: &[i8], end: &Requantize) -> Self {
+    /// Packs `weights` (height x width x channels), whose sums are taken back exactly or not. None if packed ones do not
+    /// fit.
+    pub fn new(window: &Window, weights: Weights<'_>, end: &Requantize, exact: bool) -> Option<Self> {
         let channels = window.channels;
-        let mut end = end.clone();
-        let exact = sift(channels, weights, &mut end);
         let places: Vec<usize> = (0..window.taps[0] * window.taps[1])
             .map(|tap| {
                 let (row, column) = (tap / window.taps[1], tap % window.taps[1]);
@@ -80,12 +97,15 @@ impl Taps {
             bias: Vec::with_capacity(patterns),
             scales: Vec::with_capacity(patterns),
             exact,
-            near: near(&end),
+            near: near(end),
         };
         for pattern in 0..patterns {
             let channel = |lane: usize| channel_of(flat, channels, pattern * LANES + lane);
-            taps.bias.push(bias(&end, channel));
-            taps.scales.push(scale(&end, channel));
+            taps.bias.push(bias(end, channel));
+            taps.scales.push(scale(end, channel));
+            let Weights::Plain(weights) = weights else {
+                continue;
+            };
             for first in (0..places.len()).step_by(2) {
                 let mut pair = Pair([0; 32]);
                 for lane in 0..LANES {
@@ -97,7 +117,10 @@ impl Taps {
                 taps.weights.push(pair);
             }
         }
-        taps
+        if let Weights::Packed(packed) = weights {
+            taps.weights.extend(packed.lines.iter().map(Pair::from_line));
+        }
+        (taps.weights.len() == patterns * taps.offsets.len()).then_some(taps)
     }
 
     /// One past the last input byte that is read, runs being read 16 bytes at a time.

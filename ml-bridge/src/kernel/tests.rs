@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::depthwise::{Depthwise, Window};
+use super::lanes::Weights;
 use super::linear::{Geometry, Linear, Place};
 use super::pointwise::Binary;
 use super::requantize::{Bounds, Factor, Requantize, Rounding};
@@ -74,7 +75,9 @@ proptest! {
             _ => Place { row: size[1], pitch: size[1] * outputs + 7, start: 3 },
         };
         for isa in Isa::available() {
-            let layer = Linear::new(isa, geometry.clone(), outputs, &weights, end.clone(), place);
+            let layer = Linear::new(isa, geometry.clone(), outputs, Weights::Plain(&weights), end.clone(), place).unwrap();
+            let again = Linear::new(isa, geometry.clone(), outputs, Weights::Packed(&layer.prepared()), end.clone(), place);
+            prop_assert_eq!(again.as_ref(), Some(&layer));
             let mut output = vec![0u8; place.reach(geometry.positions(), outputs)];
             let mut scratch = Scratch::default();
             scratch.fit_linear(isa, &layer);
@@ -128,7 +131,9 @@ proptest! {
             }
         }
         for isa in Isa::available() {
-            let layer = Depthwise::new(isa, window.clone(), &weights, end.clone());
+            let layer = Depthwise::new(isa, window.clone(), Weights::Plain(&weights), end.clone()).unwrap();
+            let again = Depthwise::new(isa, window.clone(), Weights::Packed(&layer.prepared()), end.clone());
+            prop_assert_eq!(again.as_ref(), Some(&layer));
             prop_assert!(layer.reach() <= input.len());
             let mut output = vec![0u8; want.len()];
             let mut scratch = Scratch::default();

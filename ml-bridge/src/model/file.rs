@@ -3,11 +3,18 @@
 //! ```text
 //! byte 0   magic "SILTMODL"      16  length of the file, u64
 //!      8   major, minor u16      24  length of the structure, u32
-//!     12   crc32 of bytes 16..   28  zeros up to 64
+//!     12   crc32 of bytes 16..   28  zeros
+//!          up to the spare ones  32  start of spare constants, of packed weights, u64
+//!                                48  crc32 of spare constants, of packed weights
 //!     64   structure: metadata, tensors, operators, ends
 //!          zeros up to a multiple of 64
 //!          constants, each on a 64-byte start
+//!          spare constants: those that packed weights stand for
+//!          packed weights, see [`super::prepared`]
 //! ```
+//!
+//! Without packed weights all constants come under the first checksum. With them, who runs the model on the processor
+//! that they were packed for reads neither the spare constants nor computes their checksum.
 //!
 //! Little-endian throughout; `docs/format/model.md` describes every byte. Every length is checked against the bytes
 //! left before anything is allocated, and the model is validated before it is handed out.
@@ -15,7 +22,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Activation, Data, Element, Kind, Model, Operator, Padding, Quantization, Sliding, Tensor};
+use super::{
+    Activation, Data, Element, Image, Kind, Model, Operator, Padding, Quantization, Sliding, Tensor, prepared,
+};
+use crate::kernel::lanes::{Order, Prepared};
+use crate::kernel::signed::Aligned;
 use crate::{Error, Result};
 
 /// First bytes of every model file.
@@ -27,22 +38,68 @@ const LINE: usize = 64;
 
 /// The file of `model`. The same model always gives the same bytes.
 pub fn to_bytes(model: &Model) -> Vec<u8> {
+    write(model, None)
+}
+
+/// As [`to_bytes`], with `layers` packed in `order` beside, by operator, ascending.
+pub(crate) fn to_bytes_packed(model: &Model, order: Order, layers: &[(usize, Prepared)]) -> Vec<u8> {
+    write(model, Some((order, layers)))
+}
+
+/// For each tensor, whether all its readers are packed layers that need it no more.
+fn spare_tensors(model: &Model, layers: &[(usize, Prepared)]) -> Vec<bool> {
+    let mut spare: Vec<bool> = model.tensors.iter().map(|t| t.data.is_some()).collect();
+    for end in model.inputs.iter().chain(&model.outputs) {
+        spare[*end] = false;
+    }
+    for (number, operator) in model.operators.iter().enumerate() {
+        let packed = layers.binary_search_by_key(&number, |(n, _)| *n).is_ok();
+        for (position, input) in operator.inputs.iter().enumerate() {
+            if let (Some(input), false) = (input, packed && matches!(position, 1 | 2)) {
+                spare[*input] = false;
+            }
+        }
+    }
+    spare
+}
+
+fn write(model: &Model, packed: Option<(Order, &[(usize, Prepared)])>) -> Vec<u8> {
     let mut head = Writer::default();
     head.count(model.metadata.len());
     for (key, value) in &model.metadata {
         head.text(key);
         head.text(value);
     }
-    let mut constants: Vec<&Data> = Vec::new();
+    let spare = spare_tensors(model, packed.map_or(&[], |(_, layers)| layers));
+    // Constants in order, the spare ones last.
+    let mut constants: Vec<(usize, &Data)> = Vec::new();
+    for wanted in [false, true] {
+        let of = |(index, tensor): (usize, &'_ Tensor)| {
+            (spare[index] == wanted && tensor.data.is_some()).then_some(index)
+        };
+        let indexes: Vec<usize> = model.tensors.iter().enumerate().filter_map(of).collect();
+        constants.extend(
+            indexes
+                .into_iter()
+                .filter_map(|i| Some((i, model.tensors[i].data.as_ref()?))),
+        );
+    }
+    let mut offsets = vec![0usize; model.tensors.len()];
     let mut end = 0usize;
+    let mut spare_start = 0;
+    for (index, data) in &constants {
+        offsets[*index] = end;
+        end += data.len().next_multiple_of(LINE);
+        if !spare[*index] {
+            spare_start = end;
+        }
+    }
     head.count(model.tensors.len());
-    for tensor in &model.tensors {
+    for (tensor, offset) in model.tensors.iter().zip(offsets) {
         head.tensor(tensor);
         if let Some(data) = &tensor.data {
-            head.0.extend_from_slice(&(end as u64).to_le_bytes());
+            head.0.extend_from_slice(&(offset as u64).to_le_bytes());
             head.0.extend_from_slice(&(data.len() as u64).to_le_bytes());
-            end += data.len().next_multiple_of(LINE);
-            constants.push(data);
         }
     }
     head.count(model.operators.len());
@@ -54,20 +111,40 @@ pub fn to_bytes(model: &Model) -> Vec<u8> {
 
     let mut out = vec![0u8; LINE];
     out.extend_from_slice(&head.0);
-    for data in constants {
-        out.resize(out.len().next_multiple_of(LINE), 0);
-        out.extend_from_slice(data);
-    }
     out.resize(out.len().next_multiple_of(LINE), 0);
+    spare_start += out.len();
+    for (_, data) in constants {
+        out.extend_from_slice(data);
+        out.resize(out.len().next_multiple_of(LINE), 0);
+    }
+    let mut checked = out.len();
+    if let Some((order, layers)) = packed {
+        checked = spare_start;
+        let start = out.len();
+        out.extend_from_slice(&prepared::to_bytes(order, layers));
+        out[32..40].copy_from_slice(&(spare_start as u64).to_le_bytes());
+        out[40..48].copy_from_slice(&(start as u64).to_le_bytes());
+        let crcs = [
+            crc32fast::hash(&out[spare_start..start]),
+            crc32fast::hash(&out[start..]),
+        ];
+        out[48..52].copy_from_slice(&crcs[0].to_le_bytes());
+        out[52..56].copy_from_slice(&crcs[1].to_le_bytes());
+    }
     let length = out.len() as u64;
     out[0..8].copy_from_slice(&MAGIC);
     out[8..10].copy_from_slice(&VERSION.0.to_le_bytes());
     out[10..12].copy_from_slice(&VERSION.1.to_le_bytes());
     out[16..24].copy_from_slice(&length.to_le_bytes());
     out[24..28].copy_from_slice(&u32::try_from(head.0.len()).unwrap_or(u32::MAX).to_le_bytes());
-    let crc = crc32fast::hash(&out[16..]);
+    let crc = crc32fast::hash(&out[16..checked]);
     out[12..16].copy_from_slice(&crc.to_le_bytes());
     out
+}
+
+/// A copy of `bytes` that starts on a multiple of 64 bytes, as a mapped file does.
+pub fn aligned(bytes: &[u8]) -> Image {
+    Arc::new(Aligned::new(bytes))
 }
 
 /// The model in `bytes`, which are copied once.
@@ -78,12 +155,22 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Model> {
     from_image(Arc::new(bytes.to_vec()))
 }
 
-/// The model in `image`, whose constants keep pointing into it.
+/// The model in `image`, whose constants keep pointing into it. Packed weights are left aside.
 ///
 /// # Errors
 /// As [`from_bytes`].
-pub fn from_image(image: Arc<Vec<u8>>) -> Result<Model> {
-    let bytes: &[u8] = &image;
+pub fn from_image(image: Image) -> Result<Model> {
+    Ok(read(&image, None)?.0)
+}
+
+/// The model in `image`, and its layers by operator, if they were packed in `order`: then constants that these stand for
+/// are not checked.
+///
+/// # Errors
+/// As [`from_bytes`].
+#[expect(clippy::type_complexity, reason = "layers by operator, used once")]
+pub(crate) fn read(image: &Image, order: Option<Order>) -> Result<(Model, Vec<(usize, Prepared)>)> {
+    let bytes: &[u8] = (**image).as_ref();
     let corrupt = |at: usize, what: &str| Error::corrupt("model", "header", at as u64, what);
     let header = bytes
         .get(..LINE)
@@ -110,22 +197,60 @@ pub fn from_image(image: Arc<Vec<u8>>) -> Result<Model> {
     if length != bytes.len() as u64 {
         return Err(corrupt(16, "the file does not have the length that it states"));
     }
-    if header[28..].iter().any(|b| *b != 0) {
+    let zeros = read.u32()?;
+    let starts = [read.u64()?, read.u64()?];
+    let crcs = [read.u32()?, read.u32()?];
+    if zeros != 0 || header[56..].iter().any(|b| *b != 0) {
         return Err(corrupt(28, "reserved bytes are not zero"));
     }
-    if crc32fast::hash(&bytes[16..]) != crc {
+    let [spare, packed] = starts.map(|start| usize::try_from(start).unwrap_or(usize::MAX));
+    let data_start = LINE
+        .checked_add(head)
+        .map(|end| end.next_multiple_of(LINE))
+        .filter(|end| *end <= bytes.len())
+        .ok_or_else(|| corrupt(24, "the structure is longer than the file"))?;
+    let (checked, has_packed) = match starts {
+        [0, 0] => (bytes.len(), false),
+        _ => (spare, true),
+    };
+    let apart = !has_packed
+        || (data_start <= spare && spare <= packed && packed <= bytes.len() && packed % LINE == 0);
+    if !apart {
+        return Err(corrupt(
+            32,
+            "spare constants or packed weights lie outside the file",
+        ));
+    }
+    if crc32fast::hash(&bytes[16..checked]) != crc {
         return Err(corrupt(12, "the checksum does not fit"));
     }
-    let structure = LINE
-        .checked_add(head)
-        .and_then(|end| bytes.get(LINE..end))
-        .ok_or_else(|| corrupt(24, "the structure is longer than the file"))?;
-    let model = parse(structure, &image, (LINE + head).next_multiple_of(LINE))?;
+    let mut layers = Vec::new();
+    if has_packed {
+        let fits = order.is_some_and(|order| prepared::fits(&bytes[packed..], order));
+        let (part, crc) = if fits && cfg!(target_endian = "little") {
+            (packed..bytes.len(), crcs[1])
+        } else {
+            (spare..packed, crcs[0])
+        };
+        if crc32fast::hash(&bytes[part.clone()]) != crc {
+            return Err(Error::corrupt(
+                "model",
+                "weights",
+                part.start as u64,
+                "the checksum does not fit",
+            ));
+        }
+        if part.start == packed && part.end == bytes.len() && fits {
+            layers = prepared::from_image(image, part)?;
+        }
+    }
+    let structure = &bytes[LINE..LINE + head];
+    let model = parse(structure, image, data_start)?;
     model.validate()?;
-    Ok(model)
+    Ok((model, layers))
 }
 
-fn parse(structure: &[u8], image: &Arc<Vec<u8>>, data_start: usize) -> Result<Model> {
+fn parse(structure: &[u8], image: &Image, data_start: usize) -> Result<Model> {
     let mut read = Reader {
         bytes: structure,
         at: 0,
@@ -374,7 +499,7 @@ impl<'a> Reader<'a> {
         (0..count).map(|_| self.size()).collect()
     }
 
-    fn tensor(&mut self, image: &Arc<Vec<u8>>, data_start: usize) -> Result<Tensor> {
+    fn tensor(&mut self, image: &Image, data_start: usize) -> Result<Tensor> {
         let name = self.text()?;
         let element = self.u8()?;
         let element = Element::from_u8(element).ok_or_else(|| self.corrupt("unknown element"))?;

@@ -8,6 +8,7 @@
 
 pub mod dense;
 pub mod file;
+mod prepared;
 mod shape;
 pub mod tflite;
 mod validate;
@@ -143,17 +144,20 @@ impl Affine {
     }
 }
 
+/// Bytes of a file that constants point into: in memory, or mapped. They must not change.
+pub type Image = Arc<dyn AsRef<[u8]> + Send + Sync>;
+
 /// Bytes of a constant: its own, or a part of a shared file image.
 #[derive(Clone)]
 pub struct Data {
-    image: Arc<Vec<u8>>,
+    image: Image,
     range: Range<usize>,
 }
 
 impl Data {
     /// The part `range` of `image`, or nothing if it does not lie inside.
-    pub fn part(image: &Arc<Vec<u8>>, range: Range<usize>) -> Option<Self> {
-        image.get(range.clone())?;
+    pub fn part(image: &Image, range: Range<usize>) -> Option<Self> {
+        (**image).as_ref().get(range.clone())?;
         Some(Data {
             image: Arc::clone(image),
             range,
@@ -174,7 +178,7 @@ impl From<Vec<u8>> for Data {
 impl Deref for Data {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        self.image.get(self.range.clone()).unwrap_or(&[])
+        (*self.image).as_ref().get(self.range.clone()).unwrap_or(&[])
     }
 }
 

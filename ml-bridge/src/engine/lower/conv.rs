@@ -2,10 +2,10 @@
 
 use super::super::compile::{Compiler, Cost};
 use super::super::step::Step;
-use super::dense::{end, factors, push_step};
+use super::dense::{bare, end, factors, misfit, push_step};
 use super::{computed_i8, constant_i8};
 use crate::kernel::depthwise::{Depthwise, Window};
-use crate::kernel::lanes::Order;
+use crate::kernel::lanes::{Order, Weights};
 use crate::kernel::linear::{Geometry, LANES, Linear, Place};
 use crate::kernel::pool::Pad;
 use crate::kernel::requantize::{BIAS, Requantize};
@@ -154,13 +154,19 @@ fn in_one(order: Order, image: &Image, taps: [usize; 2], output: &Tensor, slidin
 
 /// A convolution whose results of one row are outputs of one patch, over an image that is padded above and below only:
 /// the patch is whole rows, and weights beyond an edge are left out.
-fn row_wise(
-    image: &Image,
-    taps: [usize; 2],
-    outputs: usize,
-    values: &[i8],
-    sliding: &Sliding,
-) -> (Geometry, Vec<i8>) {
+fn row_wise(image: &Image, rows: usize, sliding: &Sliding) -> Geometry {
+    let row = image.input[1] * image.channels;
+    Geometry {
+        size: [1, image.output[0]],
+        row_step: 0,
+        column_step: sliding.stride[0] * row,
+        offsets: vec![0],
+        segment: rows * row,
+    }
+}
+
+/// The weights for [`row_wise`].
+fn row_weights(image: &Image, taps: [usize; 2], outputs: usize, values: &[i8], sliding: &Sliding) -> Vec<i8> {
     let (channels, width) = (image.channels, image.output[1]);
     let row = image.input[1] * channels;
     let patch = taps[0] * row;
@@ -176,14 +182,7 @@ fn row_wise(
             to[tap / taps[1] * row + x * channels..][..channels].copy_from_slice(from);
         }
     }
-    let geometry = Geometry {
-        size: [1, image.output[0]],
-        row_step: 0,
-        column_step: sliding.stride[0] * row,
-        offsets: vec![0],
-        segment: patch,
-    };
-    (geometry, weights)
+    weights
 }
 
 /// Compiles CONV_2D.
@@ -212,31 +211,41 @@ pub(super) fn conv(
         )));
     }
     let values = constant_i8(weights)?;
+    let packed = compiler.prepared(number);
     let taps = [height, width];
     let mut pad = pad_of(input, &image, taps, sliding, 1)?;
     if in_one(compiler.isa.order(), &image, taps, output, sliding) {
         (pad.left, pad.right) = (0, 0);
-        let (geometry, values) = row_wise(&image, taps, outputs, values, sliding);
-        let mut end = factors(compiler, operator, [input, weights, output], outputs, activation)?;
-        end.bias = end.bias.repeat(image.output[1]);
-        end.factor = end.factor.repeat(image.output[1]);
-        super::dense::add_zero_point(&mut end, input, &values)?;
+        let geometry = row_wise(&image, taps[0], sliding);
+        let whole;
+        let (values, end) = match packed {
+            Some(packed) => (Weights::Packed(packed), bare(output, activation)?),
+            None => {
+                whole = row_weights(&image, taps, outputs, values, sliding);
+                let mut end = factors(compiler, operator, [input, weights, output], outputs, activation)?;
+                end.bias = end.bias.repeat(image.output[1]);
+                end.factor = end.factor.repeat(image.output[1]);
+                super::dense::add_zero_point(&mut end, input, &whole)?;
+                (Weights::Plain(&whole), end)
+            }
+        };
         let (from, _) = padded(compiler, source, pad)?;
         let outputs = outputs * image.output[1];
         let place = Place::packed(geometry.positions(), outputs);
-        let mut layer = Linear::new(compiler.isa, geometry, outputs, &values, end, place);
+        let mut layer =
+            Linear::new(compiler.isa, geometry, outputs, values, end, place).ok_or_else(misfit)?;
         layer.macs = output.count() as u64 * weights.count() as u64 / weights.shape[0] as u64;
         let to = compiler.write(target)?;
         return push_step(compiler, number, target, [from, to], layer);
     }
-    let end = end(
-        compiler,
-        operator,
-        [input, weights, output],
-        values,
-        outputs,
-        activation,
-    )?;
+    let (values, end) = match packed {
+        Some(packed) => (Weights::Packed(packed), bare(output, activation)?),
+        None => {
+            let tensors = [input, weights, output];
+            let end = end(compiler, operator, tensors, values, outputs, activation)?;
+            (Weights::Plain(values), end)
+        }
+    };
     let (from, pitch) = padded(compiler, source, pad)?;
     let geometry = patches(&image, taps, channels, pitch, sliding);
     finish(
@@ -253,7 +262,7 @@ fn finish(
     compiler: &mut Compiler<'_>,
     (number, target): (usize, usize),
     from: usize,
-    (geometry, outputs, values, end): (Geometry, usize, &[i8], Requantize),
+    (geometry, outputs, values, end): (Geometry, usize, Weights<'_>, Requantize),
     image: &Image,
 ) -> Result<()> {
     let (to, place) = match padding_for(compiler, target) {
@@ -272,7 +281,7 @@ fn finish(
             Place::packed(geometry.positions(), outputs),
         ),
     };
-    let layer = Linear::new(compiler.isa, geometry, outputs, values, end, place);
+    let layer = Linear::new(compiler.isa, geometry, outputs, values, end, place).ok_or_else(misfit)?;
     push_step(compiler, number, target, [from, to], layer)
 }
 
@@ -333,11 +342,16 @@ pub(super) fn depthwise(
         )));
     }
     let values = constant_i8(weights)?;
-    let by_channel = transposed(values, outputs);
-    let end = {
-        let mut end = factors(compiler, operator, [input, weights, output], outputs, activation)?;
-        super::dense::add_zero_point(&mut end, input, &by_channel)?;
-        end
+    let packed = compiler.prepared(number);
+    let by_channel;
+    let (plain, end) = match packed {
+        Some(_) => (&[][..], bare(output, activation)?),
+        None => {
+            by_channel = transposed(values, outputs);
+            let mut end = factors(compiler, operator, [input, weights, output], outputs, activation)?;
+            super::dense::add_zero_point(&mut end, input, &by_channel)?;
+            (by_channel.as_slice(), end)
+        }
     };
     if image.channels == 1 {
         // One input channel: every output is a plain convolution of it.
@@ -348,7 +362,12 @@ pub(super) fn depthwise(
             compiler,
             (number, target),
             from,
-            (geometry, outputs, &by_channel, end),
+            (
+                geometry,
+                outputs,
+                packed.map_or(Weights::Plain(plain), Weights::Packed),
+                end,
+            ),
             &image,
         );
     }
@@ -363,7 +382,8 @@ pub(super) fn depthwise(
         dilation: sliding.dilation,
     };
     let macs = output.count() as u64 * (height * width) as u64;
-    let layer = Depthwise::new(compiler.isa, window, values, end);
+    let values = packed.map_or(Weights::Plain(values), Weights::Packed);
+    let layer = Depthwise::new(compiler.isa, window, values, end).ok_or_else(misfit)?;
     compiler.reach(from, layer.reach());
     compiler.scratch.fit_depthwise(&layer);
     let cost = Cost {

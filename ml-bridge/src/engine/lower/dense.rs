@@ -3,6 +3,7 @@
 use super::super::compile::{Compiler, Cost};
 use super::super::step::Step;
 use super::{computed_i8, constant_i8};
+use crate::kernel::lanes::Weights;
 use crate::kernel::linear::{Geometry, Linear, Place};
 use crate::kernel::requantize::{BIAS, Bounds, Factor, Requantize, Rounding};
 use crate::model::{Activation, Operator, Tensor};
@@ -35,14 +36,14 @@ pub(super) fn lower(
         )));
     }
     let values = constant_i8(weights)?;
-    let mut end = end(
-        compiler,
-        operator,
-        [input, weights, output],
-        values,
-        outputs,
-        activation,
-    )?;
+    let (weights, mut end) = match compiler.prepared(number) {
+        Some(packed) => (Weights::Packed(packed), bare(output, activation)?),
+        None => {
+            let tensors = [input, weights, output];
+            let end = end(compiler, operator, tensors, values, outputs, activation)?;
+            (Weights::Plain(values), end)
+        }
+    };
     // The reference kernel of this operator rounds otherwise than all others.
     end.rounding = Rounding::Once;
     let geometry = Geometry {
@@ -53,7 +54,7 @@ pub(super) fn lower(
         segment: inputs,
     };
     let place = Place::packed(rows, outputs);
-    let layer = Linear::new(compiler.isa, geometry, outputs, values, end, place);
+    let layer = Linear::new(compiler.isa, geometry, outputs, weights, end, place).ok_or_else(misfit)?;
     push(compiler, number, [source, target], layer)
 }
 
@@ -77,7 +78,7 @@ pub(super) fn push_step(
     [input, output]: [usize; 2],
     layer: Linear,
 ) -> Result<()> {
-    compiler.reach(input, layer.geometry.reach());
+    compiler.reach(input, layer.reach());
     compiler.scratch.fit_linear(compiler.isa, &layer);
     let cost = Cost {
         kernel: compiler.isa.name().to_string(),
@@ -122,6 +123,23 @@ pub(super) fn add_zero_point(end: &mut Requantize, input: &Tensor, values: &[i8]
     Ok(())
 }
 
+/// What packed weights lack of a layer's end.
+pub(super) fn bare(output: &Tensor, activation: Activation) -> Result<Requantize> {
+    let to = output.affine()?;
+    Ok(Requantize {
+        bias: Vec::new(),
+        factor: Vec::new(),
+        rounding: Rounding::Twice,
+        zero_point: to.zero_point + BIAS,
+        bounds: Bounds::new(activation, to),
+    })
+}
+
+/// The error for packed weights that are not those of the layer.
+pub(super) fn misfit() -> Error {
+    Error::invalid("its packed weights do not fit its shape")
+}
+
 /// As [`end`], the bias without what the input's zero point amounts to.
 pub(super) fn factors(
     compiler: &Compiler<'_>,
@@ -158,8 +176,6 @@ pub(super) fn factors(
     Ok(Requantize {
         bias,
         factor,
-        rounding: Rounding::Twice,
-        zero_point: to.zero_point + BIAS,
-        bounds: Bounds::new(activation, to),
+        ..bare(output, activation)?
     })
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::super::{
-    Activation, Data, Element, Kind, MAX_NODES, Model, Operator, Padding, Quantization, Sliding, Tensor,
+    Activation, Data, Element, Image, Kind, MAX_NODES, Model, Operator, Padding, Quantization, Sliding,
+    Tensor,
 };
 use super::reader::{Buffer, Table, Vector};
 use crate::{Error, Result};
@@ -14,8 +15,8 @@ use crate::{Error, Result};
 /// `Corrupt` if an offset points outside the file; [`Error::InvalidArgument`] naming the operator, its version or
 /// the type that is not known; what [`Model::validate`] finds.
 pub fn from_bytes(bytes: &[u8]) -> Result<Model> {
-    let image = Arc::new(bytes.to_vec());
-    let root = Buffer(&image).root(b"TFL3")?;
+    let image: Image = Arc::new(bytes.to_vec());
+    let root = Buffer(bytes).root(b"TFL3")?;
     let version = root.u32(0)?;
     if version != 3 {
         return Err(Error::invalid(format!(
@@ -62,7 +63,7 @@ fn indexes(vector: &Vector<'_>) -> Result<Vec<usize>> {
     vector.i32s()?.into_iter().map(parse).collect()
 }
 
-fn read_tensor(table: Table<'_>, buffers: &Vector<'_>, image: &Arc<Vec<u8>>) -> Result<Tensor> {
+fn read_tensor(table: Table<'_>, buffers: &Vector<'_>, image: &Image) -> Result<Tensor> {
     let name = table.text(3)?;
     let element = match table.u8(1)? {
         0 => Element::F32,
@@ -112,7 +113,7 @@ fn read_tensor(table: Table<'_>, buffers: &Vector<'_>, image: &Arc<Vec<u8>>) -> 
     })
 }
 
-fn read_buffer(table: Table<'_>, image: &Arc<Vec<u8>>) -> Result<Option<Data>> {
+fn read_buffer(table: Table<'_>, image: &Image) -> Result<Option<Data>> {
     if table.u64(1)? > 1 {
         return Err(Error::invalid(
             "constants stored outside the flatbuffer are not read",
