@@ -139,10 +139,10 @@ impl Engine {
         self.check(input.len(), self.output.count, 1)?;
         let mut times = vec![Vec::with_capacity(rounds); self.steps.len()];
         for _ in 0..rounds {
-            self.load(input);
+            self.load(0, input);
             for (number, times) in times.iter_mut().enumerate() {
                 let start = Instant::now();
-                self.step(number);
+                self.step(number, 1);
                 times.push(nanoseconds(start.elapsed()));
             }
         }

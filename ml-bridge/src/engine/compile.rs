@@ -12,6 +12,9 @@ use crate::{Error, Result};
 /// Largest arena that is allocated, in bytes.
 const MAX_ARENA_BYTES: usize = 1 << 30;
 
+/// Most inputs that are computed at once.
+const MAX_COPIES: usize = 1 << 10;
+
 /// A model on its way to an engine.
 pub(super) struct Compiler<'m> {
     pub(super) model: &'m Model,
@@ -24,12 +27,20 @@ pub(super) struct Compiler<'m> {
     steps: Vec<Step>,
     reports: Vec<StepReport>,
     pub(super) scratch: Scratch,
+    /// Inputs that are computed at once.
+    pub(super) copies: usize,
     /// Weights packed ahead, by operator.
     layers: &'m [(usize, Prepared)],
 }
 
-/// Compiles `model` for `isa`, which is available and for which `layers` were packed, if any are given.
-pub(super) fn compile(model: &Model, isa: Isa, layers: &[(usize, Prepared)]) -> Result<Engine> {
+/// Compiles `model` for `copies` inputs at once and for `isa`, which is available and for which `layers` were packed, if
+/// any are given.
+pub(super) fn compile(
+    model: &Model,
+    isa: Isa,
+    layers: &[(usize, Prepared)],
+    copies: usize,
+) -> Result<Engine> {
     model.validate()?;
     let mut compiler = Compiler {
         model,
@@ -40,6 +51,7 @@ pub(super) fn compile(model: &Model, isa: Isa, layers: &[(usize, Prepared)]) -> 
         steps: Vec::new(),
         reports: Vec::new(),
         scratch: Scratch::default(),
+        copies: copies.clamp(1, MAX_COPIES),
         layers,
     };
     let (first, last, operators) = ends(model)?;
@@ -63,11 +75,20 @@ pub(super) fn compile(model: &Model, isa: Isa, layers: &[(usize, Prepared)]) -> 
     let padded = compiler.padded[first].take();
     let buffer = compiler.read(last)?;
     compiler.buffers[buffer].last = compiler.steps.len();
-    let (regions, total) = plan::place(&compiler.buffers);
+    let (each, total) = plan::place(&compiler.buffers, compiler.copies);
     if total > MAX_ARENA_BYTES {
         return Err(Error::invalid(format!(
             "the model needs {total} bytes of activations"
         )));
+    }
+    let regions = plan::whole(&each);
+    for step in &mut compiler.steps {
+        if let Step::Linear { layer, input, output } = step {
+            if layer.wide {
+                layer.spread(each[0][*input].len(), each[0][*output].len());
+                compiler.scratch.fit_linear(isa, layer);
+            }
+        }
     }
     let arena = vec![0u8; total + LINE];
     let base = arena.as_ptr().align_offset(LINE).min(LINE);
@@ -76,6 +97,7 @@ pub(super) fn compile(model: &Model, isa: Isa, layers: &[(usize, Prepared)]) -> 
         steps: compiler.steps,
         reports: compiler.reports,
         regions,
+        each,
         arena,
         base,
         scratch: compiler.scratch,

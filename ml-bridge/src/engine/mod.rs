@@ -27,8 +27,10 @@ pub struct Engine {
     isa: Isa,
     steps: Vec<Step>,
     reports: Vec<StepReport>,
-    /// Where each buffer lies in the arena.
+    /// Where each buffer lies in the arena, with all its copies.
     regions: Vec<std::ops::Range<usize>>,
+    /// The same for each input that is computed at once.
+    each: Vec<Vec<std::ops::Range<usize>>>,
     arena: Vec<u8>,
     /// First arena byte in use, so that buffers start on cache lines.
     base: usize,
@@ -62,7 +64,31 @@ impl Engine {
     /// As [`Engine::new`], and if this processor does not have them.
     pub fn with_isa(model: &Model, isa: Isa) -> Result<Self> {
         Engine::available(isa)?;
-        compile::compile(model, isa, &[])
+        compile::compile(model, isa, &[], 1)
+    }
+
+    /// Compiles `model` for the best kernels of this processor, to compute `copies` inputs at once, 1 to 1024, with
+    /// [`Engine::run_batch`]. Layers whose results lie in one row, such as dense ones and convolutions along time, read
+    /// their weights once for all of them. The arena grows with `copies`.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn with_batch(model: &Model, copies: usize) -> Result<Self> {
+        Engine::with_isa_and_batch(model, Isa::best(), copies)
+    }
+
+    /// As [`Engine::with_batch`], for the kernels of `isa`.
+    ///
+    /// # Errors
+    /// As [`Engine::with_isa`].
+    pub fn with_isa_and_batch(model: &Model, isa: Isa, copies: usize) -> Result<Self> {
+        Engine::available(isa)?;
+        compile::compile(model, isa, &[], copies)
+    }
+
+    /// Inputs that [`Engine::run_batch`] computes at once.
+    pub fn copies(&self) -> usize {
+        self.each.len()
     }
 
     /// Refuses kernels that this processor cannot run.
@@ -128,11 +154,19 @@ impl Engine {
     pub fn run_batch(&mut self, inputs: &[i8], outputs: &mut [i8], count: usize) -> Result<()> {
         self.check(inputs.len(), outputs.len(), count)?;
         let sizes = (self.input.count.max(1), self.output.count.max(1));
-        for (input, output) in inputs
-            .chunks_exact(sizes.0)
-            .zip(outputs.chunks_exact_mut(sizes.1))
-        {
-            self.one(input, output);
+        let copies = self.copies();
+        let inputs = inputs.chunks(sizes.0 * copies);
+        for (inputs, outputs) in inputs.zip(outputs.chunks_mut(sizes.1 * copies)) {
+            for (copy, input) in inputs.chunks_exact(sizes.0).enumerate() {
+                self.load(copy, input);
+            }
+            let count = inputs.len() / sizes.0;
+            for number in 0..self.steps.len() {
+                self.step(number, count);
+            }
+            for (copy, output) in outputs.chunks_exact_mut(sizes.1).enumerate() {
+                self.store(copy, output);
+            }
         }
         Ok(())
     }
@@ -148,13 +182,13 @@ impl Engine {
         mut see: impl FnMut(usize, &[i8]),
     ) -> Result<()> {
         self.check(input.len(), output.len(), 1)?;
-        self.load(input);
+        self.load(0, input);
         for number in 0..self.steps.len() {
-            self.step(number);
+            self.step(number, 1);
             let Some(report) = self.reports.iter().find(|r| r.step == number) else {
                 continue;
             };
-            let region = &self.regions[report.buffer];
+            let region = &self.each[0][report.buffer];
             let bytes = &self.arena[self.base + region.start..self.base + region.end];
             let flip = |b: &u8| (b ^ 0x80) as i8;
             let plain: Vec<i8> = match &report.padded {
@@ -167,7 +201,7 @@ impl Engine {
             };
             see(report.operator, &plain);
         }
-        self.store(output);
+        self.store(0, output);
         Ok(())
     }
 
@@ -186,15 +220,15 @@ impl Engine {
     }
 
     fn one(&mut self, input: &[i8], output: &mut [i8]) {
-        self.load(input);
+        self.load(0, input);
         for number in 0..self.steps.len() {
-            self.step(number);
+            self.step(number, 1);
         }
-        self.store(output);
+        self.store(0, output);
     }
 
-    fn load(&mut self, input: &[i8]) {
-        let region = &self.regions[self.input.buffer];
+    fn load(&mut self, copy: usize, input: &[i8]) {
+        let region = &self.each[copy][self.input.buffer];
         let buffer = &mut self.arena[self.base + region.start..self.base + region.end];
         let Some(pad) = &self.padded else {
             flip(input, buffer);
@@ -207,17 +241,24 @@ impl Engine {
         }
     }
 
-    fn store(&self, output: &mut [i8]) {
-        let start = self.base + self.regions[self.output.buffer].start;
+    fn store(&self, copy: usize, output: &mut [i8]) {
+        let start = self.base + self.each[copy][self.output.buffer].start;
         for (to, from) in output.iter_mut().zip(&self.arena[start..]) {
             *to = (from ^ 0x80) as i8;
         }
     }
 
+    /// Runs step `number` for the first `count` inputs.
     #[inline]
-    fn step(&mut self, number: usize) {
+    fn step(&mut self, number: usize, count: usize) {
         let arena = &mut self.arena[self.base..];
-        self.steps[number].run(self.isa, arena, &self.regions, &mut self.scratch);
+        let step = &self.steps[number];
+        if self.each.len() == 1 || step.is_wide() {
+            return step.run(self.isa, arena, &self.regions, &mut self.scratch);
+        }
+        for regions in &self.each[..count] {
+            step.run(self.isa, arena, regions, &mut self.scratch);
+        }
     }
 }
 

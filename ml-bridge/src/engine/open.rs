@@ -18,7 +18,7 @@ impl Engine {
     pub fn open(image: &Image, isa: Isa) -> Result<Self> {
         let (model, layers) = file::read(image, Some(isa.order()))?;
         Engine::available(isa)?;
-        compile::compile(&model, isa, &layers)
+        compile::compile(&model, isa, &layers, 1)
     }
 }
 
@@ -95,6 +95,27 @@ mod tests {
         }
         let plain: Image = Arc::new(file::to_bytes(&model));
         assert_eq!(answer(&mut Engine::open(&plain, Isa::best()).unwrap()), want);
+    }
+
+    #[test]
+    fn batches_equal_single_runs() {
+        let model = sample();
+        let inputs: Vec<i8> = (0..6 * 23).map(|i| (i * 53) as i8).collect();
+        let mut want = vec![0; 5 * 23];
+        let mut one = Engine::new(&model).unwrap();
+        for (input, output) in inputs.chunks(6).zip(want.chunks_mut(5)) {
+            one.run(input, output).unwrap();
+        }
+        for isa in Isa::available() {
+            for copies in [0, 1, 2, 7, 24] {
+                let mut engine = Engine::with_isa_and_batch(&model, isa, copies).unwrap();
+                let mut got = vec![0; want.len()];
+                engine.run_batch(&inputs, &mut got, 23).unwrap();
+                assert_eq!(got, want, "{} {copies}", isa.name());
+                engine.run(&inputs[..6], &mut got[..5]).unwrap();
+                assert_eq!(got[..5], want[..5]);
+            }
+        }
     }
 
     /// A byte changed without its checksum is corruption, unless it belongs to the part that is not read; with it, an

@@ -17,8 +17,9 @@ pub struct Buffer {
     pub last: usize,
 }
 
-/// The place of every buffer (with its slack), and the arena's size.
-pub fn place(buffers: &[Buffer]) -> (Vec<Range<usize>>, usize) {
+/// The place of every buffer (with its slack) for each of `copies` inputs, and the arena's size. The copies of a buffer
+/// lie one behind the other.
+pub fn place(buffers: &[Buffer], copies: usize) -> (Vec<Vec<Range<usize>>>, usize) {
     let mut order: Vec<usize> = (0..buffers.len()).collect();
     order.sort_by_key(|b| std::cmp::Reverse((buffers[*b].bytes, *b)));
     let mut regions = vec![0..0; buffers.len()];
@@ -26,25 +27,44 @@ pub fn place(buffers: &[Buffer]) -> (Vec<Range<usize>>, usize) {
     let mut total = 0;
     for index in order {
         let buffer = &buffers[index];
-        let size = buffer.bytes.next_multiple_of(LINE) + LINE;
+        let size = (buffer.bytes.next_multiple_of(LINE) + LINE).saturating_mul(copies);
         let mut busy: Vec<Range<usize>> = placed
             .iter()
             .filter(|other| buffers[**other].first <= buffer.last && buffer.first <= buffers[**other].last)
             .map(|other| regions[*other].clone())
             .collect();
         busy.sort_by_key(|r| r.start);
-        let mut start = 0;
+        let mut start = 0usize;
         for range in busy {
-            if start + size <= range.start {
+            if start.saturating_add(size) <= range.start {
                 break;
             }
             start = start.max(range.end);
         }
-        regions[index] = start..start + size;
-        total = total.max(start + size);
+        regions[index] = start..start.saturating_add(size);
+        total = total.max(start.saturating_add(size));
         placed.push(index);
     }
-    (regions, total)
+    let copy = |number: usize| {
+        let part = |region: &Range<usize>| {
+            let size = region.len() / copies;
+            region.start + number * size..region.start + (number + 1) * size
+        };
+        regions.iter().map(part).collect()
+    };
+    ((0..copies).map(copy).collect(), total)
+}
+
+/// The place of every buffer with all its copies.
+pub fn whole(each: &[Vec<Range<usize>>]) -> Vec<Range<usize>> {
+    let (Some(first), Some(last)) = (each.first(), each.last()) else {
+        return Vec::new();
+    };
+    first
+        .iter()
+        .zip(last)
+        .map(|(first, last)| first.start..last.end)
+        .collect()
 }
 
 #[cfg(test)]
@@ -54,12 +74,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn living_buffers_do_not_overlap(spec in proptest::collection::vec((0usize..5000, 0usize..20, 0usize..5), 0..30)) {
+        fn living_buffers_do_not_overlap(copies in 1usize..4, spec in proptest::collection::vec((0usize..5000, 0usize..20, 0usize..5), 0..30)) {
             let buffers: Vec<Buffer> =
                 spec.iter().map(|(bytes, first, life)| Buffer { bytes: *bytes, first: *first, last: first + life }).collect();
-            let (regions, total) = place(&buffers);
+            let (each, total) = place(&buffers, copies);
+            let regions = whole(&each);
             for (i, a) in buffers.iter().enumerate() {
-                prop_assert!(regions[i].len() >= a.bytes + LINE && regions[i].end <= total);
+                prop_assert!(each.iter().all(|r| r[i].len() >= a.bytes + LINE) && regions[i].end <= total);
                 for (j, b) in buffers.iter().enumerate().skip(i + 1) {
                     let together = a.first <= b.last && b.first <= a.last;
                     prop_assert!(!together || regions[i].end <= regions[j].start || regions[j].end <= regions[i].start);

@@ -87,6 +87,11 @@ pub(super) enum Source {
 }
 
 impl Step {
+    /// Whether one run serves all inputs of a batch.
+    pub(super) fn is_wide(&self) -> bool {
+        matches!(self, Step::Linear { layer, .. } if layer.wide)
+    }
+
     /// Runs the step; `regions` says where in `arena` each buffer lies.
     #[inline]
     pub(super) fn run(&self, isa: Isa, arena: &mut [u8], regions: &[Range<usize>], scratch: &mut Scratch) {

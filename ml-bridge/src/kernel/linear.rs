@@ -117,6 +117,8 @@ pub struct Linear {
     pub(crate) place: Place,
     /// Multiply-accumulates, as the model states them.
     pub(crate) macs: u64,
+    /// Whether rows of positions are inputs of a batch, rather than rows of an image.
+    pub(crate) wide: bool,
     /// One past the last input byte that is read, and the last output byte that is written.
     ends: [usize; 2],
 }
@@ -184,8 +186,17 @@ impl Linear {
             end,
             place,
             macs,
+            wide: false,
             ends,
         }
+    }
+
+    /// Makes rows of positions those of a batch, whose inputs and outputs lie this many bytes apart.
+    pub(crate) fn spread(&mut self, input: usize, output: usize) {
+        self.geometry.row_step = input;
+        self.place.pitch = output;
+        let written = self.place.reach(self.geometry.positions(), self.outputs);
+        self.ends = [self.geometry.reach(), written];
     }
 
     /// What packing has found out, for a file.

@@ -40,11 +40,7 @@ macro_rules! pairs {
                 unsafe {
                     if positions >= $tile {
                         let weights = &mut scratch.weights[..steps * 2];
-                        for (to, from) in weights.chunks_exact_mut(2).zip(lines) {
-                            for (to, from) in to.iter_mut().flat_map(|p| &mut p.0).zip(from.0) {
-                                *to = i16::from(from);
-                            }
-                        }
+                        Pair::widen(lines, weights);
                         pass.run::<$tile>(weights.as_ptr(), positions);
                     } else {
                         for position in 0..positions {

@@ -36,11 +36,7 @@ pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8], scratch: &mut Scr
             continue;
         }
         let weights = &mut scratch.weights[..steps * 2];
-        for (to, from) in weights.chunks_exact_mut(2).zip(lines) {
-            for (to, from) in to.iter_mut().flat_map(|p| &mut p.0).zip(from.0) {
-                *to = i16::from(from);
-            }
-        }
+        Pair::widen(lines, weights);
         let tiles = positions / TILE * TILE;
         for first in (0..tiles).step_by(TILE) {
             pass.tile::<TILE>(weights, first, output);

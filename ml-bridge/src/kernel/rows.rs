@@ -105,11 +105,7 @@ macro_rules! rows {
                     unsafe {
                         if count >= rows::MANY {
                             let weights = &mut scratch.weights[..lanes.words * 2];
-                            for (to, from) in weights.chunks_exact_mut(2).zip(lines) {
-                                for (to, from) in to.iter_mut().flat_map(|p| &mut p.0).zip(from.0) {
-                                    *to = i16::from(from);
-                                }
-                            }
+                            Pair::widen(lines, weights);
                             pass.run(weights);
                         } else {
                             for patch in 0..count {

@@ -27,6 +27,17 @@ impl Pair {
         line
     }
 
+    /// The weights of `lines` as 16-bit numbers, two pairs a line.
+    pub fn widen(lines: &[Line], pairs: &mut [Pair]) {
+        for (pairs, line) in pairs.chunks_exact_mut(2).zip(lines) {
+            for (pair, half) in pairs.iter_mut().zip(line.0.chunks_exact(32)) {
+                for (to, from) in pair.0.iter_mut().zip(half) {
+                    *to = i16::from(*from);
+                }
+            }
+        }
+    }
+
     /// From its bytes in a file.
     fn from_line(line: &Line) -> Self {
         Pair(std::array::from_fn(|n| {

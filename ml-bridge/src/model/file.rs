@@ -486,6 +486,16 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
+    /// A count of numbers of four bytes, and the numbers.
+    fn numbers<T>(&mut self, of: impl Fn([u8; 4]) -> T) -> Result<Vec<T>> {
+        let count = self.count(4)?;
+        let bytes = self.take(count * 4)?;
+        Ok(bytes
+            .chunks_exact(4)
+            .map(|b| of([b[0], b[1], b[2], b[3]]))
+            .collect())
+    }
+
     fn text(&mut self) -> Result<String> {
         let count = self.count(1)?;
         let bytes = self.take(count)?;
@@ -508,12 +518,8 @@ impl<'a> Reader<'a> {
             return Err(self.corrupt("unknown tensor flags"));
         }
         let shape = (0..self.u8()?).map(|_| self.size()).collect::<Result<Vec<_>>>()?;
-        let scales = (0..self.count(4)?)
-            .map(|_| self.f32())
-            .collect::<Result<Vec<_>>>()?;
-        let zero_points = (0..self.count(4)?)
-            .map(|_| self.i32())
-            .collect::<Result<Vec<_>>>()?;
+        let scales = self.numbers(f32::from_le_bytes)?;
+        let zero_points = self.numbers(i32::from_le_bytes)?;
         let axis = self.u32()?;
         let quantization = (!scales.is_empty()).then_some(Quantization {
             scales,

@@ -54,7 +54,12 @@ fn check_quantization(q: &Quantization, tensor: &Tensor) -> Result<(), String> {
             q.zero_points.len()
         ));
     }
-    if !q.scales.iter().all(|s| s.is_finite() && *s > 0.0) {
+    // Without branches, since there may be two thousands.
+    if !q
+        .scales
+        .iter()
+        .fold(true, |good, s| good & (*s > 0.0) & (*s < f32::INFINITY))
+    {
         return Err("has a scale that is not a positive number".into());
     }
     if q.scales.len() > 1 {
@@ -73,13 +78,18 @@ fn check_quantization(q: &Quantization, tensor: &Tensor) -> Result<(), String> {
         Element::I16 => -32768..=32767,
         _ => i32::MIN..=i32::MAX,
     };
-    match q.zero_points.iter().find(|z| !range.contains(*z)) {
-        Some(z) => Err(format!(
-            "has zero point {z}, which {:?} cannot hold",
-            tensor.element
-        )),
-        None => Ok(()),
+    let (low, high) = range.into_inner();
+    let held = q
+        .zero_points
+        .iter()
+        .fold(true, |good, z| good & (*z >= low) & (*z <= high));
+    if held {
+        return Ok(());
     }
+    Err(format!(
+        "has a zero point that {:?} cannot hold: {:?}",
+        tensor.element, q.zero_points
+    ))
 }
 
 /// Every tensor is written once, before it is read: so there is no cycle.
@@ -89,20 +99,22 @@ fn check_order(model: &Model) -> Result<()> {
         .iter()
         .map(|t| t.data.is_some() || t.variable)
         .collect();
-    let mut write = |index: usize, who: &str| match written.get(index).copied() {
+    let mut write = |index: usize, who: &dyn Fn() -> String| match written.get(index).copied() {
         Some(false) => {
             written[index] = true;
             Ok(())
         }
         Some(true) => Err(Error::invalid(format!(
-            "tensor {index} is written twice, the second time by {who}"
+            "tensor {index} is written twice, the second time by {}",
+            who()
         ))),
         None => Err(Error::invalid(format!(
-            "{who} writes tensor {index}, which does not exist"
+            "{} writes tensor {index}, which does not exist",
+            who()
         ))),
     };
     for index in &model.inputs {
-        write(*index, "the caller")?;
+        write(*index, &|| "the caller".to_string())?;
     }
     let mut ready: Vec<bool> = model
         .tensors
@@ -113,24 +125,26 @@ fn check_order(model: &Model) -> Result<()> {
         ready[*index] = true;
     }
     for (number, operator) in model.operators.iter().enumerate() {
-        let who = format!("operator {number} ({})", operator.kind.name());
+        let who = || format!("operator {number} ({})", operator.kind.name());
         for index in operator.inputs.iter().flatten() {
             match ready.get(*index) {
                 Some(true) => {}
                 Some(false) => {
                     return Err(Error::invalid(format!(
-                        "{who} reads tensor {index} before it is written"
+                        "{} reads tensor {index} before it is written",
+                        who()
                     )));
                 }
                 None => {
                     return Err(Error::invalid(format!(
-                        "{who} reads tensor {index}, which does not exist"
+                        "{} reads tensor {index}, which does not exist",
+                        who()
                     )));
                 }
             }
         }
         if operator.outputs.is_empty() {
-            return Err(Error::invalid(format!("{who} has no output")));
+            return Err(Error::invalid(format!("{} has no output", who())));
         }
         for index in &operator.outputs {
             write(*index, &who)?;

@@ -2,11 +2,11 @@
 
 use super::super::compile::{Compiler, Cost};
 use super::super::step::Step;
-use super::dense::{bare, end, factors, misfit, push_step};
+use super::dense::{bare, end, factors, misfit, packed_layer, push_step};
 use super::{computed_i8, constant_i8};
 use crate::kernel::depthwise::{Depthwise, Window};
 use crate::kernel::lanes::{Order, Weights};
-use crate::kernel::linear::{Geometry, LANES, Linear, Place};
+use crate::kernel::linear::{Geometry, LANES, Place};
 use crate::kernel::pool::Pad;
 use crate::kernel::requantize::{BIAS, Requantize};
 use crate::model::{Activation, Kind, Operator, Sliding, Tensor, padding_before};
@@ -232,8 +232,7 @@ pub(super) fn conv(
         let (from, _) = padded(compiler, source, pad)?;
         let outputs = outputs * image.output[1];
         let place = Place::packed(geometry.positions(), outputs);
-        let mut layer =
-            Linear::new(compiler.isa, geometry, outputs, values, end, place).ok_or_else(misfit)?;
+        let mut layer = packed_layer(compiler, geometry, outputs, values, end, place)?;
         layer.macs = output.count() as u64 * weights.count() as u64 / weights.shape[0] as u64;
         let to = compiler.write(target)?;
         return push_step(compiler, number, target, [from, to], layer);
@@ -281,7 +280,7 @@ fn finish(
             Place::packed(geometry.positions(), outputs),
         ),
     };
-    let layer = Linear::new(compiler.isa, geometry, outputs, values, end, place).ok_or_else(misfit)?;
+    let layer = packed_layer(compiler, geometry, outputs, values, end, place)?;
     push_step(compiler, number, target, [from, to], layer)
 }
 

@@ -54,7 +54,7 @@ pub(super) fn lower(
         segment: inputs,
     };
     let place = Place::packed(rows, outputs);
-    let layer = Linear::new(compiler.isa, geometry, outputs, weights, end, place).ok_or_else(misfit)?;
+    let layer = packed_layer(compiler, geometry, outputs, weights, end, place)?;
     push(compiler, number, [source, target], layer)
 }
 
@@ -133,6 +133,31 @@ pub(super) fn bare(output: &Tensor, activation: Activation) -> Result<Requantize
         zero_point: to.zero_point + BIAS,
         bounds: Bounds::new(activation, to),
     })
+}
+
+/// Packs a layer; one whose results lie in one row is computed for all inputs of a batch at once.
+pub(super) fn packed_layer(
+    compiler: &Compiler<'_>,
+    mut geometry: Geometry,
+    outputs: usize,
+    weights: Weights<'_>,
+    end: Requantize,
+    mut place: Place,
+) -> Result<Linear> {
+    let [rows, columns] = geometry.size;
+    let wide = compiler.copies > 1 && rows == 1 && place == Place::packed(columns, outputs);
+    if wide {
+        // Where inputs and outputs lie is known once all buffers are.
+        geometry.size = [compiler.copies, columns];
+        geometry.row_step = 0;
+        place.pitch = 0;
+    }
+    let mut layer = Linear::new(compiler.isa, geometry, outputs, weights, end, place).ok_or_else(misfit)?;
+    layer.wide = wide;
+    if wide {
+        layer.macs /= compiler.copies as u64;
+    }
+    Ok(layer)
 }
 
 /// The error for packed weights that are not those of the layer.
