@@ -234,6 +234,23 @@ impl BitVector {
         }
     }
 
+    /// Asks for what a rank at `position` reads second, by what it reads first.
+    #[inline(always)]
+    pub(crate) fn prefetch_unit<S: WordSelect>(&self, select: S, view: &View<'_>, position: u64) {
+        if self.form != Form::Adaptive || position >= self.len {
+            return;
+        }
+        let Ok(header) = view.u64(self.directory + position / SUPER_BITS * 8) else {
+            return;
+        };
+        let data = self.data + (header >> 32 & 0xfff_ffff) * 2;
+        select.prefetch(view.place(data));
+        if header >> 60 != FORM_CODED {
+            // About where the block is: units have half a bit a bit.
+            select.prefetch(view.place(data + position % SUPER_BITS / 16));
+        }
+    }
+
     /// Name of the form, for `silt stat --explain`.
     pub fn form_name(&self) -> &'static str {
         match self.form {

@@ -30,7 +30,7 @@ pub fn encode(codes: &[u64]) -> Vec<u8> {
 }
 
 /// The read side.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Constant {
     len: u64,
     code: u64,
@@ -53,6 +53,10 @@ impl Constant {
 }
 
 impl Tree for Constant {
+    fn bounds(&self) -> (u64, u64) {
+        (self.code, self.code)
+    }
+
     fn root(&self, ranges: &[Range<u64>], places: &mut Vec<Place>) -> Result<Node> {
         check_ranges(self.len, ranges)?;
         Ok(Node {
@@ -64,7 +68,7 @@ impl Tree for Constant {
         })
     }
 
-    fn prefetch(&self, _: &Node, _: &[Place]) {}
+    fn prefetch(&self, _: &Node, _: &[Place], _: bool) {}
 
     fn split(&self, node: &Node, _: &[Place], _: &mut Vec<Place>) -> Result<[Node; 2]> {
         debug_assert!(false, "the root has no undecided bits");
@@ -87,8 +91,8 @@ impl Tree for Constant {
 }
 
 impl Codes for Constant {
-    fn tree(&self) -> Option<&dyn Tree> {
-        Some(self)
+    fn tree(&self) -> Option<Box<dyn Tree + '_>> {
+        Some(Box::new(*self))
     }
 
     fn kind(&self) -> CodesKind {

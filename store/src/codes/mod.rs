@@ -257,7 +257,7 @@ pub trait Codes: Send + Sync + Debug {
     }
 
     /// The codes as a tree of intervals, where the layout halves them in place.
-    fn tree(&self) -> Option<&dyn tree::Tree> {
+    fn tree(&self) -> Option<Box<dyn tree::Tree + '_>> {
         None
     }
 

@@ -49,14 +49,17 @@ impl Node {
 
 /// A layout that halves intervals of codes in place.
 pub trait Tree {
+    /// Smallest and largest code of all.
+    fn bounds(&self) -> (u64, u64);
+
     /// The node of all codes for `ranges`, which are sorted, disjoint and within the codes.
     ///
     /// # Errors
     /// `OutOfRange` if the ranges are not.
     fn root(&self, ranges: &[Range<u64>], places: &mut Vec<Place>) -> Result<Node>;
 
-    /// Asks for what a step from `node` reads first.
-    fn prefetch(&self, node: &Node, places: &[Place]);
+    /// Asks for what a step from `node` reads first; then, asked `again`, for what it finds by that.
+    fn prefetch(&self, node: &Node, places: &[Place], again: bool);
 
     /// The two halves of `node`, which has undecided bits and whose places are in `from`; theirs are appended to `to`.
     ///

@@ -61,6 +61,7 @@ mod tests;
 mod unordered;
 mod unpack;
 
+use cursor::Cursor;
 pub use encode::{Price, encode, encode_with};
 use planes::Planes;
 
@@ -299,8 +300,8 @@ impl Codes for Wavelet {
         }
     }
 
-    fn tree(&self) -> Option<&dyn Tree> {
-        Some(self)
+    fn tree(&self) -> Option<Box<dyn Tree + '_>> {
+        Some(Box::new(Cursor::new(self)))
     }
 
     fn parts(&self) -> Vec<(String, u64)> {

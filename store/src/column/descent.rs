@@ -30,8 +30,10 @@ enum At {
     /// All values are the one key.
     Known,
     Node(Node),
-    /// Exceptions: those in `keys` from the `first`-th of those in the interval on.
+    /// The exceptions in `keys`.
     Exceptions,
+    /// Keys of a sorted list, from this place on.
+    List(usize),
 }
 
 impl Group {
@@ -43,15 +45,53 @@ impl Group {
             at: At::Known,
         }
     }
+
+    /// The keys of an ascending list at `places`; `None` if there are none.
+    pub(crate) fn of_list(list: &[u64], places: Range<usize>) -> Option<Group> {
+        let start = places.start;
+        let found = list.get(places)?;
+        let (low, high) = (*found.first()?, *found.last()?);
+        Some(Group {
+            keys: Interval { low, high },
+            rows: found.len() as u64,
+            at: At::List(start),
+        })
+    }
+
+    /// The group's part of the list that it is of.
+    pub(crate) fn in_list<'a>(&self, list: &'a [u64]) -> &'a [u64] {
+        let At::List(start) = self.at else {
+            return &[];
+        };
+        let rows = usize::try_from(self.rows).unwrap_or(0);
+        list.get(start..start.saturating_add(rows)).unwrap_or_default()
+    }
+
+    /// The two halves of an interval of keys in a list.
+    pub(crate) fn split_list(&self, list: &[u64], out: &mut Vec<Group>) {
+        let At::List(start) = self.at else { return };
+        let own = self.in_list(list);
+        let middle = self.keys.low + (self.keys.high - self.keys.low) / 2;
+        let middle = start + own.partition_point(|&key| key <= middle);
+        out.extend(Group::of_list(list, start..middle));
+        out.extend(Group::of_list(list, middle..start + own.len()));
+    }
+
+    /// Goes over to another list of places: what a step keeps has its places in the list that the step makes.
+    pub(crate) fn keep(&mut self, from: &[Place], to: &mut Vec<Place>) {
+        if let At::Node(node) = &mut self.at {
+            let start = to.len();
+            to.extend_from_slice(node.places(from));
+            node.places = start..to.len();
+        }
+    }
 }
 
-/// A descent through the values of some rows of a column.
+/// A descent through the values of some rows of a column. The places of its groups are the caller's to keep.
 pub(crate) struct Descent<'a> {
     numeric: &'a Numeric,
-    tree: &'a dyn Tree,
+    tree: Box<dyn Tree + 'a>,
     positions: Cow<'a, [Range<u64>]>,
-    /// Places of the groups as they are, and of those that the next step makes.
-    places: [Vec<Place>; 2],
 }
 
 impl Column {
@@ -67,17 +107,17 @@ impl Column {
             numeric,
             tree,
             positions: self.positions(rows.as_slice())?,
-            places: [Vec::new(), Vec::new()],
         }))
     }
 }
 
 impl Descent<'_> {
     /// All values.
-    pub(crate) fn root(&mut self) -> Result<Group> {
-        let node = self.tree.root(&self.positions, &mut self.places[0])?;
+    pub(crate) fn root(&self, places: &mut Vec<Place>) -> Result<Group> {
+        let node = self.tree.root(&self.positions, places)?;
         let numeric = self.numeric;
-        let (low, high) = (numeric.lowest(node.low)?, numeric.highest(node.high())?);
+        let (low, high) = self.tree.bounds();
+        let (low, high) = (numeric.lowest(low)?, numeric.highest(high)?);
         Ok(Group {
             keys: Interval { low, high },
             rows: node.rows,
@@ -85,10 +125,10 @@ impl Descent<'_> {
         })
     }
 
-    /// Asks for what [`Descent::split`] reads first.
-    pub(crate) fn prefetch(&self, group: &Group) {
+    /// Asks for what [`Descent::split`] reads first; then, asked `again`, for what it finds by that.
+    pub(crate) fn prefetch(&self, group: &Group, places: &[Place], again: bool) {
         if let At::Node(node) = &group.at {
-            self.tree.prefetch(node, &self.places[0]);
+            self.tree.prefetch(node, places, again);
         }
     }
 
@@ -97,16 +137,16 @@ impl Descent<'_> {
         match &group.at {
             At::Known => true,
             At::Node(node) => self.numeric.exceptions.is_none() && self.tree.is_leaf(node),
-            At::Exceptions => false,
+            At::Exceptions | At::List(_) => false,
         }
     }
 
     /// Appends the keys of a group for which [`Descent::is_leaf`] holds.
-    pub(crate) fn list(&self, group: &Group, out: &mut Vec<u64>) -> Result<()> {
+    pub(crate) fn list(&self, group: &Group, places: &[Place], out: &mut Vec<u64>) -> Result<()> {
         match &group.at {
             At::Node(node) => {
                 let from = out.len();
-                self.tree.list(node, &self.places[0], out)?;
+                self.tree.list(node, places, out)?;
                 self.numeric.domain.keys(out.get_mut(from..).unwrap_or_default())
             }
             _ => {
@@ -117,32 +157,26 @@ impl Descent<'_> {
         }
     }
 
-    /// Appends `group` to `out` as it is; all groups of a step are split or kept.
-    pub(crate) fn keep(&mut self, mut group: Group, out: &mut Vec<Group>) {
-        if let At::Node(node) = &mut group.at {
-            let [from, to] = &mut self.places;
-            let start = to.len();
-            to.extend_from_slice(node.places(from));
-            node.places = start..to.len();
-        }
-        out.push(group);
-    }
-
-    /// Appends smaller groups of the values of `group` to `out`.
-    pub(crate) fn split(&mut self, group: &Group, out: &mut Vec<Group>) -> Result<()> {
+    /// Appends smaller groups of the values of `group`, whose places are in `from`, to `out`; their places go to `to`.
+    pub(crate) fn split(
+        &self,
+        group: &Group,
+        from: &[Place],
+        to: &mut Vec<Place>,
+        out: &mut Vec<Group>,
+    ) -> Result<()> {
         let first = out.len();
         match &group.at {
-            At::Known => out.push(group.clone()),
+            At::Known | At::List(_) => out.push(group.clone()),
             At::Exceptions => self.split_exceptions(group, out)?,
             At::Node(node) if node.bits == 0 => self.split_code(group, node, out)?,
             At::Node(node) if node.rows == 1 && self.numeric.exceptions.is_none() => {
                 let mut code = Vec::with_capacity(1);
-                self.tree.list(node, &self.places[0], &mut code)?;
+                self.tree.list(node, from, &mut code)?;
                 let code = code.first().copied().unwrap_or(node.low);
                 out.push(Group::known(self.numeric.domain.key(code)?, 1));
             }
             At::Node(node) => {
-                let [from, to] = &mut self.places;
                 let halves = self.tree.split(node, from, to)?;
                 let numeric = self.numeric;
                 let middle = node.middle();
@@ -188,12 +222,6 @@ impl Descent<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Ends a step: the places of what was kept and split are those of the groups now.
-    pub(crate) fn step(&mut self) {
-        self.places.swap(0, 1);
-        self.places[1].clear();
     }
 
     /// The rows of one code: its own value, and exceptions.

@@ -339,6 +339,6 @@ impl<'a> Ordered<'a> {
                 _ => return Ok(None),
             });
         }
-        descent::nth(&mut sources, k.saturating_add(below))
+        descent::nth(&sources, k.saturating_add(below))
     }
 }

@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 
 use crate::codes::Interval;
+use crate::codes::tree::Place;
 use crate::column::{Descent, Group};
 use crate::error::Result;
 
@@ -28,22 +29,25 @@ pub(super) enum Source<'a> {
 
 /// Values of one source whose keys lie in an interval.
 struct Part {
-    keys: Interval,
-    rows: u64,
     source: usize,
-    at: At,
-}
-
-enum At {
-    Group(Group),
-    /// From which key of a list on.
-    Sorted(usize),
+    group: Group,
 }
 
 impl Part {
     fn width(&self) -> u64 {
-        self.keys.high.saturating_sub(self.keys.low)
+        self.group.keys.high.saturating_sub(self.group.keys.low)
     }
+}
+
+/// What a search holds.
+struct Search {
+    /// How many values below the answer are among those of the parts.
+    k: u64,
+    parts: Vec<Part>,
+    /// Places of the parts.
+    places: Vec<Place>,
+    /// Ends of intervals and how many values have them.
+    ends: Vec<(u64, u64)>,
 }
 
 /// The `k`-th smallest value of all `sources`, which have more than `k`; `None` if they have not, or contradict
@@ -51,163 +55,149 @@ impl Part {
 ///
 /// # Complexity
 /// A split of one to three nodes for each source and undecided bit; sources without values in the window take no part.
-pub(super) fn nth(sources: &mut [Source<'_>], mut k: u64) -> Result<Option<u64>> {
-    let mut parts = Vec::with_capacity(4 * sources.len());
-    for (number, source) in sources.iter_mut().enumerate() {
-        match source {
-            Source::Column(descent) => {
-                let root = descent.root()?;
-                if root.rows > 0 {
-                    parts.push(of_group(root, number));
-                }
-            }
-            Source::Sorted(keys) => parts.extend(of_list(keys, 0..keys.len(), number)),
-        }
+pub(super) fn nth(sources: &[Source<'_>], k: u64) -> Result<Option<u64>> {
+    let mut search = Search {
+        k,
+        parts: Vec::with_capacity(4 * sources.len()),
+        places: Vec::with_capacity(8 * sources.len()),
+        ends: Vec::with_capacity(4 * sources.len()),
+    };
+    for (source, values) in sources.iter().enumerate() {
+        let group = match values {
+            Source::Column(descent) => Some(descent.root(&mut search.places)?).filter(|root| root.rows > 0),
+            Source::Sorted(keys) => Group::of_list(keys, 0..keys.len()),
+        };
+        search.parts.extend(group.map(|group| Part { source, group }));
     }
-    let (mut next, mut groups, mut highs) = (Vec::new(), Vec::new(), Vec::new());
-    let mut stepped = vec![false; sources.len()];
+    let mut next = Vec::with_capacity(search.parts.capacity());
+    let mut places = Vec::with_capacity(search.places.capacity());
+    let mut groups = Vec::with_capacity(2);
     loop {
-        let Some(window) = narrow(&mut parts, &mut k, &mut highs) else {
+        let Some(window) = search.narrow() else {
             return Ok(None);
         };
         if window.low >= window.high {
             return Ok(Some(window.low));
         }
-        if let Some(key) = list(sources, &parts, k)? {
+        if let Some(key) = search.list(sources)? {
             return Ok(Some(key));
         }
-        if parts.len() > MOST_GROUPS.saturating_mul(sources.len()) {
+        if search.parts.len() > MOST_GROUPS.saturating_mul(sources.len()) {
             return Ok(None);
         }
         // Halving the widest ones only keeps intervals of different scales about equally wide.
-        let wide = parts.iter().map(Part::width).max().unwrap_or(0) / 2;
-        stepped.fill(false);
-        for part in parts.iter().filter(|part| part.width() > wide) {
-            if let (At::Group(group), Some(Source::Column(descent))) = (&part.at, sources.get(part.source)) {
-                descent.prefetch(group);
-                stepped[part.source] = true;
-            }
-        }
-        for part in parts.drain(..) {
-            let is_wide = part.width() > wide;
-            match (&mut sources[part.source], part) {
-                (
-                    Source::Column(descent),
-                    Part {
-                        at: At::Group(group),
-                        source,
-                        ..
-                    },
-                ) if stepped[source] => {
-                    if is_wide {
-                        descent.split(&group, &mut groups)?;
-                    } else {
-                        descent.keep(group, &mut groups);
-                    }
-                    next.extend(groups.drain(..).map(|group| of_group(group, source)));
+        let wide = search.parts.iter().map(Part::width).max().unwrap_or(0) / 2;
+        for again in [false, true] {
+            for part in search.parts.iter().filter(|part| part.width() > wide) {
+                if let Some(Source::Column(descent)) = sources.get(part.source) {
+                    descent.prefetch(&part.group, &search.places, again);
                 }
-                (Source::Sorted(keys), part) if is_wide => split_list(keys, &part, &mut next),
-                (_, part) => next.push(part),
             }
         }
-        for (source, _) in sources.iter_mut().zip(&stepped).filter(|(_, stepped)| **stepped) {
-            if let Source::Column(descent) = source {
-                descent.step();
+        for mut part in search.parts.drain(..) {
+            if part.width() <= wide {
+                part.group.keep(&search.places, &mut places);
+                next.push(part);
+                continue;
             }
+            match sources.get(part.source) {
+                Some(Source::Column(descent)) => {
+                    descent.split(&part.group, &search.places, &mut places, &mut groups)?;
+                }
+                Some(Source::Sorted(keys)) => part.group.split_list(keys, &mut groups),
+                None => {}
+            }
+            let source = part.source;
+            next.extend(groups.drain(..).map(|group| Part { source, group }));
         }
-        std::mem::swap(&mut parts, &mut next);
+        std::mem::swap(&mut search.parts, &mut next);
+        std::mem::swap(&mut search.places, &mut places);
+        places.clear();
     }
 }
 
-fn of_group(group: Group, source: usize) -> Part {
-    Part {
-        keys: group.keys,
-        rows: group.rows,
-        source,
-        at: At::Group(group),
+impl Search {
+    /// Finds the window that holds the answer, and drops what lies outside it. `None` if there are not so many values.
+    fn narrow(&mut self) -> Option<Interval> {
+        let mut reach = |end: fn(&Interval) -> u64| {
+            self.ends.clear();
+            self.ends.extend(
+                self.parts
+                    .iter()
+                    .map(|part| (end(&part.group.keys), part.group.rows)),
+            );
+            weighted_nth(&mut self.ends, self.k)
+        };
+        let low = reach(|keys| keys.low)?;
+        let high = reach(|keys| keys.high)?.max(low);
+        let k = &mut self.k;
+        self.parts.retain(|Part { group, .. }| {
+            if group.keys.high < low {
+                *k = k.saturating_sub(group.rows);
+            }
+            group.keys.high >= low && group.keys.low <= high
+        });
+        Some(Interval { low, high })
+    }
+
+    /// The answer, where there are few values that are read at once.
+    fn list(&self, sources: &[Source<'_>]) -> Result<Option<u64>> {
+        let rows = self
+            .parts
+            .iter()
+            .fold(0u64, |sum, part| sum.saturating_add(part.group.rows));
+        let at_once = |part: &Part| match sources.get(part.source) {
+            Some(Source::Column(descent)) => descent.is_leaf(&part.group),
+            _ => true,
+        };
+        if rows > LISTED || !self.parts.iter().all(at_once) {
+            return Ok(None);
+        }
+        let mut keys = Vec::with_capacity(usize::try_from(rows).unwrap_or(0));
+        for part in &self.parts {
+            match sources.get(part.source) {
+                Some(Source::Column(descent)) => descent.list(&part.group, &self.places, &mut keys)?,
+                Some(Source::Sorted(list)) => keys.extend_from_slice(part.group.in_list(list)),
+                None => {}
+            }
+        }
+        let Some(place) = usize::try_from(self.k).ok().filter(|&place| place < keys.len()) else {
+            return Ok(None);
+        };
+        Ok(Some(*keys.select_nth_unstable(place).1))
     }
 }
 
-/// The keys of a list at `places`; `None` if there are none.
-fn of_list(keys: &[u64], places: std::ops::Range<usize>, source: usize) -> Option<Part> {
-    let found = keys.get(places.clone())?;
-    Some(Part {
-        keys: Interval {
-            low: *found.first()?,
-            high: *found.last()?,
-        },
-        rows: found.len() as u64,
-        source,
-        at: At::Sorted(places.start),
-    })
-}
-
-fn split_list(keys: &[u64], part: &Part, out: &mut Vec<Part>) {
-    let At::Sorted(start) = part.at else { return };
-    let rows = usize::try_from(part.rows).unwrap_or(0);
-    let own = keys.get(start..start + rows).unwrap_or_default();
-    let middle = part.keys.low + part.width() / 2;
-    let middle = start + own.partition_point(|&key| key <= middle);
-    out.extend(of_list(keys, start..middle, part.source));
-    out.extend(of_list(keys, middle..start + own.len(), part.source));
-}
-
-/// Finds the window that holds the `k`-th smallest value, drops what lies outside it, and takes what lies below off `k`.
-/// `None` if there are not so many values.
-fn narrow(parts: &mut Vec<Part>, k: &mut u64, highs: &mut Vec<(u64, u64)>) -> Option<Interval> {
-    // Halves stand where their whole stood: mostly in order already.
-    parts.sort_by_key(|part| part.keys.low);
-    highs.clear();
-    highs.extend(parts.iter().map(|part| (part.keys.high, part.rows)));
-    highs.sort_by_key(|&(high, _)| high);
-    let low = reach(parts.iter().map(|part| (part.keys.low, part.rows)), *k)?;
-    let high = reach(highs.iter().copied(), *k)?.max(low);
-    parts.retain(|part| {
-        if part.keys.high < low {
-            *k = k.saturating_sub(part.rows);
+/// The smallest key of `list` up to which there are more than `k` values; the list is put into another order.
+fn weighted_nth(mut list: &mut [(u64, u64)], mut k: u64) -> Option<u64> {
+    while let Some(&(pivot, _)) = list.get(list.len() / 2) {
+        // The smaller ones to the front, then the equal ones.
+        let (mut less, mut below) = (0, 0u64);
+        let (mut behind, mut equal) = (0, 0u64);
+        for at in 0..list.len() {
+            let (key, count) = list[at];
+            if key < pivot {
+                list.swap(at, behind);
+                list.swap(behind, less);
+                less += 1;
+                behind += 1;
+                below = below.saturating_add(count);
+            } else if key == pivot {
+                list.swap(at, behind);
+                behind += 1;
+                equal = equal.saturating_add(count);
+            }
         }
-        part.keys.high >= low && part.keys.low <= high
-    });
-    Some(Interval { low, high })
-}
-
-/// The first key of an ascending list up to which there are more than `k` rows.
-fn reach(list: impl Iterator<Item = (u64, u64)>, k: u64) -> Option<u64> {
-    let mut rows = 0u64;
-    for (key, count) in list {
-        rows = rows.saturating_add(count);
-        if rows > k {
-            return Some(key);
+        if k < below {
+            list = list.split_at_mut(less).0;
+        } else if k - below < equal {
+            return Some(pivot);
+        } else {
+            k -= below.saturating_add(equal);
+            list = list.split_at_mut(behind).1;
         }
     }
     None
-}
-
-/// The `k`-th smallest of all parts, where they hold few values that are read at once.
-fn list(sources: &[Source<'_>], parts: &[Part], k: u64) -> Result<Option<u64>> {
-    let rows: u64 = parts.iter().map(|part| part.rows).fold(0, u64::saturating_add);
-    let at_once = |part: &Part| match (&part.at, sources.get(part.source)) {
-        (At::Group(group), Some(Source::Column(descent))) => descent.is_leaf(group),
-        _ => true,
-    };
-    if rows > LISTED || !parts.iter().all(at_once) {
-        return Ok(None);
-    }
-    let mut keys = Vec::with_capacity(usize::try_from(rows).unwrap_or(0));
-    for part in parts {
-        match (&part.at, sources.get(part.source)) {
-            (At::Group(group), Some(Source::Column(descent))) => descent.list(group, &mut keys)?,
-            (At::Sorted(start), Some(Source::Sorted(list))) => {
-                let end = start + usize::try_from(part.rows).unwrap_or(0);
-                keys.extend_from_slice(list.get(*start..end).unwrap_or_default());
-            }
-            _ => {}
-        }
-    }
-    let Some(place) = usize::try_from(k).ok().filter(|&place| place < keys.len()) else {
-        return Ok(None);
-    };
-    Ok(Some(*keys.select_nth_unstable(place).1))
 }
 
 #[cfg(test)]
@@ -321,6 +311,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn weights_are_counted(list in proptest::collection::vec((0u64..20, 0u64..9), 0..60)) {
+            let mut sorted: Vec<u64> = list.iter().flat_map(|&(key, count)| vec![key; count as usize]).collect();
+            sorted.sort_unstable();
+            for k in 0..=sorted.len() {
+                prop_assert_eq!(weighted_nth(&mut list.clone(), k as u64), sorted.get(k).copied());
+            }
+        }
+    }
+
+    proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
         fn every_place_is_found_in_all_columns(
@@ -357,7 +358,7 @@ mod tests {
                         sources.push(Source::Column(descent));
                     }
                 }
-                prop_assert_eq!(nth(&mut sources, k as u64).unwrap(), Some(all[k]), "{} of {}", k, len);
+                prop_assert_eq!(nth(&sources, k as u64).unwrap(), Some(all[k]), "{} of {}", k, len);
             }
         }
     }

@@ -23,13 +23,24 @@ use crate::section::View;
 /// How many places ahead a level's directory is fetched.
 const AHEAD: usize = 8;
 
+/// Rows from which on a matrix is not taken to be in the nearest cache.
+const FETCHED_ROWS: u64 = 1 << 18;
+
 /// The node's places are groups of 64 rows, not ranges.
 const IN_GROUPS: u32 = 1 << 31;
 
-impl Wavelet {
-    /// Bits of a code.
-    fn bits(&self) -> u32 {
-        self.levels.len() as u32 + self.planes.count()
+/// The matrix with its bytes looked up once.
+pub(super) struct Cursor<'a> {
+    matrix: &'a Wavelet,
+    view: View<'a>,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(matrix: &'a Wavelet) -> Cursor<'a> {
+        Cursor {
+            matrix,
+            view: matrix.view(),
+        }
     }
 
     #[inline(always)]
@@ -40,8 +51,8 @@ impl Wavelet {
         from: &[Place],
         to: &mut Vec<Place>,
     ) -> Result<[Node; 2]> {
-        let view = self.view();
-        let level = &self.levels[node.state as usize];
+        let view = &self.view;
+        let level = &self.matrix.levels[node.state as usize];
         let zeros = level.len() - level.ones();
         let places = node.places(from);
         let start = to.len();
@@ -49,21 +60,26 @@ impl Wavelet {
         to.resize(start + 2 * places.len(), (0, 0));
         let (low, high) = to.get_mut(start..).unwrap_or_default().split_at_mut(places.len());
         let (mut lows, mut highs, mut low_rows) = (0, 0, 0);
+        let is_far = self.matrix.len >= FETCHED_ROWS;
         // Neighbours often share a border.
         let mut last = (0, 0);
         for (at, &(first, end)) in places.iter().enumerate() {
             if let Some(&(first, end)) = places.get(at + AHEAD) {
-                level.prefetch(select, &view, first);
-                level.prefetch(select, &view, end);
+                level.prefetch(select, view, first);
+                level.prefetch(select, view, end);
+            }
+            if let (true, Some(&(first, end))) = (is_far, places.get(at + AHEAD / 2)) {
+                level.prefetch_unit(select, view, first);
+                level.prefetch_unit(select, view, end);
             }
             let before = if first == last.0 {
                 last.1
             } else {
-                level.rank1(select, &view, first)?.min(first)
+                level.rank1(select, view, first)?.min(first)
             };
             let rows = end.saturating_sub(first);
             let behind = level
-                .rank1(select, &view, end)?
+                .rank1(select, view, end)?
                 .clamp(before, before.saturating_add(rows));
             last = (end, behind);
             let ones = behind - before;
@@ -94,7 +110,7 @@ impl Wavelet {
         }
         for &(start, end) in places {
             // A damaged file may point past the end.
-            let rows = start.min(self.len)..end.min(self.len);
+            let rows = start.min(self.matrix.len)..end.min(self.matrix.len);
             for group in rows.start / 64..rows.end.div_ceil(64) {
                 found(group, window(&rows, group))?;
             }
@@ -111,7 +127,6 @@ impl Wavelet {
         to: &mut Vec<Place>,
     ) -> Result<[Node; 2]> {
         let _ = select;
-        let view = self.view();
         let plane = node.bits as usize - 1;
         let places = node.places(from);
         let groups = if node.state & IN_GROUPS != 0 {
@@ -119,16 +134,18 @@ impl Wavelet {
         } else {
             places
                 .iter()
-                .map(|&(start, end)| (end.min(self.len).div_ceil(64)).saturating_sub(start / 64) as usize)
+                .map(|&(start, end)| {
+                    (end.min(self.matrix.len).div_ceil(64)).saturating_sub(start / 64) as usize
+                })
                 .sum()
         };
         let start = to.len();
         to.resize(start + 2 * groups, (0, 0));
         let (low, high) = to.get_mut(start..).unwrap_or_default().split_at_mut(groups);
         let (mut lows, mut highs, mut low_rows, mut all) = (0, 0, 0, 0);
-        let words = self.plane_words(&view, plane, node, places)?;
+        let words = self.plane_words(plane, node, places)?;
         self.each_group(node, places, |group, rows| {
-            let word = words.word(self, &view, plane, group)?;
+            let word = words.word(self, plane, group)?;
             let (zeros, ones) = (rows & !word, rows & word);
             // There are as many groups as were counted: an index that is none would be a mistake here, not in the file.
             if let (Some(low), Some(high)) = (low.get_mut(lows), high.get_mut(highs)) {
@@ -152,31 +169,25 @@ impl Wavelet {
 
     /// The words of a raw plane for all groups of a node, looked up once where they lie close together.
     #[inline(always)]
-    fn plane_words<'a>(
-        &self,
-        view: &View<'a>,
-        plane: usize,
-        node: &Node,
-        places: &[Place],
-    ) -> Result<Words<'a>> {
+    fn plane_words(&self, plane: usize, node: &Node, places: &[Place]) -> Result<Words<'a>> {
         let (Some(first), Some(last)) = (places.first(), places.last()) else {
             return Ok(Words::Apart);
         };
-        let Some(&Plane::Raw(index)) = self.planes.planes.get(plane) else {
+        let Some(&Plane::Raw(index)) = self.matrix.planes.planes.get(plane) else {
             return Ok(Words::Apart);
         };
         let (from, end, most) = if node.state & IN_GROUPS != 0 {
             (first.0, last.0 + 1, 2 * places.len() as u64)
         } else {
-            let end = last.1.min(self.len).div_ceil(64);
+            let end = last.1.min(self.matrix.len).div_ceil(64);
             (first.0 / 64, end, node.rows / 32 + 4)
         };
         if end <= from || end - from > most {
             return Ok(Words::Apart);
         }
-        let stride = self.planes.raw_count as usize * 8;
-        let start = self.planes.start + from * stride as u64;
-        let bytes = view.bytes(start, (end - from) as usize * stride)?;
+        let stride = self.matrix.planes.raw_count as usize * 8;
+        let start = self.matrix.planes.start + from * stride as u64;
+        let bytes = self.view.bytes(start, (end - from) as usize * stride)?;
         Ok(Words::Together {
             bytes: bytes.get(index as usize * 8..).unwrap_or_default(),
             from,
@@ -199,20 +210,21 @@ enum Words<'a> {
 
 impl Words<'_> {
     #[inline(always)]
-    fn word(&self, matrix: &Wavelet, view: &View<'_>, plane: usize, group: u64) -> Result<u64> {
+    fn word(&self, cursor: &Cursor<'_>, plane: usize, group: u64) -> Result<u64> {
         if let Words::Together { bytes, from, stride } = self {
             let at = group.wrapping_sub(*from) as usize * stride;
             if let Some(word) = bytes.get(at..).and_then(|bytes| bytes.first_chunk()) {
                 return Ok(u64::from_le_bytes(*word));
             }
         }
-        if let Some(&Plane::Raw(index)) = matrix.planes.planes.get(plane) {
-            let stride = u64::from(matrix.planes.raw_count) * 8;
-            let start = matrix.planes.start + group * stride + u64::from(index) * 8;
-            return Ok(word_of(view.bytes(start, 8)?));
+        let planes = &cursor.matrix.planes;
+        if let Some(&Plane::Raw(index)) = planes.planes.get(plane) {
+            let stride = u64::from(planes.raw_count) * 8;
+            let start = planes.start + group * stride + u64::from(index) * 8;
+            return Ok(word_of(cursor.view.bytes(start, 8)?));
         }
         let mut word = [0];
-        matrix.planes.load(view, plane, group, &mut word)?;
+        planes.load(&cursor.view, plane, group, &mut word)?;
         Ok(word[0])
     }
 }
@@ -232,9 +244,13 @@ fn halves(node: &Node, low_rows: u64) -> [Node; 2] {
     ]
 }
 
-impl Tree for Wavelet {
+impl Tree for Cursor<'_> {
+    fn bounds(&self) -> (u64, u64) {
+        (self.matrix.base, self.matrix.base + self.matrix.span)
+    }
+
     fn root(&self, ranges: &[Range<u64>], places: &mut Vec<Place>) -> Result<Node> {
-        check_ranges(self.len, ranges)?;
+        check_ranges(self.matrix.len, ranges)?;
         let start = places.len();
         places.extend(
             ranges
@@ -243,28 +259,30 @@ impl Tree for Wavelet {
                 .map(|range| (range.start, range.end)),
         );
         Ok(Node {
-            low: self.base,
-            bits: self.bits(),
+            low: self.matrix.base,
+            bits: self.matrix.levels.len() as u32 + self.matrix.planes.count(),
             rows: count_rows(ranges),
             places: start..places.len(),
             state: 0,
         })
     }
 
-    fn prefetch(&self, node: &Node, places: &[Place]) {
-        let view = self.view();
-        fast!(select => self.prefetch_node(select, &view, node, places));
+    fn prefetch(&self, node: &Node, places: &[Place], again: bool) {
+        if self.matrix.len < FETCHED_ROWS {
+            return;
+        }
+        fast!(select => self.prefetch_node(select, node, places, again));
     }
 
     fn split(&self, node: &Node, from: &[Place], to: &mut Vec<Place>) -> Result<[Node; 2]> {
-        if (node.state as usize) < self.levels.len() {
+        if (node.state as usize) < self.matrix.levels.len() {
             return fast!(select => self.split_level(select, node, from, to));
         }
         fast!(select => self.split_plane(select, node, from, to))
     }
 
     fn is_leaf(&self, node: &Node) -> bool {
-        node.state as usize >= self.levels.len()
+        node.state as usize >= self.matrix.levels.len()
     }
 
     fn list(&self, node: &Node, places: &[Place], out: &mut Vec<u64>) -> Result<()> {
@@ -272,15 +290,20 @@ impl Tree for Wavelet {
     }
 }
 
-impl Wavelet {
+impl Cursor<'_> {
     #[inline(always)]
-    fn prefetch_node<S: WordSelect>(&self, select: S, view: &View<'_>, node: &Node, places: &[Place]) {
-        let Some(level) = self.levels.get(node.state as usize) else {
+    fn prefetch_node<S: WordSelect>(&self, select: S, node: &Node, places: &[Place], again: bool) {
+        let Some(level) = self.matrix.levels.get(node.state as usize) else {
             return;
         };
         for &(start, end) in node.places(places).iter().take(AHEAD) {
-            level.prefetch(select, view, start);
-            level.prefetch(select, view, end);
+            for position in [start, end] {
+                if again {
+                    level.prefetch_unit(select, &self.view, position);
+                } else {
+                    level.prefetch(select, &self.view, position);
+                }
+            }
         }
     }
 
@@ -293,16 +316,16 @@ impl Wavelet {
         out: &mut Vec<u64>,
     ) -> Result<()> {
         let places = node.places(places);
-        let view = self.view();
-        if (node.state as usize) < self.levels.len() {
+        let Cursor { matrix, view } = self;
+        if (node.state as usize) < matrix.levels.len() {
             for &(start, end) in places {
                 for row in start..end {
-                    out.push(self.code_below(select, &view, node, row)?);
+                    out.push(self.code_below(select, node, row)?);
                 }
             }
             return Ok(());
         }
-        let planes = self.planes.count();
+        let planes = matrix.planes.count();
         let open = match node.bits {
             64.. => u64::MAX,
             bits => (1 << bits) - 1,
@@ -314,7 +337,7 @@ impl Wavelet {
                 let low = if planes == 0 {
                     0
                 } else {
-                    self.planes.value(select, &view, row.min(self.len - 1))?
+                    matrix.planes.value(select, view, row.min(matrix.len - 1))?
                 };
                 out.push(node.low.wrapping_add(low & open));
             }
@@ -324,22 +347,23 @@ impl Wavelet {
 
     /// The code of one row of a node above the leaves.
     #[inline(always)]
-    fn code_below<S: WordSelect>(&self, select: S, view: &View<'_>, node: &Node, row: u64) -> Result<u64> {
+    fn code_below<S: WordSelect>(&self, select: S, node: &Node, row: u64) -> Result<u64> {
+        let Cursor { matrix, view } = self;
         // A damaged file may point past the end.
-        let (mut at, mut value) = (row.min(self.len - 1), 0u64);
-        for level in self.levels.get(node.state as usize..).unwrap_or_default() {
+        let (mut at, mut value) = (row.min(matrix.len - 1), 0u64);
+        for level in matrix.levels.get(node.state as usize..).unwrap_or_default() {
             let (bit, ones) = level.access(select, view, at)?;
             at = if bit {
                 level.len() - level.ones() + ones
             } else {
                 at - ones
             };
-            at = at.min(self.len - 1);
+            at = at.min(matrix.len - 1);
             value = value << 1 | u64::from(bit);
         }
-        let planes = self.planes.count();
+        let planes = matrix.planes.count();
         if planes > 0 {
-            value = value << (planes - 1) << 1 | self.planes.value(select, view, at)?;
+            value = value << (planes - 1) << 1 | matrix.planes.value(select, view, at)?;
         }
         Ok(node.low.wrapping_add(value))
     }
@@ -350,12 +374,13 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
+    use super::Cursor;
     use crate::codes::tree::{Node, Place, Tree};
     use crate::codes::wavelet::{Wavelet, encode};
     use crate::section::Section;
 
     /// Every node below `node` holds the rows that it should.
-    fn check(matrix: &Wavelet, node: &Node, places: &[Place], codes: &[u64]) {
+    fn check(matrix: &Cursor<'_>, node: &Node, places: &[Place], codes: &[u64]) {
         let inside = |node: &Node| {
             let (low, high) = (node.low, node.high());
             codes
@@ -373,7 +398,8 @@ mod tests {
         if node.bits == 0 || node.rows == 0 {
             return;
         }
-        matrix.prefetch(node, places);
+        matrix.prefetch(node, places, false);
+        matrix.prefetch(node, places, true);
         let mut below = vec![(7, 7)];
         for half in matrix.split(node, places, &mut below).unwrap() {
             assert_eq!(half.bits + 1, node.bits);
@@ -393,6 +419,7 @@ mod tests {
             let mask = (1u64 << width) - 1;
             let codes: Vec<u64> = seeds.iter().map(|&seed| base + (seed & mask & seed.rotate_left(17))).collect();
             let matrix = Wavelet::open(Section::from_vec(encode(&codes))).unwrap();
+            let matrix = Cursor::new(&matrix);
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(codes.len())).collect();
             cuts.sort_unstable();
             let ranges: Vec<_> = cuts.chunks_exact(2).map(|c| c[0] as u64..c[1] as u64).collect();
