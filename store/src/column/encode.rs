@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::numeric::Encoded;
 use super::{Column, Hints, Part, PartKind, numeric, validity};
 use crate::batch::{BatchColumn, ByteColumn, ColumnData};
+use crate::domain::bounded::{self, Precision};
 use crate::domain::wrong_type;
 use crate::error::{Error, Result};
 use crate::schema::ColumnType;
@@ -41,7 +43,7 @@ impl Column {
                         .collect(),
                     _ => Cow::Borrowed(keys),
                 };
-                let encoded = numeric::encode(ty, &valid, hints)?;
+                let (encoded, precision) = encode_numbers(ty, &valid, hints)?;
                 parts.push(Part {
                     kind: PartKind::Domain,
                     codec: encoded.kind as u16,
@@ -57,6 +59,13 @@ impl Column {
                     codec: 0,
                     body: encoded.statistics,
                 });
+                if let Some(precision) = precision {
+                    parts.push(Part {
+                        kind: PartKind::Precision,
+                        codec: precision.codec(),
+                        body: precision.write(),
+                    });
+                }
             }
             ColumnData::Binary(strings) if ty.is_binary() => {
                 let valid: Cow<'_, ByteColumn> = match &rows.validity {
@@ -78,6 +87,19 @@ impl Column {
         }
         Ok(parts)
     }
+}
+
+/// Encodes `keys`, moved as far as the hints allow, and says how exact they are then.
+fn encode_numbers(ty: ColumnType, keys: &[u64], hints: &Hints) -> Result<(Encoded, Option<Precision>)> {
+    if let Some(wanted) = hints.tolerance {
+        let room = Precision::room(hints.carried, wanted);
+        if let Some(moved) = room.and_then(|room| bounded::moved(ty, keys, room)) {
+            let encoded = numeric::encode_coded(ty, &moved.keys, moved.coded, hints)?;
+            let precision = Precision::after(hints.carried, wanted, moved.largest);
+            return Ok((encoded, Some(precision)));
+        }
+    }
+    Ok((numeric::encode(ty, keys, hints)?, hints.carried))
 }
 
 /// A dictionary where few strings are distinct, an FM-index otherwise; from a sample.

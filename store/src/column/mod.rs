@@ -9,6 +9,7 @@ use std::ops::{Bound, Range};
 use crate::batch::{BatchColumn, ColumnData};
 use crate::codes::choose::Layout;
 use crate::codes::{Codes, CodesKind, Interval};
+use crate::domain::bounded::{Precision, Tolerance};
 use crate::domain::wrong_type;
 use crate::error::{Error, Result};
 use crate::rows::{Mask, RowRanges};
@@ -59,6 +60,8 @@ pub enum PartKind {
     Text = 5,
     /// Row times of a segment.
     Time = 6,
+    /// How exact values are that were moved (codec: 1 absolute, 2 relative).
+    Precision = 7,
 }
 
 /// One part of a column: `T` is its bytes when written, its [`Section`] when read.
@@ -106,6 +109,7 @@ pub struct Column {
     ty: ColumnType,
     rows: u64,
     validity: Option<Validity>,
+    precision: Option<Precision>,
     body: Body,
 }
 
@@ -128,6 +132,10 @@ pub struct Hints {
     /// Rows of a step of the running sums, as a power of two from 7 to 10: the sum of any rows reads at most two
     /// halves of a step. Chosen by what it costs if absent.
     pub step_bits: Option<u8>,
+    /// How far values may be moved from what was measured, so that they take less.
+    pub tolerance: Option<Tolerance>,
+    /// How far they were moved already.
+    pub carried: Option<Precision>,
 }
 
 impl Column {
@@ -136,7 +144,7 @@ impl Column {
     /// # Errors
     /// `Corrupt` if the parts do not fit each other or the number of rows.
     pub fn open(ty: ColumnType, rows: u64, parts: Vec<Part<Section>>) -> Result<Column> {
-        let mut places: [Option<(u16, Section)>; 5] = Default::default();
+        let mut places: [Option<(u16, Section)>; 6] = Default::default();
         for Part { kind, codec, body } in parts {
             let place = match kind {
                 PartKind::Domain => 0,
@@ -144,6 +152,7 @@ impl Column {
                 PartKind::Validity => 2,
                 PartKind::Statistics => 3,
                 PartKind::Text => 4,
+                PartKind::Precision => 5,
                 PartKind::Time => return Err(body.corrupt(0, "row times are no part of a column".into())),
             };
             if rows > MAX_ROWS {
@@ -154,11 +163,17 @@ impl Column {
             }
             places[place] = Some((codec, body));
         }
-        let [domain, codes, validity, statistics, text] = places;
+        let [domain, codes, validity, statistics, text, precision] = places;
         let validity = validity
             .map(|(codec, body)| Validity::open(codec, body, rows))
             .transpose()?;
         let valid = validity.as_ref().map_or(rows, Validity::valid);
+        let precision = precision
+            .map(|(codec, body)| match domain {
+                Some(_) if ty.is_float() || ty.is_integer() => Precision::open(codec, &body),
+                _ => Err(body.corrupt(0, format!("values of type {ty}, or none, have no precision"))),
+            })
+            .transpose()?;
         let body = match (domain, codes, statistics, text) {
             (None, None, None, None) if valid == 0 => Body::Empty,
             (Some((kind, domain)), Some((codes_kind, codes)), Some((_, statistics)), None)
@@ -196,6 +211,7 @@ impl Column {
             ty,
             rows,
             validity,
+            precision,
             body,
         })
     }
@@ -486,6 +502,11 @@ impl Column {
             Body::Numeric(numeric) => numeric.codes().kind() != CodesKind::Constant,
             Body::Text(index, _) => index.kind() == TextKind::Dictionary,
         }
+    }
+
+    /// How exact the values are; `None` if they are what was measured.
+    pub fn precision(&self) -> Option<Precision> {
+        self.precision
     }
 
     /// Decimal digits of the column's grid, if it is on one: the hint for the next segment.

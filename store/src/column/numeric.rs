@@ -159,7 +159,7 @@ impl Numeric {
             statistics,
         } = sections;
         let kind = DomainKind::from_code(kind)
-            .filter(|kind| !(nested && kind.has_grid()))
+            .filter(|kind| !(nested && kind.has_exceptions()))
             .ok_or_else(|| domain.corrupt(0, format!("domain {kind} is unknown or has no place here")))?;
         let codes_kind = CodesKind::from_code(codes_kind)
             .ok_or_else(|| codes.corrupt(0, format!("code layout {codes_kind} is unknown")))?;
@@ -176,7 +176,7 @@ impl Numeric {
                 format!("{} codes, where the segment has {len} values", read.len()),
             ));
         }
-        let exceptions = if kind.has_grid() {
+        let exceptions = if kind.has_exceptions() {
             Exceptions::open(ty, &domain, len)?
         } else {
             None

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use super::{Column, Condition, Hints, Moments, Part, PartKind, Sum};
 use crate::batch::{BatchColumn, ColumnData};
 use crate::codes::Interval;
+use crate::codes::choose::{Layout, MiniBlock};
 use crate::domain::DomainKind;
+use crate::domain::bounded::Tolerance;
 use crate::error::Result;
 use crate::rows::{Mask, RowRanges};
 use crate::schema::{ColumnType, TimeUnit};
@@ -125,6 +127,38 @@ fn check_moments(ty: ColumnType, keys: &[u64], found: Moments) {
 /// Compares every question with the plain answer.
 fn check(ty: ColumnType, keys: &[Option<u64>], cuts: &[(f64, f64)], picks: &[(f64, f64)]) -> Column {
     let column = open(ty, keys);
+    check_column(&column, ty, keys, cuts, picks);
+    column
+}
+
+/// Encodes within a tolerance; gives the column and the values that it holds.
+fn open_within(
+    ty: ColumnType,
+    keys: &[Option<u64>],
+    tolerance: Tolerance,
+    layout: Layout,
+) -> (Column, Vec<Option<u64>>) {
+    let hints = Hints {
+        tolerance: Some(tolerance),
+        layout,
+        ..Hints::default()
+    };
+    let parts = Column::encode(ty, &column_of(keys), &hints).unwrap();
+    let column = Column::open(ty, keys.len() as u64, sections(parts)).unwrap();
+    let mut out = BatchColumn::new(ty);
+    column.decode(0..keys.len() as u64, &mut out).unwrap();
+    let found = (0..keys.len()).map(|row| out.key(row)).collect();
+    (column, found)
+}
+
+/// The same as [`check`] of a column that is there.
+fn check_column(
+    column: &Column,
+    ty: ColumnType,
+    keys: &[Option<u64>],
+    cuts: &[(f64, f64)],
+    picks: &[(f64, f64)],
+) {
     let rows = keys.len() as u64;
     let all = column_of(keys);
     assert_eq!(
@@ -203,11 +237,10 @@ fn check(ty: ColumnType, keys: &[Option<u64>], cuts: &[(f64, f64)], picks: &[(f6
             want
         );
         for range in set.as_slice() {
-            check_range(&column, ty, &all, range.clone(), &intervals, &several);
+            check_range(column, ty, &all, range.clone(), &intervals, &several);
         }
     }
-    check_points(&column, ty, &all);
-    column
+    check_points(column, ty, &all);
 }
 
 /// Single rows, one by one and several at a time.
@@ -420,6 +453,33 @@ proptest! {
     }
 
     #[test]
+    fn moved_values_answer_as_what_they_became(values in decimals(1500), odd in proptest::collection::vec((any::<prop::sample::Index>(), odd_float()), 0..20), nulls in 0..3u64, size in 0.001..3f64, is_relative: bool, is_small: bool, cuts in cuts(), picks in cuts()) {
+        let mut values = values;
+        for (place, value) in odd {
+            let place = place.index(values.len());
+            values[place] = value;
+        }
+        let keys: Vec<Option<u64>> = values.iter().enumerate().map(|(i, &v)| (i as u64 % 7 >= nulls).then(|| key_of_f64(v))).collect();
+        let tolerance = if is_relative { Tolerance::Relative(size / 10.0) } else { Tolerance::Absolute(size) };
+        let layout = if is_small { Layout::Small(MiniBlock::Rows256) } else { Layout::default() };
+        let (column, found) = open_within(ColumnType::F64, &keys, tolerance, layout);
+        if let Some(precision) = column.precision() {
+            prop_assert!(precision.largest <= size);
+            prop_assert_eq!(precision.tolerance, tolerance);
+        }
+        for (key, found) in keys.iter().zip(&found) {
+            let pair = key.zip(*found);
+            prop_assert_eq!(key.is_none(), pair.is_none());
+            if let Some((key, found)) = pair {
+                let (value, stored) = (number_of(ColumnType::F64, key), number_of(ColumnType::F64, found));
+                let error = column.precision().map_or(0.0, |p| p.error_at(stored));
+                prop_assert!(key == found || (stored - value).abs() <= error, "{} became {}", value, stored);
+            }
+        }
+        check_column(&column, ColumnType::F64, &found, &cuts, &picks);
+    }
+
+    #[test]
     fn integers_answer_exactly(start in any::<i64>(), step in prop_oneof![Just(1i64), Just(1000), 1i64..1 << 50], walk in with_nulls(proptest::collection::vec(0u64..2000, 0..2500)), cuts in cuts(), picks in cuts()) {
         let keys: Vec<Option<u64>> = walk.iter()
             .map(|w| w.map(|w| key_of_i64(start.wrapping_add(step.wrapping_mul(w as i64)))))
@@ -618,7 +678,17 @@ fn golden_bytes() {
         (0..rows).map(|r| (!null(r)).then_some(7)).collect::<Vec<_>>()
     };
     let mut all = String::new();
+    let moved = Hints {
+        tolerance: Some(Tolerance::Relative(0.01)),
+        ..Hints::default()
+    };
+    let plain = Hints::default();
     for (name, ty, keys) in [
+        (
+            "bounded",
+            ColumnType::F64,
+            float(&[1.5, 2.25, f64::NAN, 2.26, 1e9, -0.5]),
+        ),
         (
             "integer",
             ColumnType::I32,
@@ -671,7 +741,8 @@ fn golden_bytes() {
         ("dense", ColumnType::U8, nulls(70, &|r| r * 7919 % 5 < 2)),
         ("sparse", ColumnType::U8, nulls(900, &|r| r == 17 || r == 450)),
     ] {
-        let parts = Column::encode(ty, &column_of(&keys), &Hints::default()).unwrap();
+        let hints = if name == "bounded" { &moved } else { &plain };
+        let parts = Column::encode(ty, &column_of(&keys), hints).unwrap();
         for part in &parts {
             if part.kind != PartKind::Codes {
                 let line = format!("{name} {:?} {} {}\n", part.kind, part.codec, hex(&part.body));

@@ -10,6 +10,7 @@ use crate::section::Section;
 use crate::value::i64_of;
 
 pub mod boolean;
+pub mod bounded;
 pub mod choose;
 pub mod decimal;
 pub mod dictionary;
@@ -42,11 +43,13 @@ pub enum DomainKind {
     Digit = 7,
     /// Decimal fractions that went through a 32-bit float.
     Single = 8,
+    /// Total-order bits of floats on a coarse grid, within a stated error.
+    Bounded = 9,
 }
 
 impl DomainKind {
     /// All domains, for tests and benches that walk them.
-    pub const ALL: [DomainKind; 8] = [
+    pub const ALL: [DomainKind; 9] = [
         DomainKind::Integer,
         DomainKind::Decimal,
         DomainKind::Ulp,
@@ -55,6 +58,7 @@ impl DomainKind {
         DomainKind::Boolean,
         DomainKind::Digit,
         DomainKind::Single,
+        DomainKind::Bounded,
     ];
 
     /// Domain with this number, if there is one.
@@ -73,10 +77,16 @@ impl DomainKind {
             DomainKind::Boolean => "boolean",
             DomainKind::Digit => "digit",
             DomainKind::Single => "single",
+            DomainKind::Bounded => "bounded",
         }
     }
 
     /// Whether the domain may leave values to exceptions.
+    pub(crate) fn has_exceptions(self) -> bool {
+        self.has_grid() || self == DomainKind::Bounded
+    }
+
+    /// Whether codes stand for decimal fractions.
     pub(crate) fn has_grid(self) -> bool {
         matches!(
             self,
@@ -110,6 +120,13 @@ impl Domain {
                     return Err(section.corrupt(33, format!("this is no {} grid of type {ty}", kind.name())));
                 }
                 (Domain::Grid(grid), count)
+            }
+            DomainKind::Bounded => {
+                let (steps, count) = bounded::open(&section)?;
+                if !ty.is_float() {
+                    return Err(section.corrupt(0, format!("a column of type {ty} has no bounded domain")));
+                }
+                (Domain::Steps(steps), count)
             }
             DomainKind::Dictionary => {
                 let (dictionary, count) = Dictionary::open(section)?;

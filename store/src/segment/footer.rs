@@ -59,12 +59,13 @@ pub fn part_name(kind: PartKind) -> &'static str {
         PartKind::Statistics => "statistics",
         PartKind::Text => "text index",
         PartKind::Time => "times",
+        PartKind::Precision => "precision",
     }
 }
 
 fn part_of_code(code: u16) -> Option<PartKind> {
-    use PartKind::{Codes, Domain, Statistics, Text, Time, Validity};
-    [Domain, Codes, Validity, Statistics, Text, Time]
+    use PartKind::{Codes, Domain, Precision, Statistics, Text, Time, Validity};
+    [Domain, Codes, Validity, Statistics, Text, Time, Precision]
         .into_iter()
         .find(|kind| *kind as u16 == code)
 }

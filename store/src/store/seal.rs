@@ -162,7 +162,7 @@ pub(super) fn hints(stream: &StreamEntry, wishes: &Wishes, id: ColumnId) -> Hint
     Hints {
         digits: digits.map(|(_, digits)| *digits),
         layout: wishes.of(id),
-        step_bits: None,
+        ..Hints::default()
     }
 }
 
