@@ -33,6 +33,7 @@ use crate::storage::{Storage, StorageLock};
 mod changes;
 mod conform;
 mod explain;
+mod ladder;
 mod layouts;
 mod merge;
 mod models;
@@ -345,7 +346,8 @@ impl Store {
         self.seal_tail(writer, index)
     }
 
-    /// Does what is due: syncs, seals, merges.
+    /// Does what is due: syncs, seals, merges, and takes old rows down the ladder of their stream's policy
+    /// ([`Store::set_retention`]).
     ///
     /// # Errors
     /// See [`Store::seal`].

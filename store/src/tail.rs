@@ -20,6 +20,7 @@ pub struct Tail {
     /// Orders of the values of `sorted`.
     orders: Arc<Orders>,
     fresh: Batch,
+    newest: Option<i64>,
 }
 
 impl Tail {
@@ -29,6 +30,7 @@ impl Tail {
             fresh: Batch::new(schema.clone()),
             sorted: None,
             orders: Arc::default(),
+            newest: None,
             schema,
         }
     }
@@ -51,6 +53,12 @@ impl Tail {
     /// Adds rows, which are of this stream's shape.
     pub fn append(&mut self, batch: &Batch) {
         order::append(&mut self.fresh, batch, 0..batch.len());
+        self.newest = self.newest.max(batch.times.iter().max().copied());
+    }
+
+    /// The latest time of a row.
+    pub fn newest(&self) -> Option<i64> {
+        self.newest
     }
 
     /// Goes over to a schema with more channels at its end; rows already there have null in them.
@@ -87,6 +95,7 @@ impl Tail {
 
     /// Removes all rows.
     pub fn clear(&mut self) {
+        self.newest = None;
         self.sorted = None;
         self.orders = Arc::default();
         self.fresh = Batch::new(self.schema.clone());

@@ -39,7 +39,7 @@ const SAMPLE: usize = 4096;
 const MOST_DIGITS: u8 = 9;
 
 /// How far a stored value may be from what was measured.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+#[derive(Debug, Clone, Copy)]
 pub enum Tolerance {
     /// By this much, in the column's unit.
     Absolute(f64),
@@ -52,6 +52,22 @@ impl Tolerance {
     pub fn size(self) -> f64 {
         match self {
             Tolerance::Absolute(size) | Tolerance::Relative(size) => size,
+        }
+    }
+
+    /// Number of the kind in files.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Tolerance::Absolute(_) => 1,
+            Tolerance::Relative(_) => 2,
+        }
+    }
+
+    pub(crate) fn from_code(code: u8, size: f64) -> Option<Tolerance> {
+        match code {
+            1 => Some(Tolerance::Absolute(size)),
+            2 => Some(Tolerance::Relative(size)),
+            _ => None,
         }
     }
 
@@ -83,6 +99,15 @@ impl Tolerance {
         }
     }
 }
+
+impl PartialEq for Tolerance {
+    /// Bit by bit, so that policies are equal to themselves.
+    fn eq(&self, other: &Tolerance) -> bool {
+        self.code() == other.code() && self.size().to_bits() == other.size().to_bits()
+    }
+}
+
+impl Eq for Tolerance {}
 
 impl fmt::Display for Tolerance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -463,10 +488,7 @@ pub struct Precision {
 impl Precision {
     /// Number of the form in files.
     pub(crate) fn codec(&self) -> u16 {
-        match self.tolerance {
-            Tolerance::Absolute(_) => 1,
-            Tolerance::Relative(_) => 2,
-        }
+        self.tolerance.code().into()
     }
 
     /// The bytes.
@@ -481,10 +503,11 @@ impl Precision {
     pub(crate) fn open(codec: u16, section: &Section) -> Result<Precision> {
         let size = f64::from_bits(section.u64(0)?);
         let largest = f64::from_bits(section.u64(8)?);
-        let tolerance = match codec {
-            1 => Tolerance::Absolute(size),
-            2 => Tolerance::Relative(size),
-            _ => return Err(section.corrupt(0, format!("precision of kind {codec} is unknown"))),
+        let tolerance = u8::try_from(codec)
+            .ok()
+            .and_then(|code| Tolerance::from_code(code, size));
+        let Some(tolerance) = tolerance else {
+            return Err(section.corrupt(0, format!("precision of kind {codec} is unknown")));
         };
         if !tolerance.is_sound() || !(largest > 0.0 && largest <= size) || section.len() != 16 {
             return Err(section.corrupt(0, "these bytes describe no precision".into()));

@@ -18,7 +18,7 @@ pub struct Loss {
     pub time_range: (i64, i64),
     /// Rows.
     pub rows: u64,
-    /// Bytes of segments that they took.
+    /// Bytes of segments that this freed.
     pub bytes: u64,
 }
 
@@ -28,6 +28,10 @@ pub struct Loss {
 pub enum LossKind {
     /// They are gone.
     Dropped,
+    /// Their numbers are within a stated error.
+    Bounded,
+    /// One row is left for each bucket of time.
+    Downsampled,
 }
 
 /// Why rows were given up.
@@ -48,12 +52,16 @@ impl LossKind {
     fn code(self) -> u8 {
         match self {
             LossKind::Dropped => 1,
+            LossKind::Bounded => 2,
+            LossKind::Downsampled => 3,
         }
     }
 
     fn from_code(code: u8) -> Option<LossKind> {
         match code {
             1 => Some(LossKind::Dropped),
+            2 => Some(LossKind::Bounded),
+            3 => Some(LossKind::Downsampled),
             _ => None,
         }
     }
@@ -62,6 +70,8 @@ impl LossKind {
     pub fn name(self) -> &'static str {
         match self {
             LossKind::Dropped => "dropped",
+            LossKind::Bounded => "bounded",
+            LossKind::Downsampled => "downsampled",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | [`retention`] | a stream's policy: which steps its rows take, by age and when the budget is full |
+//! | [`ladder`] | the rungs that sealed rows go down |
 //! | [`pins`] | stretches of time whose rows go last |
 //! | [`losses`] | what was given up, written down |
 //! | [`budget`] | how a budget is shared out |
@@ -11,10 +12,12 @@
 //! Nothing here knows the manifest: who goes when is decided by [`store`](crate::store), which has it.
 
 pub mod budget;
+pub mod ladder;
 pub mod losses;
 pub mod pins;
 pub mod retention;
 pub mod room;
 
+pub use ladder::Rung;
 pub use losses::{Cause, Loss, LossKind};
 pub use retention::{Action, Retention, Step};

@@ -2,13 +2,17 @@
 //!
 //! As text: `drop=full` (the default: the oldest rows may go when there is no room), `drop=30d`, `drop=30d/full`, or
 //! `keep` (nothing is ever given up; a full store refuses rows then). Steps stand in the order in which a row takes
-//! them.
+//! them: `small=1d,bounded=7d,eps:temperature=0.05,downsample=30d,every=1m,drop=365d/full`.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::Rung;
+use super::ladder::units;
+use crate::domain::bounded::Tolerance;
 use crate::error::{Error, Result};
+use crate::schema::Schema;
 use crate::wire::{Reader, Writer};
 
 /// Most steps of one policy.
@@ -31,6 +35,10 @@ const UNITS: [(char, u64); 5] = [
 pub struct Retention {
     /// The steps, in the order in which a row takes them.
     pub steps: Vec<Step>,
+    /// How far [`Action::Bounded`] may move the values of a channel, by name. Channels without one keep their values.
+    pub tolerances: Vec<(String, Tolerance)>,
+    /// Length of the buckets of [`Action::Downsample`].
+    pub every: Option<Duration>,
 }
 
 /// One step of a policy. A step with neither an age nor `when_full` is never taken.
@@ -51,6 +59,12 @@ pub struct Step {
 pub enum Action {
     /// They go.
     Drop,
+    /// They are stored as small as they can be, unchanged.
+    Small,
+    /// Numbers are kept within a stated error ([`Retention::tolerances`]).
+    Bounded,
+    /// One row is kept for each bucket of time ([`Retention::every`]).
+    Downsample,
 }
 
 impl Default for Retention {
@@ -62,6 +76,8 @@ impl Default for Retention {
                 after: None,
                 when_full: true,
             }],
+            tolerances: Vec::new(),
+            every: None,
         }
     }
 }
@@ -69,7 +85,33 @@ impl Default for Retention {
 impl Retention {
     /// Nothing is given up.
     pub fn keep() -> Retention {
-        Retention { steps: Vec::new() }
+        Retention {
+            steps: Vec::new(),
+            tolerances: Vec::new(),
+            every: None,
+        }
+    }
+
+    /// The lowest rung that rows of this age are due on.
+    pub fn due(&self, age: Duration) -> Rung {
+        self.lowest(|step| step.after.is_some_and(|after| after <= age))
+    }
+
+    /// The lowest rung above gone that rows may go down to when the budget is full.
+    pub fn due_when_full(&self) -> Rung {
+        self.lowest(|step| step.when_full)
+    }
+
+    fn lowest(&self, is_due: impl Fn(&Step) -> bool) -> Rung {
+        let due = self.steps.iter().filter(|step| is_due(step));
+        due.filter_map(|step| step.action.rung())
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Whether rows may go down to `rung`.
+    pub fn has(&self, rung: Rung) -> bool {
+        self.steps.iter().any(|step| step.action.rung() == Some(rung))
     }
 
     /// Whether the oldest rows may go when the budget is full.
@@ -95,8 +137,45 @@ impl Retention {
             step.after
                 .is_some_and(|age| u64::try_from(age.as_nanos()).is_err())
         };
-        if self.steps.iter().any(long) {
+        let every = self.every.unwrap_or_default();
+        if self.steps.iter().any(long) || u64::try_from(every.as_nanos()).is_err() {
             return Err(Error::invalid("an age is at most 584 years"));
+        }
+        if self.has(Rung::Bounded) && self.tolerances.is_empty() {
+            return Err(Error::invalid(
+                "a policy that bounds the error of numbers says by how much: write eps:COLUMN=0.05, or 0.1%",
+            ));
+        }
+        if self.tolerances.iter().any(|(_, tolerance)| !tolerance.is_sound()) {
+            return Err(Error::invalid(
+                "a tolerance is above 0 and finite, and a share is below 50%",
+            ));
+        }
+        if self.has(Rung::Downsampled) && every.is_zero() {
+            return Err(Error::invalid(
+                "a policy that downsamples says how long buckets are: write every=1m",
+            ));
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// `InvalidArgument` if a tolerance is for no number of `schema`, or its clock cannot tell buckets.
+    pub(crate) fn fits(&self, schema: &Schema) -> Result<()> {
+        if let Some(every) = self.every {
+            units(every, schema.time_unit().per_second())?;
+        }
+        for (name, tolerance) in &self.tolerances {
+            let channel = schema.channels().iter().find(|channel| channel.name == *name);
+            let channel =
+                channel.ok_or_else(|| Error::invalid(format!("the stream has no channel {name:?}")))?;
+            let is_absolute = matches!(tolerance, Tolerance::Absolute(_));
+            if !channel.ty.is_float() && !(channel.ty.is_integer() && is_absolute) {
+                return Err(Error::invalid(format!(
+                    "channel {name:?} is {}: floats may be moved by an error or a share, integers by an error",
+                    channel.ty
+                )));
+            }
         }
         Ok(())
     }
@@ -109,6 +188,13 @@ impl Retention {
             let age_ns = step.after.map_or(0, |age| age.as_nanos());
             out.u64(u64::try_from(age_ns).unwrap_or(u64::MAX));
         });
+        out.list(&self.tolerances, |(name, tolerance), out| {
+            out.bytes(name.as_bytes());
+            out.u8(tolerance.code());
+            out.u64(tolerance.size().to_bits());
+        });
+        let every_ns = self.every.unwrap_or_default().as_nanos();
+        out.u64(u64::try_from(every_ns).unwrap_or(u64::MAX));
     }
 
     pub(crate) fn read(input: &mut Reader<'_>) -> Result<Retention> {
@@ -130,7 +216,21 @@ impl Retention {
         if steps.len() > MAX_STEPS {
             return Err(input.corrupt(format!("{} steps", steps.len())));
         }
-        Ok(Retention { steps })
+        let tolerances = input.list(13, |input| {
+            let name = input.text()?.to_owned();
+            let (code, size) = (input.u8()?, f64::from_bits(input.u64()?));
+            let tolerance = Tolerance::from_code(code, size).filter(|tolerance| tolerance.is_sound());
+            Ok((
+                name,
+                tolerance.ok_or_else(|| input.corrupt("a tolerance that makes no sense"))?,
+            ))
+        })?;
+        let every_ns = input.u64()?;
+        Ok(Retention {
+            steps,
+            tolerances,
+            every: (every_ns > 0).then(|| Duration::from_nanos(every_ns)),
+        })
     }
 }
 
@@ -139,12 +239,28 @@ impl Action {
     fn code(self) -> u8 {
         match self {
             Action::Drop => 1,
+            Action::Small => 2,
+            Action::Bounded => 3,
+            Action::Downsample => 4,
+        }
+    }
+
+    /// The rung that it leads to; `None` if nothing is left.
+    pub fn rung(self) -> Option<Rung> {
+        match self {
+            Action::Drop => None,
+            Action::Small => Some(Rung::Small),
+            Action::Bounded => Some(Rung::Bounded),
+            Action::Downsample => Some(Rung::Downsampled),
         }
     }
 
     fn from_code(code: u8) -> Option<Action> {
         match code {
             1 => Some(Action::Drop),
+            2 => Some(Action::Small),
+            3 => Some(Action::Bounded),
+            4 => Some(Action::Downsample),
             _ => None,
         }
     }
@@ -154,6 +270,9 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Action::Drop => f.write_str("drop"),
+            Action::Small => f.write_str("small"),
+            Action::Bounded => f.write_str("bounded"),
+            Action::Downsample => f.write_str("downsample"),
         }
     }
 }
@@ -164,7 +283,12 @@ impl FromStr for Action {
     fn from_str(text: &str) -> Result<Action> {
         match text {
             "drop" => Ok(Action::Drop),
-            _ => Err(Error::invalid(format!("{text:?} is no step; drop is one"))),
+            "small" => Ok(Action::Small),
+            "bounded" => Ok(Action::Bounded),
+            "downsample" => Ok(Action::Downsample),
+            _ => Err(Error::invalid(format!(
+                "{text:?} is no step; small, bounded, downsample and drop are"
+            ))),
         }
     }
 }
@@ -181,6 +305,12 @@ impl fmt::Display for Retention {
             let when: Vec<String> = age.into_iter().chain(full).collect();
             write!(f, "{separator}{}={}", step.action, when.join("/"))?;
         }
+        for (name, tolerance) in &self.tolerances {
+            write!(f, ",eps:{name}={tolerance}")?;
+        }
+        if let Some(every) = self.every {
+            write!(f, ",every={}", age_text(every))?;
+        }
         Ok(())
     }
 }
@@ -192,7 +322,17 @@ impl FromStr for Retention {
         if text == "keep" {
             return Ok(Retention::keep());
         }
-        let steps = text.split(',').map(|item| {
+        let mut retention = Retention::keep();
+        for item in text.split(',') {
+            if let Some((name, tolerance)) = item.strip_prefix("eps:").and_then(|item| item.rsplit_once('='))
+            {
+                retention.tolerances.push((name.to_owned(), tolerance.parse()?));
+                continue;
+            }
+            if let Some(every) = item.strip_prefix("every=") {
+                retention.every = Some(parse_age(every)?);
+                continue;
+            }
             let Some((action, whens)) = item.split_once('=') else {
                 return Err(Error::invalid(format!(
                     "{item:?} does not say when: write {item}=full, {item}=30d or {item}=30d/full"
@@ -210,11 +350,8 @@ impl FromStr for Retention {
                     step.after = Some(parse_age(when)?);
                 }
             }
-            Ok(step)
-        });
-        let retention = Retention {
-            steps: steps.collect::<Result<_>>()?,
-        };
+            retention.steps.push(step);
+        }
         retention.check()?;
         Ok(retention)
     }
@@ -272,6 +409,7 @@ mod tests {
             "drop=90m/full",
             "drop=1500000000ns",
             "drop=0s",
+            "small=1d,bounded=1w,downsample=30d/full,drop=365d/full,eps:temp=0.05,eps:p=0.1%,every=1m",
         ] {
             let retention: Retention = text.parse().unwrap();
             assert_eq!(retention.to_string(), text);
@@ -290,6 +428,10 @@ mod tests {
             "drop=30",
             "drop=d",
             "lose=30d",
+            "bounded=1d",
+            "downsample=1d",
+            "downsample=1d,every=0s",
+            "bounded=1d,eps:x=-1",
             "drop=99999999999999999w",
         ] {
             assert!(text.parse::<Retention>().is_err(), "{text}");

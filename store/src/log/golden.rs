@@ -13,7 +13,7 @@ use crate::batch::Batch;
 use crate::codes::choose::{Dial, Layout, MiniBlock};
 use crate::keep::pins::Pins;
 use crate::keep::room::ByRole;
-use crate::keep::{Cause, Loss, LossKind};
+use crate::keep::{Cause, Loss, LossKind, Rung};
 use crate::schema::{ColumnId, ColumnType, Schema, TimeUnit};
 use crate::storage::memory::MemoryStorage;
 use crate::value::Value;
@@ -117,6 +117,8 @@ fn manifest_1_0() {
         bytes: 4096,
         wishes: Wishes::default(),
         pinned: true,
+        rung: Rung::default(),
+        tried: Rung::default(),
     };
     let mut pins = Pins::default();
     pins.add(-100..-50);

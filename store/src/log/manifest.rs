@@ -14,7 +14,7 @@ use crate::codes::choose::Layout;
 use crate::error::{Error, Result};
 use crate::keep::pins::Pins;
 use crate::keep::room::{ByRole, Role};
-use crate::keep::{Loss, Retention};
+use crate::keep::{Loss, Retention, Rung};
 use crate::schema::{ColumnId, SharedSchema, read_schema, write_schema};
 use crate::storage::Storage;
 use crate::wire::{Reader, Writer};
@@ -101,6 +101,10 @@ pub(crate) struct SegmentEntry {
     pub wishes: Wishes,
     /// Whether it holds what was pinned of a larger segment, and nothing else.
     pub pinned: bool,
+    /// What has become of its rows.
+    pub rung: Rung,
+    /// The lowest rung that was tried under the stream's policy, whether or not it made the file smaller.
+    pub tried: Rung,
 }
 
 /// How the columns of a stream or segment should be stored.
@@ -223,7 +227,7 @@ impl Manifest {
             written: read_written(&mut body)?,
             plain_bytes: body.u64()?,
             budget: body.u64()?,
-            streams: body.list(58, StreamEntry::read)?,
+            streams: body.list(70, StreamEntry::read)?,
             models: body.list(16, read_model)?,
             sources: body.list(8, |input| {
                 Ok(SourceEntry {
@@ -300,6 +304,11 @@ impl Wishes {
     }
 }
 
+fn read_rung(input: &mut Reader<'_>) -> Result<Rung> {
+    let code = input.u8()?;
+    Rung::from_code(code).ok_or_else(|| input.corrupt(format!("unknown rung {code}")))
+}
+
 fn read_layout(input: &mut Reader<'_>) -> Result<Layout> {
     let code = input.u8()?;
     Layout::from_code(code).ok_or_else(|| input.corrupt(format!("unknown layout {code}")))
@@ -329,6 +338,8 @@ impl StreamEntry {
             out.u64(segment.bytes);
             segment.wishes.write(out);
             out.u8(u8::from(segment.pinned));
+            out.u8(segment.rung as u8);
+            out.u8(segment.tried as u8);
         });
     }
 
@@ -343,7 +354,7 @@ impl StreamEntry {
             retention: Retention::read(input)?,
             pins: Pins::read(input)?,
             losses: input.list(34, Loss::read)?,
-            segments: input.list(58, |input| {
+            segments: input.list(60, |input| {
                 Ok(SegmentEntry {
                     file: input.text()?.to_owned(),
                     rows: input.u64()?,
@@ -356,6 +367,8 @@ impl StreamEntry {
                         1 => true,
                         other => return Err(input.corrupt(format!("{other} is no mark of a segment"))),
                     },
+                    rung: read_rung(input)?,
+                    tried: read_rung(input)?,
                 })
             })?,
         })

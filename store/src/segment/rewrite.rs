@@ -72,6 +72,10 @@ fn parts(segment: &Segment, position: usize, spec: &ColumnSpec, hints: &Hints) -
     };
     let mut rows = BatchColumn::new(spec.ty);
     column.decode(0..column.rows(), &mut rows)?;
+    let hints = &Hints {
+        carried: column.precision(),
+        ..hints.clone()
+    };
     let new = Column::encode(spec.ty, &rows, hints)?;
     let old_bytes: u64 = old.iter().map(|part| part.body.len()).sum();
     let new_bytes: u64 = new.iter().map(|part| part.body.len() as u64).sum();

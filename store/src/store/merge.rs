@@ -6,9 +6,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::ladder::carried;
 use super::{Store, Writer, locked};
 use crate::batch::Batch;
 use crate::error::Result;
+use crate::keep::Rung;
 use crate::log::manifest::{Manifest, SegmentEntry};
 use crate::predicate::Predicate;
 use crate::schema::SharedSchema;
@@ -42,7 +44,14 @@ impl Store {
         let Some(chosen) = choose(&stream.segments, self.options.rows_per_segment.min(fitting)) else {
             return Ok(false);
         };
-        let rows = merged_rows(&stream.schema, &segments[chosen.clone()])?;
+        let sources = &segments[chosen.clone()];
+        for column in stream.schema.channels() {
+            // Absolute and relative errors do not add up.
+            if carried(sources, column.id)?.is_none() {
+                return Ok(false);
+            }
+        }
+        let rows = merged_rows(&stream.schema, sources)?;
         let old = &stream.segments[chosen.clone()];
         let first = old.iter().map(|entry| entry.sequences.0).min().unwrap_or(0);
         let last = old.iter().map(|entry| entry.sequences.1).max().unwrap_or(0);
@@ -52,7 +61,9 @@ impl Store {
             Some(entry) if common => entry.wishes.clone(),
             _ => stream.wishes.clone(),
         };
-        let (entry, segment) = self.write_segment(&stream, &rows, (first, last), &wishes)?;
+        let (mut entry, segment) = self.write_segment(&stream, &rows, (first, last), &wishes, sources)?;
+        entry.rung = old.first().map_or(Rung::Sealed, |entry| entry.rung);
+        entry.tried = old.iter().map(|entry| entry.tried).min().unwrap_or_default();
         drop(rows);
         let file = entry.file.clone();
         let change = |manifest: &mut Manifest| {
@@ -95,6 +106,10 @@ fn choose(segments: &[SegmentEntry], most_rows: u64) -> Option<Range<usize>> {
     for start in 0..segments.len() {
         let (mut rows, mut largest) = (0u64, 0u64);
         for end in start + 1..=segments.len().min(start + MOST) {
+            // Neighbours on one rung only; buckets go together when more of them are made.
+            if segments[end - 1].rung != segments[start].rung || segments[start].rung > Rung::Bounded {
+                break;
+            }
             let added = segments[end - 1].rows;
             rows = rows.saturating_add(added);
             largest = largest.max(added);
@@ -150,6 +165,8 @@ mod tests {
             bytes: 0,
             wishes: Wishes::default(),
             pinned: false,
+            rung: Rung::default(),
+            tried: Rung::default(),
         }
     }
 

@@ -11,6 +11,7 @@ use super::state::State;
 use super::{Options, Store};
 use crate::batch::{Batch, BatchColumn};
 use crate::error::{Error, Result};
+use crate::keep::Rung;
 use crate::log::generation;
 use crate::log::manifest::{self, Manifest, SegmentEntry, StreamEntry};
 use crate::rows::RowRanges;
@@ -333,6 +334,8 @@ fn found_segments(from: &dyn Storage, report: &mut Repaired) -> Manifest {
             bytes: info.bytes,
             wishes: Default::default(),
             pinned: false,
+            rung: Rung::default(),
+            tried: Rung::default(),
         });
     }
     for (generation, _) in generation::list(from).unwrap_or_default() {

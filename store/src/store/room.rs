@@ -327,11 +327,18 @@ impl Store {
         let _turn = locked(&writer.turn);
         retention.check()?;
         let index = self.state().stream(stream)?;
+        retention.fits(&self.state().manifest.streams[index].schema)?;
         if self.state().manifest.streams[index].retention == *retention {
             return Ok(());
         }
         self.publish(writer, |manifest| {
-            manifest.streams[index].retention = retention.clone();
+            let stream = &mut manifest.streams[index];
+            stream.retention = retention.clone();
+            // What was not worth it under the policy before may be now.
+            stream
+                .segments
+                .iter_mut()
+                .for_each(|entry| entry.tried = entry.rung);
         })
     }
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use super::ladder::carried;
 use super::open::segment_file;
 use super::write::source_entries;
 use super::{Store, Writer};
 use crate::batch::Batch;
 use crate::column::Hints;
 use crate::error::{Error, Result};
+use crate::keep::Rung;
 use crate::log::generation;
 use crate::log::manifest::{Manifest, SegmentEntry, StreamEntry, Wishes};
 use crate::schema::ColumnId;
@@ -36,7 +38,7 @@ impl Store {
         };
         let guess = self.guess_segment(index, rows.len() as u64, rows.memory_bytes());
         let (entry, segment) = self.write_with_room(writer, guess, || {
-            self.write_segment(&stream, &rows, (start.first, start.last), &stream.wishes)
+            self.write_segment(&stream, &rows, (start.first, start.last), &stream.wishes, &[])
         })?;
         let digits = digits_of(&stream, &segment);
         let shares = self.shares();
@@ -75,16 +77,24 @@ impl Store {
         self.remove_old_generations()
     }
 
-    /// Writes rows sorted by (keys, time) as the next segment file, which nothing refers to yet.
+    /// Writes rows sorted by (keys, time) as the next segment file, which nothing refers to yet. `sources` are the
+    /// segments that the rows come from, if any: their values may have been moved.
     pub(super) fn write_segment(
         &self,
         stream: &StreamEntry,
         rows: &Batch,
         sequences: (u64, u64),
         wishes: &Wishes,
+        sources: &[Arc<Segment>],
     ) -> Result<(SegmentEntry, Arc<Segment>)> {
         let columns = stream.schema.columns();
-        let hints: Vec<Hints> = columns.iter().map(|c| hints(stream, wishes, c.id)).collect();
+        let hints = columns.iter().map(|c| {
+            Ok(Hints {
+                carried: carried(sources, c.id)?.flatten(),
+                ..hints(stream, wishes, c.id)
+            })
+        });
+        let hints: Vec<Hints> = hints.collect::<Result<_>>()?;
         self.write_file(wishes, |sink| {
             segment_writer::write(rows, sequences, &hints, sink)
         })
@@ -126,6 +136,8 @@ impl Store {
                     bytes: info.bytes,
                     wishes: wishes.clone(),
                     pinned: false,
+                    rung: Rung::default(),
+                    tried: Rung::default(),
                 };
                 Ok((entry, segment))
             }

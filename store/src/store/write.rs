@@ -292,7 +292,8 @@ impl Store {
                 None => break,
             }
         }
-        self.merge_all()
+        self.merge_all()?;
+        self.descend_all()
     }
 }
 

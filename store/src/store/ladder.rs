@@ -1,0 +1,246 @@
+//! Taking sealed rows down the ladder: by age, and when the budget runs full.
+//!
+//! Age counts from the newest row of the stream, so a clock that jumps ages nothing; a row that lies in the future of
+//! the system's clock counts as now. Each step writes a segment beside and swaps it in the manifest; where the new file
+//! is not a tenth smaller, the old one stays, and the manifest remembers that it was tried. One column of the segments
+//! at hand is in memory at a time.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::room::note_loss;
+use super::seal::hints;
+use super::{Store, Writer, locked};
+use crate::codes::choose::{Layout, MiniBlock};
+use crate::column::Hints;
+use crate::domain::bounded::{Precision, Tolerance};
+use crate::error::{Error, Result};
+use crate::keep::ladder::is_worth;
+use crate::keep::{Cause, Loss, LossKind, Retention, Rung};
+use crate::log::manifest::{Manifest, SegmentEntry, StreamEntry, Wishes};
+use crate::schema::ColumnId;
+use crate::segment::Segment;
+use crate::segment::rewrite::rewrite;
+
+/// Share of the budget above which `maintain` takes rows down that may go down when it is full.
+const FULL: (u64, u64) = (3, 4);
+
+/// Segments that are to go down together.
+#[derive(Debug)]
+struct Descent {
+    /// Position of the stream.
+    index: usize,
+    /// Positions of the segments.
+    at: std::ops::Range<usize>,
+    to: Rung,
+    cause: Cause,
+    stream: StreamEntry,
+}
+
+impl Store {
+    /// Takes down what is due, giving way to appends between two segments. Damaged segments stay as they are.
+    pub(super) fn descend_all(&self) -> Result<()> {
+        let writer = self.writer()?;
+        let mut damaged = Vec::new();
+        let mut first_error = None;
+        loop {
+            let turn = locked(&writer.turn);
+            let Some(next) = self.next_descent(writer, &damaged) else {
+                return first_error.map_or(Ok(()), Err);
+            };
+            let done = self.descend(writer, &next);
+            drop(turn);
+            match done {
+                Ok(()) => {}
+                Err(error @ (Error::Corrupt { .. } | Error::UnsupportedVersion { .. })) => {
+                    let files = next.stream.segments[next.at].iter();
+                    damaged.extend(files.map(|entry| entry.file.clone()));
+                    first_error.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn next_descent(&self, writer: &Writer, damaged: &[String]) -> Option<Descent> {
+        let state = self.state();
+        let is_full =
+            state.manifest.budget > 0 && writer.room.used() > state.manifest.budget / FULL.1 * FULL.0;
+        let mut best: Option<(i64, Descent)> = None;
+        for (index, stream) in state.manifest.streams.iter().enumerate() {
+            let Some(newest) = newest(stream, state.live[index].tail.newest()) else {
+                continue;
+            };
+            for (at, entry) in stream.segments.iter().enumerate() {
+                let old = age(stream, newest, entry);
+                let by_age = allowed(stream, entry, stream.retention.due(old));
+                let when_full = allowed(stream, entry, stream.retention.due_when_full());
+                let (to, cause) = if by_age > entry.tried.max(entry.rung) || !is_full {
+                    (by_age, Cause::Age)
+                } else {
+                    (when_full, Cause::Full)
+                };
+                if to <= entry.tried.max(entry.rung) || damaged.contains(&entry.file) {
+                    continue;
+                }
+                // The oldest of all streams first.
+                let behind = i64::try_from(old.as_secs()).unwrap_or(i64::MAX);
+                if best.as_ref().is_none_or(|(most, _)| behind > *most) {
+                    let descent = Descent {
+                        index,
+                        at: at..at + 1,
+                        to,
+                        cause,
+                        stream: stream.clone(),
+                    };
+                    best = Some((behind, descent));
+                }
+            }
+        }
+        best.map(|(_, descent)| descent)
+    }
+
+    /// Writes segments again on a lower rung and swaps them, or remembers that it is not worth it.
+    /// The caller has the turn.
+    fn descend(&self, writer: &Writer, descent: &Descent) -> Result<()> {
+        let Descent {
+            index, ref at, to, ..
+        } = *descent;
+        let stream = &descent.stream;
+        let old = &stream.segments[at.clone()];
+        let segments: Vec<Arc<Segment>> = {
+            let mut state = self.state();
+            let opened = at.clone().map(|at| state.open_segment(index, at, &*self.storage));
+            opened.collect::<Result<_>>()?
+        };
+        let wishes = Wishes {
+            all: Layout::Small(MiniBlock::Rows256),
+            columns: Vec::new(),
+        };
+        let before: u64 = old.iter().map(|entry| entry.bytes).sum();
+        let (mut new, segment) = self.write_with_room(writer, before, || {
+            self.write_file(&wishes, |sink| match segments.as_slice() {
+                [segment] if to < Rung::Downsampled => rewrite(
+                    segment,
+                    &|id| Hints {
+                        tolerance: tolerance_of(stream, to, id),
+                        ..hints(stream, &wishes, id)
+                    },
+                    sink,
+                ),
+                _ => Err(Error::invalid(
+                    "several segments go down together only when downsampled",
+                )),
+            })
+        })?;
+        let file = new.file.clone();
+        if !is_worth(before, new.bytes) {
+            self.discard(&file, &Error::invalid(""));
+            return self.publish(writer, |manifest| {
+                for entry in &mut manifest.streams[index].segments[at.clone()] {
+                    entry.tried = to;
+                }
+            });
+        }
+        (new.rung, new.tried) = (to, to);
+        new.pinned = old.iter().all(|entry| entry.pinned);
+        let loss = Loss {
+            kind: match to {
+                Rung::Downsampled => LossKind::Downsampled,
+                _ => LossKind::Bounded,
+            },
+            cause: descent.cause,
+            time_range: (
+                old.iter()
+                    .map(|entry| entry.time_range.0)
+                    .min()
+                    .unwrap_or_default(),
+                old.iter()
+                    .map(|entry| entry.time_range.1)
+                    .max()
+                    .unwrap_or_default(),
+            ),
+            rows: old.iter().map(|entry| entry.rows).sum(),
+            bytes: before - new.bytes,
+        };
+        let change = |manifest: &mut Manifest| {
+            manifest.next_segment = manifest.next_segment.saturating_add(1);
+            let stream = &mut manifest.streams[index];
+            stream.segments.splice(at.clone(), [new]);
+            if to.is_lossy() {
+                note_loss(stream, loss);
+            }
+        };
+        let published = self.publish_and(writer, change, |state| {
+            state.live[index].segments.splice(at.clone(), [Some(segment)]);
+        });
+        if let Err(error) = published {
+            self.discard(&file, &error);
+            return Err(error);
+        }
+        // Who reads them keeps their bytes; a reader that comes too late starts again from the manifest.
+        for entry in old {
+            self.storage.remove(&entry.file)?;
+        }
+        self.settle(writer)
+    }
+}
+
+/// The rung that a segment may go down to: pinned rows keep their values.
+fn allowed(stream: &StreamEntry, entry: &SegmentEntry, rung: Rung) -> Rung {
+    if !rung.is_lossy() || !(entry.pinned || stream.pins.touch(entry.time_range)) {
+        return rung;
+    }
+    if stream.retention.has(Rung::Small) {
+        Rung::Small
+    } else {
+        Rung::Sealed
+    }
+}
+
+/// Time that age counts from.
+fn newest(stream: &StreamEntry, tail: Option<i64>) -> Option<i64> {
+    let sealed = stream.segments.iter().map(|entry| entry.time_range.1);
+    let newest = sealed.chain(tail).max()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let unit_ns = 1_000_000_000 / stream.schema.time_unit().per_second().unsigned_abs();
+    let now = i64::try_from(now.as_nanos() / u128::from(unit_ns)).unwrap_or(i64::MAX);
+    Some(newest.min(now))
+}
+
+fn age(stream: &StreamEntry, newest: i64, entry: &SegmentEntry) -> Duration {
+    let units = u64::try_from(i128::from(newest) - i128::from(entry.time_range.1)).unwrap_or(0);
+    let per_second = stream.schema.time_unit().per_second().unsigned_abs();
+    let nanos = units % per_second * (1_000_000_000 / per_second);
+    Duration::new(units / per_second, u32::try_from(nanos).unwrap_or(0))
+}
+
+/// How far values of a column may be moved on `rung`.
+fn tolerance_of(stream: &StreamEntry, rung: Rung, id: ColumnId) -> Option<Tolerance> {
+    if rung < Rung::Bounded || !stream.retention.has(Rung::Bounded) {
+        return None;
+    }
+    let spec = stream.schema.columns().iter().find(|spec| spec.id == id)?;
+    tolerance(&stream.retention, &spec.name)
+}
+
+fn tolerance(retention: &Retention, name: &str) -> Option<Tolerance> {
+    let own = retention.tolerances.iter().find(|(column, _)| column == name);
+    own.map(|(_, tolerance)| *tolerance)
+}
+
+/// What is known of how exact the values of a column are in all of some segments; `None` if they do not go together.
+pub(super) fn carried(segments: &[Arc<Segment>], id: ColumnId) -> Result<Option<Option<Precision>>> {
+    let mut all = None;
+    for segment in segments {
+        let column = match segment.position(id) {
+            Some(position) => segment.column(position)?,
+            None => None,
+        };
+        match Precision::join(all, column.and_then(|column| column.precision())) {
+            Some(both) => all = both,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(all))
+}
