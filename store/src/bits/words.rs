@@ -54,17 +54,35 @@ pub trait WordSelect: Copy {
         low_mask(count)
     }
 
+    /// The lowest bits of `source` at the set bits of `places`, from the lowest up.
+    #[inline(always)]
+    fn deposit(self, source: u64, places: u64) -> u64 {
+        deposit(source, places)
+    }
+
     /// Asks for the cache line of `place`.
     #[inline(always)]
     fn prefetch(self, place: Option<&u8>) {
         let _ = place;
     }
 
+    /// Asks `question` in a function of its own, compiled for this processor.
+    fn apart<Q: Question>(self, question: Q) -> Q::Answer;
+
     /// [`BitVector::access`], compiled once for this processor: it is long, and called from many places.
     ///
     /// # Errors
     /// See [`BitVector::access`].
     fn access(self, vector: &BitVector, view: &View<'_>, position: u64) -> Result<(bool, u64)>;
+}
+
+/// Something to ask by whatever the processor does best.
+pub trait Question {
+    /// What it gives.
+    type Answer;
+
+    /// The answer.
+    fn ask<S: WordSelect>(self, select: S) -> Self::Answer;
 }
 
 /// Plain Rust.
@@ -75,6 +93,11 @@ impl WordSelect for Portable {
     #[inline(always)]
     fn select(self, word: u64, index: u32) -> u32 {
         select(word, index)
+    }
+
+    #[inline(never)]
+    fn apart<Q: Question>(self, question: Q) -> Q::Answer {
+        question.ask(self)
     }
 
     #[inline(never)]
@@ -104,6 +127,18 @@ pub fn select(word: u64, index: u32) -> u32 {
         rest &= rest.wrapping_sub(1);
     }
     byte + rest.trailing_zeros()
+}
+
+/// The lowest bits of `source` at the set bits of `places`, from the lowest up.
+pub fn deposit(mut source: u64, mut places: u64) -> u64 {
+    let mut out = 0;
+    while source != 0 && places != 0 {
+        let place = places & places.wrapping_neg();
+        out |= place & 0u64.wrapping_sub(source & 1);
+        places ^= place;
+        source >>= 1;
+    }
+    out
 }
 
 /// A growing string of bits, packed from the lowest bit of the first word.

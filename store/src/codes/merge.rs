@@ -12,6 +12,13 @@ use std::ops::Range;
 use super::simd::{Path, fast};
 use crate::bits::words::{low_mask, transpose};
 
+/// Elements of the same symbol, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) symbol: u8,
+    pub(crate) rows: u16,
+}
+
 /// Elements behind the last one, which a vector path may read and overwrite.
 pub(crate) const PADDING: usize = 128;
 
@@ -69,6 +76,36 @@ impl<T: Copy + Default> Both<T> {
     fn widen<N: Copy + Into<T>>(&mut self, narrow: &[N]) {
         self.now.clear();
         self.now.extend(narrow.iter().map(|&element| element.into()));
+    }
+}
+
+/// Elements that a run is copied by; some more than a run has are overwritten by the next.
+const STEP: usize = 32;
+
+impl<T: Element> Both<T> {
+    /// Takes for each run as many elements as it has rows from where those of its symbol are.
+    fn gather(&mut self, count: usize, runs: &[Run], places: &mut [usize; 256], bit: u32) {
+        self.spare.resize(count + PADDING, T::default());
+        std::mem::swap(&mut self.now, &mut self.spare);
+        let (from, to) = (&self.spare[..], &mut self.now[..]);
+        let mut at = 0;
+        for run in runs {
+            let (rows, high) = (usize::from(run.rows), T::of_symbol(run.symbol, bit));
+            let place = &mut places[usize::from(run.symbol)];
+            let whole = rows.next_multiple_of(STEP);
+            let (Some(from), Some(to)) = (from.get(*place..*place + whole), to.get_mut(at..at + whole))
+            else {
+                debug_assert!(false, "elements are padded");
+                return;
+            };
+            for (to, from) in to.chunks_exact_mut(STEP).zip(from.chunks_exact(STEP)) {
+                for (to, &from) in to.iter_mut().zip(from) {
+                    *to = from | high;
+                }
+            }
+            *place += rows;
+            at += rows;
+        }
     }
 }
 
@@ -257,6 +294,39 @@ impl Merger {
         }
     }
 
+    /// Sets the `symbol_bits` bits from `bit` on, the last ones, to the symbols of `runs`, in whose order the elements come to
+    /// be: those of smaller symbols are first now. The runs have as many rows as there are elements.
+    pub(crate) fn symbols(&mut self, bit: u32, symbol_bits: u32, runs: &[Run]) {
+        let count = self.count;
+        let mut totals = [0usize; 256];
+        for run in runs {
+            totals[usize::from(run.symbol)] += usize::from(run.rows);
+        }
+        let mut places = [0usize; 256];
+        let mut sum = 0;
+        for (place, total) in places.iter_mut().zip(totals) {
+            (*place, sum) = (sum, sum + total);
+        }
+        debug_assert!(sum == count, "runs of all rows");
+        if let (Some(run), true) = (runs.first(), sum == count) {
+            if totals[usize::from(run.symbol)] == count {
+                self.common |= u64::from(run.symbol) << bit;
+                return;
+            }
+        }
+        let bit = match self.places {
+            Some(places) => bit - places.planes + places.bits,
+            None => bit,
+        };
+        self.widen(Width::of(bit + symbol_bits));
+        match self.width {
+            Width::Bytes => self.bytes.gather(count, runs, &mut places, bit),
+            Width::Shorts => self.shorts.gather(count, runs, &mut places, bit),
+            Width::Words => self.words.gather(count, runs, &mut places, bit),
+            Width::Longs => self.longs.gather(count, runs, &mut places, bit),
+        }
+    }
+
     /// `base` plus each code, into `out`.
     pub(crate) fn finish(&self, base: u64, out: &mut [u64]) {
         match self.path {
@@ -384,6 +454,8 @@ impl Merger {
 /// An element that bits are merged into.
 trait Element: Copy + Default + std::ops::BitOr<Output = Self> {
     fn of_bit(bit: bool, at: u32) -> Self;
+    /// `symbol` from bit `at` on.
+    fn of_symbol(symbol: u8, at: u32) -> Self;
 }
 
 macro_rules! element {
@@ -392,6 +464,10 @@ macro_rules! element {
             #[inline(always)]
             fn of_bit(bit: bool, at: u32) -> Self {
                 <$ty>::from(bit) << at
+            }
+            #[inline(always)]
+            fn of_symbol(symbol: u8, at: u32) -> Self {
+                <$ty>::from(symbol) << at
             }
         }
     )*};

@@ -33,7 +33,6 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::choose::MiniBlock;
-use super::simd::fast;
 use super::{
     Codes, CodesKind, Interval, check_each, check_places, check_position, check_range, check_ranges,
     check_rank,
@@ -234,22 +233,19 @@ impl Small {
         })
     }
 
-    #[inline(always)]
-    fn get_here<E: Extract>(&self, with: E, view: &View<'_>, position: u64) -> Result<u64> {
+    fn get_here(&self, view: &View<'_>, position: u64) -> Result<u64> {
         let chunk = self.chunk(index(position / CHUNK_ROWS as u64))?;
         let Some(coded) = &chunk.coded else {
             return Ok(chunk.least);
         };
         let row = position as usize % CHUNK_ROWS;
         let block = self.block(view, coded, row >> coded.block_log)?;
-        Ok(coded.decode_block(with, &block, row % (1 << coded.block_log) + 1, &mut []))
+        Ok(coded.decode_block(&block, row % (1 << coded.block_log) + 1, &mut []))
     }
 
     /// Codes `range` of one chunk.
-    #[inline(always)]
-    fn decode_chunk<E: Extract>(
+    fn decode_chunk(
         &self,
-        with: E,
         view: &View<'_>,
         chunk: &Chunk,
         range: Range<usize>,
@@ -270,10 +266,10 @@ impl Small {
                 return Ok(());
             };
             if first == 0 {
-                coded.decode_block(with, &block, rows, here);
+                coded.decode_block(&block, rows, here);
             } else {
                 before.resize(first + rows, 0);
-                coded.decode_block(with, &block, first + rows, &mut before);
+                coded.decode_block(&block, first + rows, &mut before);
                 here.copy_from_slice(before.get(first..).unwrap_or_default());
             }
             out = rest;
@@ -293,7 +289,7 @@ impl Small {
             let Some((here, rest)) = out.split_at_mut_checked(rows) else {
                 return Ok(());
             };
-            fast!(with => self.decode_chunk(with, &view, chunk, first..first + rows, here))?;
+            self.decode_chunk(&view, chunk, first..first + rows, here)?;
             out = rest;
             at += rows as u64;
         }
@@ -313,7 +309,7 @@ impl Codes for Small {
     fn get(&self, position: u64) -> Result<u64> {
         check_position(self.len, position)?;
         let view = self.section.view();
-        fast!(with => self.get_here(with, &view, position))
+        self.get_here(&view, position)
     }
 
     fn decode(&self, range: Range<u64>, out: &mut [u64]) -> Result<()> {

@@ -2,31 +2,35 @@
 //!
 //! Good at: any question in under a few microseconds on a form about as small as a good numeric compressor's. The top
 //! bits of the codes are levels of a wavelet matrix; their bit vectors are adaptive ([`crate::bits::vector`]), so a
-//! smooth signal's high bits cost next to nothing. The low bits, which nothing compresses, are not levels but *planes*
-//! in leaf order (the order after the last level): one access reads them in one place, and a leaf's rows stand together.
+//! smooth signal's high bits cost next to nothing. Where they cost next to nothing, the highest are one *top* of symbols
+//! coded by runs (see `top`), one step instead of several. The low bits, which nothing compresses, are not levels but
+//! *planes* in leaf order (the order after the last level): one access reads them in one place, and a leaf's rows stand
+//! together.
 //!
 //! ```text
 //! offset 0   u64  number of codes n, below 2^31
 //!        8   u64  smallest code
 //!       16   u64  largest code minus smallest code
 //!       24   u8   bits of that difference, L
-//!       25   u8   planes w, at most L; the other K = L - w bits are levels
+//!       25   u8   planes w, at most L - t; the other K = L - t - w bits are levels
 //!       26   u8   flags; bit 0 is kept for blocks coded with Rice codes; all zero in this version
-//!       27   5 bytes zero
+//!       27   u8   bits of the top t, 0 to 7
+//!       28   4 bytes zero
 //!       32   u64  which planes are bit vectors (bit k for value bit k); the others are raw
 //!       40   u64  offset of the raw planes, a multiple of 64
-//!       48   u64  for each level, from the highest bit down, the offset of its bit vector;
+//!       48   u64  offset of the top, if there is one
+//!            u64  for each level, from the highest bit down, the offset of its bit vector;
 //!                 then the same for each plane that is one, from the highest bit down
-//!            bit vectors, each from a multiple of 8
+//!            the top and the bit vectors, each from a multiple of 8
 //!            raw planes: for each started 64 rows in leaf order one u64 per raw plane, from the highest bit down
 //!            128 zero bytes
 //! ```
 //!
 //! A level holds one bit of each code in the order that the levels above give: first the rows whose bit above was zero,
-//! then those whose bit was one, each in the order they had.
+//! then those whose bit was one, each in the order they had. Below a top rows are sorted stably by their symbol.
 //!
-//! Costs (K levels, leaf of p rows): `get` K ranks; `count` and `quantile` two to four ranks a level and range, and
-//! p / 64 * w word operations; `decode` a few operations a code and level, in bulk.
+//! Costs (K levels, leaf of p rows): `get` the top and K ranks; `count` and `quantile` two to four ranks a level and
+//! range, and p / 64 * w word operations; `decode` a few operations a code and level, in bulk.
 //!
 //! Claude, Navarro, Ordóñez, "The wavelet matrix" (2015).
 
@@ -58,12 +62,14 @@ mod query;
 pub(super) mod sort;
 #[cfg(test)]
 mod tests;
+mod top;
 mod unordered;
 mod unpack;
 
 use cursor::Cursor;
 pub use encode::{Price, encode, encode_with};
 use planes::Planes;
+use top::Top;
 
 /// Rows that a selection decodes at a time.
 const SELECT_ROWS: u64 = 64 * 1024;
@@ -82,6 +88,7 @@ pub struct Wavelet {
     base: u64,
     /// Largest code minus `base`.
     span: u64,
+    top: Option<Top>,
     levels: Vec<BitVector>,
     planes: Planes,
     parts: Vec<(String, u64)>,
@@ -94,18 +101,19 @@ impl Wavelet {
     /// `Corrupt` if the header makes no sense for the section's length.
     pub fn open(section: Section) -> Result<Wavelet> {
         let (len, base, span) = (section.u64(0)?, section.u64(8)?, section.u64(16)?);
-        let [bits, plane_count, flags, zeros @ ..]: [u8; 8] = section.array(24)?;
-        if flags != 0 || zeros != [0; 5] {
+        let [bits, plane_count, flags, top_bits, zeros @ ..]: [u8; 8] = section.array(24)?;
+        if flags != 0 || zeros != [0; 4] {
             return Err(section.corrupt(26, format!("unknown flags {flags:#x}")));
         }
         if u32::from(bits) != 64 - span.leading_zeros()
             || plane_count > bits
+            || top_bits > bits - plane_count
             || base.checked_add(span).is_none()
         {
             return Err(section.corrupt(
                 24,
                 format!(
-                    "{bits} bits and {plane_count} planes for codes from {base} on, at most {span} larger"
+                    "{bits} bits, {top_bits} at the top, {plane_count} planes for codes from {base} on, at most {span} larger"
                 ),
             ));
         }
@@ -120,42 +128,51 @@ impl Wavelet {
         let view = section.view();
         let mut table = HEADER_BYTES;
         let mut starts = Vec::new();
+        let top = if top_bits > 0 {
+            let start = view.u64(table)?;
+            table += 8;
+            starts.push(start);
+            Some(Top::open(&view, start, len, u32::from(top_bits))?)
+        } else {
+            None
+        };
         let mut next = || -> Result<BitVector> {
             let start = view.u64(table)?;
             table += 8;
             starts.push(start);
             BitVector::open(&view, start, len)
         };
-        let level_count = bits - plane_count;
+        let level_count = bits - plane_count - top_bits;
         let levels = (0..level_count).map(|_| next()).collect::<Result<Vec<_>>>()?;
         let vectors = (0..coded.count_ones())
             .map(|_| next())
             .collect::<Result<Vec<_>>>()?;
         let raw = section.u64(40)?;
         let planes = Planes::open(&view, len, u32::from(plane_count), coded, raw, vectors)?;
-        let parts = parts_of(
-            &levels,
-            u32::from(bits),
-            &planes,
-            &starts,
-            raw,
-            table,
-            section.len(),
-        );
-        Ok(Wavelet {
+        let mut wavelet = Wavelet {
             section,
             len,
             base,
             span,
+            top,
             levels,
             planes,
-            parts,
-        })
+            parts: Vec::new(),
+        };
+        wavelet.parts = wavelet.list_parts(&starts, raw, table);
+        Ok(wavelet)
     }
 
-    /// Number of levels and of planes.
-    pub fn shape(&self) -> (usize, usize) {
-        (self.levels.len(), self.planes.count() as usize)
+    /// Number of bits at the top, of levels, and of planes.
+    pub fn shape(&self) -> (usize, usize, usize) {
+        let top = self.top.map_or(0, |top| top.bits() as usize);
+        (top, self.levels.len(), self.planes.count() as usize)
+    }
+
+    /// Bits of a code below the top.
+    #[inline]
+    fn below_top(&self) -> u32 {
+        self.levels.len() as u32 + self.planes.count()
     }
 
     #[inline]
@@ -178,38 +195,29 @@ impl Wavelet {
     fn code(&self, local: u64) -> u64 {
         self.base.wrapping_add(local)
     }
-}
 
-fn parts_of(
-    levels: &[BitVector],
-    bits: u32,
-    planes: &Planes,
-    starts: &[u64],
-    raw: u64,
-    table: u64,
-    size: u64,
-) -> Vec<(String, u64)> {
-    let mut parts = vec![("header".to_string(), table * 8)];
-    let coded = (0..planes.count())
-        .rev()
-        .filter(|&plane| planes.is_vector(plane))
-        .map(|plane| ("plane", plane));
-    let named = (0..levels.len() as u32)
-        .map(|level| ("level", bits - 1 - level))
-        .chain(coded);
-    for (index, ((what, bit), &start)) in named.zip(starts).enumerate() {
-        let end = starts.get(index + 1).copied().unwrap_or(raw);
-        let form = levels.get(index).map_or("adaptive", BitVector::form_name);
+    /// Bits of each part: `starts` say where the top, the levels and the planes that are bit vectors start.
+    fn list_parts(&self, starts: &[u64], raw: u64, table: u64) -> Vec<(String, u64)> {
+        let mut parts = vec![("header".to_string(), table * 8)];
+        let below = self.below_top();
+        let top = self.top.map(|top| format!("top {} bits (runs)", top.bits()));
+        let levels = (1u32..)
+            .zip(&self.levels)
+            .map(|(level, vector)| format!("level {} ({})", below - level, vector.form_name()));
+        let coded = (0..self.planes.count())
+            .rev()
+            .filter(|&plane| self.planes.is_vector(plane))
+            .map(|plane| format!("plane {plane} (adaptive)"));
+        for (index, (name, &start)) in top.into_iter().chain(levels).chain(coded).zip(starts).enumerate() {
+            let end = starts.get(index + 1).copied().unwrap_or(raw);
+            parts.push((name, end.saturating_sub(start).saturating_mul(8)));
+        }
         parts.push((
-            format!("{what} {bit} ({form})"),
-            end.saturating_sub(start).saturating_mul(8),
+            format!("{} raw planes", self.planes.raw_count()),
+            self.section.len().saturating_sub(raw).saturating_mul(8),
         ));
+        parts
     }
-    parts.push((
-        format!("{} raw planes", planes.raw_count()),
-        size.saturating_sub(raw).saturating_mul(8),
-    ));
-    parts
 }
 
 impl Codes for Wavelet {

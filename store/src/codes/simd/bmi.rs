@@ -6,7 +6,7 @@
 use std::arch::x86_64::{_MM_HINT_T0, _bextr2_u64, _bzhi_u64, _mm_prefetch, _pdep_u64};
 
 use crate::bits::vector::BitVector;
-use crate::bits::words::WordSelect;
+use crate::bits::words::{Question, WordSelect};
 use crate::codes::small::Extract;
 use crate::error::Result;
 use crate::section::View;
@@ -47,6 +47,13 @@ unsafe fn access(bmi: Bmi, vector: &BitVector, view: &View<'_>, position: u64) -
     vector.access_here(bmi, view, position)
 }
 
+/// SAFETY: the features of `Bmi`.
+#[target_feature(enable = "popcnt,bmi1,bmi2,lzcnt,avx2")]
+#[inline(never)]
+unsafe fn apart<Q: Question>(bmi: Bmi, question: Q) -> Q::Answer {
+    question.ask(bmi)
+}
+
 impl WordSelect for Bmi {
     #[inline(always)]
     fn select(self, word: u64, index: u32) -> u32 {
@@ -71,6 +78,18 @@ impl WordSelect for Bmi {
     }
 
     #[inline(always)]
+    fn deposit(self, source: u64, places: u64) -> u64 {
+        // SAFETY: a `Bmi` exists only if `detect` found the features.
+        unsafe { _pdep_u64(source, places) }
+    }
+
+    #[inline(always)]
+    fn apart<Q: Question>(self, question: Q) -> Q::Answer {
+        // SAFETY: a `Bmi` exists only if `detect` found the features.
+        unsafe { apart(self, question) }
+    }
+
+    #[inline(always)]
     fn prefetch(self, place: Option<&u8>) {
         if let Some(place) = place {
             // SAFETY: a reference may be prefetched, and every x86-64 processor can.
@@ -86,6 +105,8 @@ impl WordSelect for Bmi {
 }
 
 impl Extract for Bmi {
+    const HAS_WIDTHS: bool = true;
+
     #[inline(always)]
     fn extract(self, word: u64, control: u32) -> u64 {
         // SAFETY: a `Bmi` exists only if `detect` found the features.
@@ -106,6 +127,7 @@ mod tests {
                 prop_assert_eq!(bmi.select(word, index), words::select(word, index));
                 prop_assert_eq!(bmi.prefix_xor(word), words::prefix_xor(word));
                 prop_assert_eq!(bmi.low_mask(index), words::low_mask(index));
+                prop_assert_eq!(bmi.deposit(word.rotate_left(index), word), words::deposit(word.rotate_left(index), word));
             }
         }
 

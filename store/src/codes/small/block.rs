@@ -3,6 +3,7 @@
 use super::chunk::{Coded, Form, MOST_PAIRED_BASE, Width};
 use super::predict::{Centre, Delta, Delta2, History, Predictor, State};
 use super::table::{Back, BackWide, Extract, Front, FrontWide, Places, Reader};
+use crate::codes::simd::fast;
 
 /// A block's bytes, and where its bits are in them.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +81,7 @@ macro_rules! with_streams {
             }};
         }
         match $coded.tables.width {
+            _ if !E::HAS_WIDTHS => wide!(true),
             Width::Full => wide!(true),
             Width::Direct => wide!(false),
             Width::One => buffered!(1),
@@ -93,14 +95,15 @@ impl Coded {
     /// Decodes the first `rows` codes of a block, into `out` unless that is empty, and gives the last.
     ///
     /// `out` has `rows` places or none.
+    ///
+    /// Compiled once for a processor: it is some ninety decoders, and more than any other code here.
+    #[inline(never)]
+    pub(super) fn decode_block(&self, block: &Block<'_>, rows: usize, out: &mut [u64]) -> u64 {
+        fast!(with => self.decode_block_here(with, block, rows, out))
+    }
+
     #[inline(always)]
-    pub(super) fn decode_block<E: Extract>(
-        &self,
-        with: E,
-        block: &Block<'_>,
-        rows: usize,
-        out: &mut [u64],
-    ) -> u64 {
+    fn decode_block_here<E: Extract>(&self, with: E, block: &Block<'_>, rows: usize, out: &mut [u64]) -> u64 {
         match &self.predictor {
             Predictor::Centre(centre) => self.forms(with, block, Centre(*centre), rows, out),
             Predictor::Delta => self.forms(with, block, Delta(block.anchor), rows, out),

@@ -108,11 +108,17 @@ impl Places<'_> {
 
 /// Cuts a field out of a word, as the processor does it best.
 pub(crate) trait Extract: Copy {
+    /// Whether each width of residuals is worth a decoder compiled for it: the one for the widest reads all.
+    const HAS_WIDTHS: bool;
+
     /// `control >> 8 & 255` bits of `word` from bit `control & 255` on; other bits of `control` do not count.
     fn extract(self, word: u64, control: u32) -> u64;
 }
 
 impl Extract for Portable {
+    // Where there is something faster on the same processors, this is for few of them.
+    const HAS_WIDTHS: bool = cfg!(not(target_arch = "x86_64"));
+
     #[inline(always)]
     fn extract(self, word: u64, control: u32) -> u64 {
         let (start, bits) = (control & 255, control >> 8 & 255);

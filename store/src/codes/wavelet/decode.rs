@@ -12,7 +12,8 @@ use std::ops::Range;
 
 use super::Wavelet;
 use crate::bits::vector::Packed;
-use crate::codes::merge::Merger;
+use crate::bits::words::{Portable, WordSelect};
+use crate::codes::merge::{Merger, Run};
 use crate::codes::simd::{Path, fast};
 use crate::error::Result;
 use crate::section::View;
@@ -24,6 +25,8 @@ const DECODE_ROWS: u64 = 1 << 18;
 #[derive(Debug)]
 pub(super) struct Decoder {
     merger: Merger,
+    /// The symbols of the top.
+    runs: Vec<Run>,
     /// The bits of each level.
     levels: Vec<Packed>,
     pieces: Vec<Range<u64>>,
@@ -35,6 +38,7 @@ impl Decoder {
     pub(super) fn new(path: Path) -> Decoder {
         Decoder {
             merger: Merger::new(path),
+            runs: Vec::new(),
             levels: Vec::new(),
             pieces: Vec::new(),
             zeros: Vec::new(),
@@ -75,27 +79,35 @@ impl Wavelet {
         }
         decoder.levels.resize_with(self.levels.len(), Packed::default);
         match decoder.merger.path() {
-            Path::Portable => self.gather_levels(view, range, decoder),
-            _ => fast!(select => {
-                let _ = select;
-                self.gather_levels(view, range, decoder)
-            }),
+            Path::Portable => self.gather_levels(Portable, view, range, decoder),
+            _ => fast!(select => self.gather_levels(select, view, range, decoder)),
         }?;
         let (planes, levels) = (self.planes.count(), self.levels.len() as u32);
+        let top = self.top.map_or(0, |top| top.bits());
         self.planes
-            .fill(view, &decoder.pieces, count, levels, &mut decoder.merger)?;
+            .fill(view, &decoder.pieces, count, levels + top, &mut decoder.merger)?;
         for (bit, bits) in (planes..).zip(decoder.levels.iter().rev()) {
             decoder.merger.level(bit, bits.words());
+        }
+        if top > 0 {
+            decoder.merger.symbols(planes + levels, top, &decoder.runs);
         }
         Ok(())
     }
 
     /// The bits of each level for the rows of `range`, and where those rows are in leaf order.
     #[inline(always)]
-    fn gather_levels(&self, view: &View<'_>, range: Range<u64>, decoder: &mut Decoder) -> Result<()> {
+    fn gather_levels<S: WordSelect>(
+        &self,
+        select: S,
+        view: &View<'_>,
+        range: Range<u64>,
+        decoder: &mut Decoder,
+    ) -> Result<()> {
         let count = (range.end - range.start) as usize;
         let path = decoder.merger.path();
         let Decoder {
+            runs,
             levels,
             pieces,
             zeros,
@@ -103,7 +115,13 @@ impl Wavelet {
             ..
         } = decoder;
         pieces.clear();
-        pieces.push(range);
+        match &self.top {
+            None => pieces.push(range),
+            Some(top) => {
+                runs.clear();
+                top.gather(select, view, range, runs, |piece| push_joined(pieces, piece))?;
+            }
+        }
         for (level, bits) in self.levels.iter().zip(levels) {
             bits.reset(count);
             zeros.clear();

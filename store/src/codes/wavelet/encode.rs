@@ -7,6 +7,7 @@
 
 use super::HEADER_BYTES;
 use super::sort::{Element, Sorter};
+use super::top;
 use crate::bits::words::transpose;
 use crate::bits::{TAIL_BYTES, vector};
 use crate::codes::simd::Path;
@@ -25,6 +26,10 @@ const HISTOGRAM_BITS: u32 = 16;
 const CODED_NS: f64 = 40.0;
 const RAW_NS: f64 = 22.0;
 const PLANE_NS: f64 = 1.5;
+/// The same in the top, however many bits it has.
+const TOP_NS: f64 = 38.0;
+/// Rows from which on there may be a top: its tables take a few hundred bytes in any column.
+const FEWEST_TOP_ROWS: usize = 16 * 1024;
 /// What a coded plane costs more than a coded level: a leaf is scanned and decoded more slowly with one.
 const CODED_PLANE_NS: f64 = 8.0;
 /// Nanoseconds that a decode of some ten thousand rows spends for each node and level that they touch.
@@ -47,9 +52,9 @@ pub struct Price {
 impl Price {
     /// A hundred nanoseconds are worth 1 % of the size.
     pub const SMALL: Price = Price { share_per_ns: 0.0001 };
-    /// A hundred nanoseconds are worth 4.5 % of the size: what [`encode`] takes.
+    /// A hundred nanoseconds are worth 3.5 % of the size: what [`encode`] takes.
     pub const BALANCED: Price = Price {
-        share_per_ns: 0.000_45,
+        share_per_ns: 0.000_35,
     };
     /// A hundred nanoseconds are worth 15 % of the size, and order statistics may scan larger leaves.
     pub const FAST: Price = Price { share_per_ns: 0.0015 };
@@ -103,9 +108,10 @@ pub fn encode_with(codes: &[u64], price: Price) -> Vec<u8> {
     }
 }
 
-/// Levels, and which of the planes below are bit vectors.
+/// Bits at the top, planes, and which of these are bit vectors; the bits between are levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shape {
+    top: u32,
     planes: u32,
     coded: u64,
 }
@@ -116,9 +122,21 @@ fn build<T: Element>(codes: &[u64], base: u64, span: u64, price: Price) -> Vec<u
     let mut sorter = Sorter::new(Path::best(), narrow, codes.len());
     let (shape, worth) = choose(sorter.order(), bits, price);
     let len = codes.len() as u64;
-    let vectors = bits - shape.planes + shape.coded.count_ones();
-    let mut out = vec![0; HEADER_BYTES as usize + 8 * vectors as usize];
+    let offsets = u32::from(shape.top > 0) + bits - shape.top - shape.planes + shape.coded.count_ones();
+    let mut out = vec![0; HEADER_BYTES as usize + 8 * offsets as usize];
     let mut table = HEADER_BYTES as usize;
+    let mut top_end = 0;
+    if shape.top > 0 {
+        let start = out.len() as u64;
+        out[table..table + 8].copy_from_slice(&start.to_le_bytes());
+        table += 8;
+        top::encode(&symbols(sorter.order(), bits, shape.top), shape.top, &mut out);
+        top_end = out.len() + top::UNIT_WINDOW;
+        // Bit after bit from the lowest: sorted by the symbol.
+        for bit in bits - shape.top..bits {
+            sorter.level(bit);
+        }
+    }
     let mut add = |out: &mut Vec<u8>, level_bits: &[u64]| {
         out.resize(out.len().next_multiple_of(8), 0);
         let start = out.len() as u64;
@@ -126,7 +144,7 @@ fn build<T: Element>(codes: &[u64], base: u64, span: u64, price: Price) -> Vec<u
         table += 8;
         vector::encode_with(level_bits, len, worth, out);
     };
-    for bit in (shape.planes..bits).rev() {
+    for bit in (shape.planes..bits - shape.top).rev() {
         add(&mut out, sorter.level(bit));
     }
     for plane in (0..shape.planes)
@@ -138,15 +156,22 @@ fn build<T: Element>(codes: &[u64], base: u64, span: u64, price: Price) -> Vec<u
     out.resize(out.len().next_multiple_of(64), 0);
     let raw = out.len() as u64;
     pack_planes(sorter.order(), shape, &mut out);
-    out.resize(out.len() + TAIL_BYTES, 0);
+    out.resize((out.len() + TAIL_BYTES).max(top_end), 0);
     out[0..8].copy_from_slice(&len.to_le_bytes());
     out[8..16].copy_from_slice(&base.to_le_bytes());
     out[16..24].copy_from_slice(&span.to_le_bytes());
     out[24] = bits as u8;
     out[25] = shape.planes as u8;
+    out[27] = shape.top as u8;
     out[32..40].copy_from_slice(&shape.coded.to_le_bytes());
     out[40..48].copy_from_slice(&raw.to_le_bytes());
     out
+}
+
+/// The highest `top` of `bits` bits of each code.
+fn symbols<T: Element>(codes: &[T], bits: u32, top: u32) -> Vec<u8> {
+    let shift = bits - top;
+    codes.iter().map(|code| (code.wide() >> shift) as u8).collect()
 }
 
 /// Appends the raw planes, side by side for each 64 rows.
@@ -183,6 +208,7 @@ fn pack_planes<T: Element>(order: &[T], shape: Shape, out: &mut Vec<u8>) {
 fn choose<T: Element>(codes: &[T], bits: u32, price: Price) -> (Shape, f64) {
     if bits == 0 || codes.is_empty() {
         let shape = Shape {
+            top: 0,
             planes: bits,
             coded: 0,
         };
@@ -191,6 +217,7 @@ fn choose<T: Element>(codes: &[T], bits: u32, price: Price) -> (Shape, f64) {
     let fewest = fewest_levels(codes, bits, price.leaf_plane_rows());
     let order = sample(codes);
     let len = order.len() as u64;
+    let tops = estimate_tops(&order, codes.len(), bits);
     let mut sorter = Sorter::new(Path::best(), order.iter().copied(), order.len());
     // The forms of blocks hardly change with the price, so sizes are estimated at a middle one.
     let part = |(bytes, raw): (u64, bool)| Cost {
@@ -222,26 +249,53 @@ fn choose<T: Element>(codes: &[T], bits: u32, price: Price) -> (Shape, f64) {
     let least: f64 = levels.iter().map(|level| level.bits.min(1.0)).sum();
     let worth = price.bits_per_ns(least);
     let is_coded = |plane: usize| vectors[plane].price(worth) < raw_plane.price(worth);
-    let mut best = (f64::INFINITY, 0);
+    let mut best = (f64::INFINITY, 0, 0);
     for planes in 0..=bits - fewest {
-        let price = (0..bits as usize)
-            .map(|bit| match bit < planes as usize {
-                true if is_coded(bit) => vectors[bit].price(worth),
-                true => raw_plane.price(worth),
-                false => levels[bit].price(worth),
+        let low: f64 = (0..planes as usize)
+            .map(|bit| match is_coded(bit) {
+                true => vectors[bit].price(worth),
+                false => raw_plane.price(worth),
             })
-            .sum::<f64>()
-            + decode_excess(&nodes[planes as usize..], len) * worth;
-        // On a tie the wider planes win: they are decoded faster.
-        if price <= best.0 {
-            best = (price, planes);
+            .sum();
+        for (top, cost) in (0..).zip(&tops).take((bits - planes) as usize + 1) {
+            let between = planes as usize..(bits - top) as usize;
+            let price = low
+                + cost.price(worth)
+                + levels[between.clone()]
+                    .iter()
+                    .map(|level| level.price(worth))
+                    .sum::<f64>()
+                + decode_excess(&nodes[between], len) * worth;
+            // On a tie the wider planes win: they are decoded faster.
+            if price <= best.0 {
+                best = (price, planes, top);
+            }
         }
     }
-    let planes = best.1;
+    let (_, planes, top) = best;
     let coded = (0..planes)
         .filter(|&plane| is_coded(plane as usize))
         .fold(0, |mask, plane| mask | 1 << plane);
-    (Shape { planes, coded }, worth)
+    (Shape { top, planes, coded }, worth)
+}
+
+/// Costs of a top of 0, 1, ... bits, as far as it is coded by runs.
+fn estimate_tops<T: Element>(order: &[T], rows: usize, bits: u32) -> Vec<Cost> {
+    let mut costs = vec![Cost { bits: 0.0, ns: 0.0 }];
+    if rows < FEWEST_TOP_ROWS {
+        return costs;
+    }
+    for count in 1..=bits.min(top::MAX_BITS) {
+        let plans = top::Plans::of(&symbols(order, bits, count), count);
+        if plans.packed * 4 > plans.units {
+            break;
+        }
+        costs.push(Cost {
+            bits: plans.bytes as f64 * 8.0 / order.len() as f64,
+            ns: TOP_NS,
+        });
+    }
+    costs
 }
 
 /// What one bit of a code costs.

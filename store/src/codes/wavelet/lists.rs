@@ -74,6 +74,11 @@ impl Wavelet {
     ) -> Result<()> {
         let mut rows = positions.to_vec();
         out.fill(0);
+        if let Some(top) = &self.top {
+            for (row, value) in rows.iter_mut().zip(out.iter_mut()) {
+                (*value, *row) = top.access(select, view, *row)?;
+            }
+        }
         for level in &self.levels {
             let zeros = level.len() - level.ones();
             for at in 0..rows.len() {
@@ -109,6 +114,9 @@ impl Wavelet {
         let mut pieces: Vec<(u64, u64)> = ranges.iter().map(|range| (range.start, range.end)).collect();
         let mut ks = ks.to_vec();
         let mut values = vec![0u64; pieces.len()];
+        if let Some(top) = &self.top {
+            top.quantile_each(select, &view, &mut pieces, &mut ks, &mut values)?;
+        }
         for level in &self.levels {
             let zeros = level.len() - level.ones();
             // Neighbours often share a border.
@@ -168,11 +176,26 @@ impl Wavelet {
             .map(|range| (range.start, range.end))
             .filter(|p| p.0 < p.1)
             .collect();
-        let mut stack = vec![Node {
-            level: 0,
-            prefix: 0,
-            pieces,
-        }];
+        let mut stack = match &self.top {
+            None => vec![Node {
+                level: 0,
+                prefix: 0,
+                pieces,
+            }],
+            Some(top) => {
+                let nodes = (0u64..).zip(top.children(select, &view, &pieces)?);
+                let mut nodes: Vec<Node> = nodes
+                    .map(|(prefix, pieces)| Node {
+                        level: 0,
+                        prefix,
+                        pieces,
+                    })
+                    .collect();
+                // The smallest is taken first.
+                nodes.reverse();
+                nodes
+            }
+        };
         while let Some(node) = stack.pop() {
             if out.len() >= limit {
                 break;

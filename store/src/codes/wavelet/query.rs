@@ -51,6 +51,9 @@ impl Wavelet {
     #[inline(always)]
     pub(super) fn access<S: WordSelect>(&self, select: S, view: &View<'_>, position: u64) -> Result<u64> {
         let (mut at, mut value) = (position, 0u64);
+        if let Some(top) = &self.top {
+            (value, at) = top.access_here(select, view, at)?;
+        }
         for level in &self.levels {
             let (bit, ones) = level.access_here(select, view, at)?;
             at = if bit {
@@ -68,6 +71,12 @@ impl Wavelet {
         }
         // Shifted in two steps: there may be 64 planes.
         Ok(value << (planes - 1) << 1 | self.planes.value(select, view, at)?)
+    }
+
+    /// The symbol that the top has for `code`.
+    #[inline(always)]
+    fn symbol(&self, code: u64) -> usize {
+        code.checked_shr(self.below_top()).unwrap_or(0) as usize
     }
 
     #[inline(always)]
@@ -116,6 +125,20 @@ impl Wavelet {
             return Ok(rows(pieces));
         }
         let view = self.view();
+        if let Some(top) = &self.top {
+            let (first, last) = (self.symbol(low), self.symbol(high));
+            if first != last {
+                let between = top.split(select, &view, pieces, ones, first, last)?;
+                let mut spare = ones.to_vec();
+                let above = self.count_side(select, &view, pieces, &mut spare, 0, low, true)?;
+                let below = self.count_side(select, &view, ones, &mut spare, 0, high, false)?;
+                return Ok(above + between + below);
+            }
+            top.descend(select, &view, pieces, first)?;
+            if rows(pieces) == 0 {
+                return Ok(0);
+            }
+        }
         for (index, level) in self.levels.iter().enumerate() {
             let (low_bit, high_bit) = (self.bit(low, index), self.bit(high, index));
             split(level, select, &view, pieces, ones)?;
@@ -205,6 +228,10 @@ impl Wavelet {
     ) -> Result<(u64, u64)> {
         let view = self.view();
         let (mut value, mut less) = (0u64, 0);
+        if let Some(top) = &self.top {
+            (value, less) = top.quantile(select, &view, pieces, k)?;
+            k = k.saturating_sub(less);
+        }
         for level in &self.levels {
             split(level, select, &view, pieces, ones)?;
             let zeros = rows(pieces);

@@ -23,8 +23,11 @@ fn a_smooth_column_is_small_and_has_levels_and_planes() {
     let codes = testing::walk(200_000, 3);
     let bytes = encode(&codes);
     let wavelet = Wavelet::open(Section::from_vec(bytes.clone())).unwrap();
-    let (levels, planes) = wavelet.shape();
-    assert!(levels > 0 && planes > 0, "{levels} levels, {planes} planes");
+    let (top, levels, planes) = wavelet.shape();
+    assert!(
+        top > 2 && levels > 0 && planes > 0,
+        "{top} bits, {levels} levels, {planes} planes"
+    );
     assert!(
         bytes.len() * 8 < 6 * codes.len(),
         "{} bits a code",
@@ -37,9 +40,9 @@ fn a_smooth_column_is_small_and_has_levels_and_planes() {
 fn full_entropy_has_few_levels() {
     let codes = testing::noise(300_000, 64, 9);
     let wavelet = open(&codes);
-    let (levels, planes) = wavelet.shape();
+    let (top, levels, planes) = wavelet.shape();
     assert!(
-        levels < 20 && levels + planes == 64,
+        top == 0 && levels < 20 && levels + planes == 64,
         "{levels} levels, {planes} planes"
     );
     testing::check(&wavelet, &codes, 5).unwrap();
@@ -93,12 +96,12 @@ fn the_dial_goes_from_small_to_fast() {
         let len = bytes.len();
         let wavelet = Wavelet::open(Section::from_vec(bytes)).unwrap();
         testing::check(&wavelet, &codes, 6).unwrap();
-        (len, wavelet.shape().0)
+        (len, wavelet.shape().2)
     });
     assert!(sizes[0].0 <= sizes[1].0 && sizes[1].0 <= sizes[2].0, "{sizes:?}");
     assert!(
-        sizes[2].1 < sizes[0].1,
-        "fewer levels where time is dear: {sizes:?}"
+        sizes[2].1 > sizes[0].1,
+        "more planes where time is dear: {sizes:?}"
     );
     assert_eq!(encode(&codes), encode_with(&codes, Price::BALANCED));
 }
@@ -111,7 +114,7 @@ fn distinct_codes_without_order_are_not_all_levels() {
         .map(|x| (x as f64 / 1000.0).to_bits())
         .collect();
     let wavelet = open(&codes);
-    assert!(wavelet.shape().0 < 32, "{:?}", wavelet.shape());
+    assert!(wavelet.shape().1 < 32, "{:?}", wavelet.shape());
     testing::check(&wavelet, &codes, 8).unwrap();
 }
 
@@ -120,6 +123,12 @@ fn golden_bytes() {
     testing::golden("codes_wavelet", &encode(&testing::walk(1_000, 1)), |bytes| {
         let wavelet = Wavelet::open(Section::from_vec(bytes)).unwrap();
         testing::check(&wavelet, &testing::walk(1_000, 1), 2).unwrap();
+    });
+    // Long enough for a top of runs.
+    testing::golden("codes_wavelet_top", &encode(&testing::walk(20_000, 3)), |bytes| {
+        let wavelet = Wavelet::open(Section::from_vec(bytes)).unwrap();
+        assert!(wavelet.shape().0 > 0);
+        testing::check(&wavelet, &testing::walk(20_000, 3), 2).unwrap();
     });
     testing::golden(
         "codes_wavelet_wide",

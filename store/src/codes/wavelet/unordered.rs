@@ -49,6 +49,18 @@ impl Wavelet {
                 }),
         );
         let mut next = Vec::with_capacity(rows.min(1024));
+        if let Some(top) = &self.top {
+            for piece in &pieces {
+                top.list(select, &view, piece.start..piece.end, |symbol, rows| {
+                    next.push(Piece {
+                        start: rows.start,
+                        end: rows.end,
+                        prefix: symbol,
+                    });
+                })?;
+            }
+            std::mem::swap(&mut pieces, &mut next);
+        }
         for level in &self.levels {
             let zeros = level.len() - level.ones();
             next.clear();
