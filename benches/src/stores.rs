@@ -65,6 +65,7 @@ impl StoreSubject {
             sync: SyncPolicy::Os,
             memory_limit: 4 << 30,
             rows_per_segment: segment_rows as u64,
+            ..Options::default()
         };
         let store = Store::create(dir, options)?;
         let schema = Schema::new("t", TimeUnit::Microsecond).with_channel("v", ColumnType::F64, "")?;
