@@ -309,6 +309,10 @@ impl Codes for Wavelet {
     }
 
     fn tree(&self) -> Option<Box<dyn Tree + '_>> {
+        // The cursor knows levels and planes only.
+        if self.top.is_some() {
+            return None;
+        }
         Some(Box::new(Cursor::new(self)))
     }
 
