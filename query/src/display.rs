@@ -101,6 +101,10 @@ fn text(f: &mut Formatter<'_>, column: &str, pattern: &TextPattern) -> fmt::Resu
         TextPattern::StartsWith(needle) => write!(f, "starts_with({column}, '{}')", shown(needle)),
         TextPattern::EndsWith(needle) => write!(f, "ends_with({column}, '{}')", shown(needle)),
         TextPattern::Equals(needle) => write!(f, "{column} = '{}'", shown(needle)),
+        TextPattern::Regex(regex) => {
+            let operator = if regex.options().ignore_case { "~*" } else { "~" };
+            write!(f, "{column} {operator} '{}'", regex.source().replace('\'', "''"))
+        }
         TextPattern::Like(like) => write!(f, "{column} LIKE '{}'", like_source(like).replace('\'', "''")),
     }
 }

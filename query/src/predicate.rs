@@ -25,6 +25,7 @@ use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::{ColumnType, Schema};
 use siltstone_store::text::TextPattern;
 use siltstone_store::text::pattern::{LikePattern, LikeToken};
+use siltstone_store::text::regex::{RegexOptions, RegexPattern};
 use siltstone_store::value::{Value, key_of_f32, key_of_f64};
 
 use crate::threshold::{Operand, Side};
@@ -139,6 +140,9 @@ impl Translator<'_> {
     }
 
     fn compare(&self, left: &Expr, op: Operator, literal: &ScalarValue, want: Want) -> Option<Predicate> {
+        if let Some((options, negated)) = regex_operator(op) {
+            return self.regex(left, literal, options, want.flip_if(negated));
+        }
         if let Expr::ScalarFunction(call) = left {
             return self.position(call.name(), &call.args, op, literal, want);
         }
@@ -406,6 +410,28 @@ impl Translator<'_> {
         self.text(text, TextPattern::Contains(needle.as_bytes().to_vec()), found)
     }
 
+    /// `text ~ literal`; an expression that is refused is left to DataFusion, which says why.
+    fn regex(
+        &self,
+        text: &Expr,
+        literal: &ScalarValue,
+        options: RegexOptions,
+        want: Want,
+    ) -> Option<Predicate> {
+        let (ScalarValue::Utf8(source) | ScalarValue::LargeUtf8(source) | ScalarValue::Utf8View(source)) =
+            literal
+        else {
+            return None;
+        };
+        match source {
+            None => self.text_column(text).map(|_| Predicate::Nothing),
+            Some(source) => {
+                let pattern = RegexPattern::new(source, options).ok()?;
+                self.text(text, TextPattern::Regex(pattern), want)
+            }
+        }
+    }
+
     fn text_column(&self, expression: &Expr) -> Option<Operand> {
         self.operand(expression)
             .filter(|operand| operand.ty == ColumnType::Text)
@@ -453,12 +479,11 @@ fn literal_text(expression: &Expr) -> Option<Option<&str>> {
     }
 }
 
-/// ILIKE '%needle%', where case is a matter of ASCII alone.
-///
-/// DataFusion folds case by Unicode, where the Kelvin sign is a k and the long s an s; so a needle with one of those
-/// two letters, or with any letter beyond ASCII, is not the store's to answer.
+/// ILIKE. DataFusion folds case by Unicode, where the Kelvin sign is a k and the long s an s; so only a needle without
+/// these two letters, and without any letter beyond ASCII, is a matter of ASCII case.
 fn caseless(pattern: &str) -> Option<TextPattern> {
-    match LikePattern::parse(pattern, Some('\\')).tokens() {
+    let like = LikePattern::parse(pattern, Some('\\'));
+    match like.tokens() {
         [LikeToken::Many, LikeToken::Literal(needle), LikeToken::Many]
             if needle
                 .iter()
@@ -466,8 +491,24 @@ fn caseless(pattern: &str) -> Option<TextPattern> {
         {
             Some(TextPattern::ContainsIgnoreAsciiCase(needle.clone()))
         }
-        _ => None,
+        _ => RegexPattern::ilike(&like, false).ok().map(TextPattern::Regex),
     }
+}
+
+/// How `op` reads its pattern, and whether it asks for the opposite, if it is one of `~`, `~*`, `!~` and `!~*`.
+fn regex_operator(op: Operator) -> Option<(RegexOptions, bool)> {
+    let (ignore_case, negated) = match op {
+        Operator::RegexMatch => (false, false),
+        Operator::RegexIMatch => (true, false),
+        Operator::RegexNotMatch => (false, true),
+        Operator::RegexNotIMatch => (true, true),
+        _ => return None,
+    };
+    let options = RegexOptions {
+        ignore_case,
+        bytes: false,
+    };
+    Some((options, negated))
 }
 
 /// The operator, or the one that says the opposite of two values.

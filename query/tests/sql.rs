@@ -89,7 +89,16 @@ async fn filters_reach_the_store() {
         ("note LIKE '%ing 1%'", "predicate=contains(note, 'ing 1')", false),
         ("note LIKE 'b_a%'", "predicate=note LIKE 'b_a%'", false),
         ("note ILIKE '%BEAR%'", "predicate=note ILIKE '%BEAR%'", false),
-        ("note ILIKE '%OK%'", "SiltScan", true),
+        ("note ILIKE '%OK%'", "predicate=note ~* '^(?s:.*OK.*)$'", false),
+        ("note ILIKE 'B_a%'", "predicate=note ~* '^(?s:B.a.*)$'", false),
+        ("note ~ 'bear[a-z]+ 1'", "predicate=note ~ 'bear[a-z]+ 1'", false),
+        ("note ~* 'BEAR.*1'", "predicate=note ~* 'BEAR.*1'", false),
+        ("note !~ 'bear[a-z]+ 1'", "predicate=", false),
+        (
+            "regexp_like(note, 'bear[a-z]+ 1')",
+            "predicate=note ~ 'bear[a-z]+ 1'",
+            false,
+        ),
         (
             "starts_with(note, 'be')",
             "predicate=starts_with(note, 'be')",

@@ -1,4 +1,4 @@
-//! `silt search`: rows whose text contains a pattern.
+//! `silt search`: rows whose text contains a pattern, or matches a regular expression.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::Schema;
 use siltstone_store::snapshot::Snapshot;
 use siltstone_store::text::TextPattern;
+use siltstone_store::text::regex::{RegexOptions, RegexPattern};
 
 use super::common::{self, Reading};
 use super::count::Condition;
@@ -17,11 +18,13 @@ use crate::output::{RowFormat, RowWriter};
 /// Arguments of `silt search`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The pattern is taken letter by letter: no wildcards (those are for --where \"c LIKE '...'\").
+The pattern is taken letter by letter. With --regex it is a regular expression: what every match must contain is looked
+up in the index, and only rows that have it are read. Wildcards are for --where \"c LIKE '...'\".
 
 Examples:
   silt search store log over-temperature
   silt search store log 'bearing' --column message --where \"ts >= '2026-01-01'\" --limit 20
+  silt search store log --regex 'job \\d+ (failed|stopped)' --limit 20
   silt search store dns wrccdc --count")]
 pub struct Args {
     /// Directory of the store
@@ -33,7 +36,10 @@ pub struct Args {
     /// Only this column (default: every text column)
     #[arg(long, value_name = "COL")]
     pub column: Vec<String>,
-    /// Take upper and lower case of ASCII letters as equal
+    /// The pattern is a regular expression (syntax of the Rust crate regex)
+    #[arg(long, short = 'e')]
+    pub regex: bool,
+    /// Take upper and lower case as equal (of ASCII letters; of all letters with --regex)
     #[arg(long, short)]
     pub ignore_case: bool,
     /// Stop after this many rows
@@ -66,10 +72,18 @@ pub fn run(args: &Args) -> Outcome {
     let schema = snapshot.schema();
     let searched = searched_columns(schema, &args.column)?;
     let needle = args.pattern.as_bytes().to_vec();
-    let pattern = if args.ignore_case {
-        TextPattern::ContainsIgnoreAsciiCase(needle)
-    } else {
-        TextPattern::Contains(needle)
+    let pattern = match (args.regex, args.ignore_case) {
+        (true, ignore_case) => {
+            let options = RegexOptions {
+                ignore_case,
+                bytes: true,
+            };
+            let regex = RegexPattern::new(&args.pattern, options)
+                .map_err(|error| Failure::usage(error.to_string()))?;
+            TextPattern::Regex(regex)
+        }
+        (false, true) => TextPattern::ContainsIgnoreAsciiCase(needle),
+        (false, false) => TextPattern::Contains(needle),
     };
     let found = searched
         .iter()

@@ -12,6 +12,8 @@
 //! | `=` `<>` `!=` `<` `<=` `>` `>=` | a column and a literal, in either order |
 //! | `BETWEEN a AND b`, `IN (...)` | with literals; `NOT` before them too |
 //! | `LIKE`, `NOT LIKE` | text and bytes; `%` any characters, `_` one; `\` or `ESCAPE 'c'` makes the next one plain |
+//! | `ILIKE` | `LIKE` whatever the case of letters |
+//! | `~` `~*` `!~` `!~*` | a part of the text matches a regular expression (`*`: whatever the case), or none does |
 //! | `IS NULL`, `IS NOT NULL` | |
 //! | `AND`, `OR`, `NOT`, brackets | three-valued: a comparison with null is neither true nor false |
 //! | a boolean column alone | also `IS TRUE`, `IS FALSE` and their negations |
@@ -24,6 +26,8 @@
 use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::{ColumnType, Schema};
 use siltstone_store::text::TextPattern;
+use siltstone_store::text::pattern::LikePattern;
+use siltstone_store::text::regex::{RegexOptions, RegexPattern};
 use siltstone_store::value::Value;
 use sqlparser::ast::{BinaryOperator, Expr, Ident, UnaryOperator, Value as SqlValue, ValueWithSpan};
 use sqlparser::dialect::GenericDialect;
@@ -131,9 +135,13 @@ impl Translator<'_> {
                 pattern,
                 escape_char,
             } => Ok(negate(self.like(expr, pattern, escape_char.as_ref())?, *negated)),
-            Expr::ILike { .. } => {
-                Err("ILIKE is not supported; LIKE compares letters with their case".to_owned())
-            }
+            Expr::ILike {
+                negated,
+                any: false,
+                expr,
+                pattern,
+                escape_char,
+            } => Ok(negate(self.ilike(expr, pattern, escape_char.as_ref())?, *negated)),
             Expr::IsNull(inner) => Ok(Predicate::is_null(self.column(inner)?.name)),
             Expr::IsNotNull(inner) => Ok(!Predicate::is_null(self.column(inner)?.name)),
             Expr::IsTrue(inner) => self.is_boolean(inner, true),
@@ -185,6 +193,10 @@ impl Translator<'_> {
             BinaryOperator::LtEq => (LessOrEqual, GreaterOrEqual),
             BinaryOperator::Gt => (Greater, Less),
             BinaryOperator::GtEq => (GreaterOrEqual, LessOrEqual),
+            BinaryOperator::PGRegexMatch => return self.regex(left, right, false),
+            BinaryOperator::PGRegexIMatch => return self.regex(left, right, true),
+            BinaryOperator::PGRegexNotMatch => return Ok(!self.regex(left, right, false)?),
+            BinaryOperator::PGRegexNotIMatch => return Ok(!self.regex(left, right, true)?),
             other => return Err(format!("the operator {other} is not supported in --where")),
         };
         match (literal::is_literal(left), literal::is_literal(right)) {
@@ -213,37 +225,62 @@ impl Translator<'_> {
     }
 
     fn like(&self, expr: &Expr, pattern: &Expr, escape: Option<&ValueWithSpan>) -> Result<Predicate, String> {
+        self.pattern(expr, pattern, "LIKE", |pattern| {
+            Ok(TextPattern::like(pattern, Some(escape_character(escape)?)))
+        })
+    }
+
+    fn ilike(
+        &self,
+        expr: &Expr,
+        pattern: &Expr,
+        escape: Option<&ValueWithSpan>,
+    ) -> Result<Predicate, String> {
+        let bytes = self.column(expr)?.ty == ColumnType::Bytes;
+        self.pattern(expr, pattern, "ILIKE", |pattern| {
+            let like = LikePattern::parse(pattern, Some(escape_character(escape)?));
+            let regex = RegexPattern::ilike(&like, bytes).map_err(|error| error.to_string())?;
+            Ok(TextPattern::Regex(regex))
+        })
+    }
+
+    /// `column ~ 'expression'`.
+    fn regex(&self, expr: &Expr, pattern: &Expr, ignore_case: bool) -> Result<Predicate, String> {
+        let bytes = self.column(expr)?.ty == ColumnType::Bytes;
+        self.pattern(expr, pattern, "~", |source| {
+            let options = RegexOptions { ignore_case, bytes };
+            let regex = RegexPattern::new(source, options).map_err(|error| error.to_string())?;
+            Ok(TextPattern::Regex(regex))
+        })
+    }
+
+    /// A condition `operator` on a text column, with the pattern that `read` makes of the right side.
+    fn pattern(
+        &self,
+        expr: &Expr,
+        pattern: &Expr,
+        operator: &str,
+        read: impl FnOnce(&str) -> Result<TextPattern, String>,
+    ) -> Result<Predicate, String> {
         let column = self.column(expr)?;
         if !column.ty.is_binary() {
             return Err(format!(
-                "column {} is of type {}; LIKE asks for text",
+                "column {} is of type {}; {operator} asks for text",
                 column.name, column.ty
             ));
         }
-        let escape = match escape.map(|value| &value.value) {
-            None => '\\',
-            Some(SqlValue::SingleQuotedString(text)) if text.chars().count() == 1 => {
-                text.chars().next().unwrap_or('\\')
-            }
-            Some(other) => {
-                return Err(format!(
-                    "ESCAPE takes one character in single quotes, not {other}"
-                ));
-            }
-        };
         match pattern {
             Expr::Value(ValueWithSpan {
                 value: SqlValue::SingleQuotedString(pattern),
                 ..
-            }) => Ok(Predicate::text(
-                column.name,
-                TextPattern::like(pattern, Some(escape)),
-            )),
+            }) => Ok(Predicate::text(column.name, read(pattern)?)),
             Expr::Value(ValueWithSpan {
                 value: SqlValue::Null,
                 ..
             }) => Ok(Predicate::Unknown),
-            other => Err(format!("LIKE takes a pattern in single quotes, not {other}")),
+            other => Err(format!(
+                "{operator} takes a pattern in single quotes, not {other}"
+            )),
         }
     }
 
@@ -310,6 +347,19 @@ impl Translator<'_> {
                 ))
             }
         }
+    }
+}
+
+/// What follows ESCAPE, or the backslash.
+fn escape_character(escape: Option<&ValueWithSpan>) -> Result<char, String> {
+    match escape.map(|value| &value.value) {
+        None => Ok('\\'),
+        Some(SqlValue::SingleQuotedString(text)) if text.chars().count() == 1 => {
+            Ok(text.chars().next().unwrap_or('\\'))
+        }
+        Some(other) => Err(format!(
+            "ESCAPE takes one character in single quotes, not {other}"
+        )),
     }
 }
 

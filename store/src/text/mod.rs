@@ -14,6 +14,7 @@ use crate::section::Section;
 pub mod dictionary;
 pub mod fm;
 pub mod pattern;
+pub mod regex;
 #[cfg(test)]
 mod tests;
 

@@ -2,6 +2,8 @@
 
 use memchr::memmem;
 
+use super::regex::RegexPattern;
+
 /// A condition on one byte string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TextPattern {
@@ -17,6 +19,8 @@ pub enum TextPattern {
     Equals(Vec<u8>),
     /// SQL LIKE: pieces between wildcards.
     Like(LikePattern),
+    /// A part of the string matches a regular expression.
+    Regex(RegexPattern),
 }
 
 /// A parsed LIKE pattern.
@@ -145,26 +149,7 @@ impl TextPattern {
             TextPattern::EndsWith(needle) => value.ends_with(needle),
             TextPattern::Equals(needle) => value == needle,
             TextPattern::Like(pattern) => pattern.matches(value),
-        }
-    }
-
-    /// A byte string that every matching value contains: the longest literal; empty when there is none.
-    pub fn required_literal(&self) -> &[u8] {
-        match self {
-            TextPattern::Contains(needle)
-            | TextPattern::StartsWith(needle)
-            | TextPattern::EndsWith(needle)
-            | TextPattern::Equals(needle) => needle,
-            TextPattern::ContainsIgnoreAsciiCase(_) => &[],
-            TextPattern::Like(pattern) => pattern
-                .tokens
-                .iter()
-                .filter_map(|t| match t {
-                    LikeToken::Literal(bytes) => Some(bytes.as_slice()),
-                    _ => None,
-                })
-                .max_by_key(|bytes| bytes.len())
-                .unwrap_or_default(),
+            TextPattern::Regex(pattern) => pattern.matches(value),
         }
     }
 }

@@ -5,6 +5,7 @@
 use proptest::prelude::*;
 
 use super::fm::{Fm, FmOptions, encode_with};
+use super::regex::{RegexOptions, RegexPattern};
 use super::*;
 use crate::codes::testing::golden;
 
@@ -28,6 +29,27 @@ fn needles() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
+/// Expressions of a few pieces, some of which any match contains.
+fn regexes() -> impl Strategy<Value = String> {
+    let pieces = [
+        "a",
+        "b",
+        "ab",
+        "[ab]",
+        "(a|bb)",
+        "A",
+        ".",
+        "ba?",
+        "(?:aa|b)+",
+        "a{2}",
+        "^",
+        "$",
+        r"\x00",
+    ];
+    proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..4)
+        .prop_map(|pieces| pieces.concat())
+}
+
 fn patterns() -> impl Strategy<Value = TextPattern> {
     prop_oneof![
         needles().prop_map(TextPattern::Contains),
@@ -36,6 +58,17 @@ fn patterns() -> impl Strategy<Value = TextPattern> {
         needles().prop_map(TextPattern::EndsWith),
         needles().prop_map(TextPattern::Equals),
         "[abA%_]{0,6}".prop_map(|p| TextPattern::like(&p, None)),
+        "[abA%_]{0,6}".prop_map(|p| {
+            let like = pattern::LikePattern::parse(&p, None);
+            TextPattern::Regex(RegexPattern::ilike(&like, true).unwrap())
+        }),
+        (regexes(), any::<bool>()).prop_map(|(source, ignore_case)| {
+            let options = RegexOptions {
+                ignore_case,
+                bytes: true,
+            };
+            TextPattern::Regex(RegexPattern::new(&source, options).unwrap())
+        }),
         "[ab%_]{0,6}".prop_map(|p| TextPattern::Like(pattern::LikePattern::parse(&p, None))),
     ]
 }

@@ -10,6 +10,7 @@ use super::block::{Block, View};
 use crate::error::Result;
 use crate::text::TextPattern;
 use crate::text::pattern::{LikePattern, LikeToken};
+use crate::text::regex::RegexPattern;
 
 /// Spellings of one case-insensitive needle that are followed at the same time.
 const MAX_SPELLINGS: usize = 1024;
@@ -238,6 +239,29 @@ fn like(view: &View<'_>, pattern: &LikePattern) -> Option<Found> {
     Some(best)
 }
 
+/// The suffixes of the strings of which a match contains one.
+fn regex(view: &View<'_>, pattern: &RegexPattern) -> Option<Found> {
+    let mut found = Vec::new();
+    for required in pattern.required() {
+        if !required.ignore_ascii_case {
+            found.push(Spelling {
+                reversed: required.bytes.iter().rev().copied().collect(),
+                hits: occurrences(view, &required.bytes)?,
+            });
+            continue;
+        }
+        match spellings(view, &required.bytes)? {
+            Some(spellings) => found.extend(spellings),
+            None => return Some(Found::All),
+        }
+    }
+    Some(if pattern.required().is_empty() {
+        Found::All
+    } else {
+        Found::Spellings(found)
+    })
+}
+
 impl Found {
     fn hits(&self, view: &View<'_>) -> u64 {
         let length = |range: &Range<u64>| range.end - range.start;
@@ -278,6 +302,10 @@ fn plan(view: &View<'_>, question: &Question<'_>) -> Option<Plan> {
             TextPattern::Like(pattern) => {
                 verify = true;
                 like(view, pattern)?
+            }
+            TextPattern::Regex(pattern) => {
+                verify = true;
+                regex(view, pattern)?
             }
         },
     };
