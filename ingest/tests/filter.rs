@@ -8,10 +8,13 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use siltstone_ingest::filter;
 use siltstone_store::batch::Batch;
+use siltstone_store::predicate::Predicate;
 use siltstone_store::question::condition::{matches_key, matches_row};
 use siltstone_store::question::resolve::{Node, Target, resolve};
 use siltstone_store::schema::{ColumnType, Schema, SharedSchema, TimeUnit};
 use siltstone_store::text::TextPattern;
+use siltstone_store::text::pattern::LikePattern;
+use siltstone_store::text::regex::{RegexOptions, RegexPattern};
 use siltstone_store::value::{Value, key_of_i64};
 
 fn schema() -> SharedSchema {
@@ -339,8 +342,9 @@ fn what_is_not_supported_is_named() {
         ("n + 1 > 2", "n + 1"),
         ("n > u", "two columns"),
         ("1 = 1", "two literals"),
-        ("node ILIKE 'a%'", "ILIKE"),
-        ("node ~ 'a.*'", "~"),
+        ("n ILIKE 'a%'", "ILIKE asks for text"),
+        ("node ~ 'a(*'", "regular expression"),
+        ("node ~ 5", "single quotes"),
         ("n IN (SELECT 1)", "a subquery"),
         ("nope = 1", "there is no column \"nope\""),
         ("node = \"a\"", "single quotes"),
@@ -359,6 +363,31 @@ fn what_is_not_supported_is_named() {
         assert_eq!(failure.exit_code(), 2);
         assert!(failure.to_string().contains(piece), "{text}: {failure}");
     }
+}
+
+#[test]
+fn expressions_are_held_to_their_matcher() {
+    for (text, source, options, negated) in [
+        ("node ~ 'A\\d+$'", r"A\d+$", (false, false), false),
+        ("node ~* 'a\\d'", r"a\d", (true, false), false),
+        ("node !~ 'b'", "b", (false, false), true),
+        ("node !~* 'b'", "b", (true, false), true),
+    ] {
+        let options = RegexOptions {
+            ignore_case: options.0,
+            bytes: options.1,
+        };
+        let pattern = RegexPattern::new(source, options).unwrap();
+        let matches = Predicate::text("node", TextPattern::Regex(pattern));
+        let expected = if negated { !matches } else { matches };
+        assert_eq!(filter::parse(text, &schema()).unwrap(), expected, "{text}");
+    }
+    let like = LikePattern::parse("a_%", Some('\\'));
+    let pattern = TextPattern::Regex(RegexPattern::ilike(&like, false).unwrap());
+    assert_eq!(
+        filter::parse("node ILIKE 'a_%'", &schema()).unwrap(),
+        Predicate::text("node", pattern)
+    );
 }
 
 #[test]

@@ -170,7 +170,7 @@ fn leaf(c: &mut Choice) -> String {
         "CAST(g AS DOUBLE)",
     ]);
     let textual = c.of(&["t", "k1", "t"]);
-    match c.below(19) {
+    match c.below(20) {
         0..4 => format!("{numeric} {op} {}", number(c)),
         4 => format!("{numeric} {not}BETWEEN {} AND {}", number(c), number(c)),
         5 => format!("{numeric} {not}IN ({})", list(c, number)),
@@ -184,7 +184,26 @@ fn leaf(c: &mut Choice) -> String {
         }
         10 => format!(
             "t {not}ILIKE '{}'",
-            c.of(&["%MOTOR%", "%top%", "%elvin", "%kel%", "motor", "%é%", "%B%"])
+            c.of(&[
+                "%MOTOR%", "%top%", "%elvin", "%kel%", "motor", "%é%", "%B%", "m_T%", "%_É%", "%\\_B%"
+            ])
+        ),
+        19 => format!(
+            "{textual} {} '{}'",
+            c.of(&["~", "~*", "!~", "!~*"]),
+            c.of(&[
+                "mo+t",
+                "^m.*r$",
+                "(stop|b)\\d*",
+                "K",
+                "[^a-z]",
+                "",
+                "é",
+                "a|",
+                "o{2}",
+                "\\bpump",
+                "^$"
+            ])
         ),
         11 => {
             let call = c.of(&[
