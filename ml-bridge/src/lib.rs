@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`train`] | a small autoencoder, from a stream's healthy rows to a model in the store |
 //! | [`detect`] | a score for every window of a stream, and a stream of detections |
+//! | [`dut`] | a model as the device under test of the MLPerf Tiny runner |
 //! | [`window`] | windows of a snapshot into buffers the caller owns; front ends such as a spectrum |
 //! | [`engine`] | a model compiled for this processor: packed weights, one arena, a list of steps |
 //! | [`model`] | the graph as plain data: own file format, stacks of dense layers, `.tflite` |
@@ -14,6 +15,7 @@
 #![deny(unsafe_code)]
 
 pub mod detect;
+pub mod dut;
 pub mod engine;
 pub mod fuzzing;
 pub mod kernel;

@@ -1,14 +1,17 @@
 //! Runs `.tflite` models layer by layer against golden files, and times them.
 //!
-//! `models --models DIR [--time | --profile | --open] [--isa NAME] [FILTER]`: `DIR` holds `NAME.tflite`, and `DIR/golden` holds
-//! `NAME.in.npy`, `NAME.ref.npy` and `layers.json` (CRC-32 of every operator's result under reference kernels).
+//! `models --models DIR [--time | --profile | --open] [--isa NAME] [FILTER]`: `DIR` holds `NAME.tflite`, and `DIR/golden`
+//! holds `NAME.in.npy`, `NAME.ref.npy` and `layers.json` (CRC-32 of every operator's result under reference kernels).
+//!
+//! `models --labels X.npy Y.npy --models DIR FILTER`: how many rows of int8 inputs in `X` a classifier gives the label in
+//! `Y` (int64 or int8). `models --dispatch`: what an operator costs that computes next to nothing.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use siltstone_ml_bridge::engine::{Engine, bench, to_bytes_packed};
 use siltstone_ml_bridge::kernel::Isa;
-use siltstone_ml_bridge::model::{Element, Kind, Model, file, tflite};
+use siltstone_ml_bridge::model::{Activation, Affine, Element, Kind, Model, dense, file, tflite};
 use siltstone_store::storage::Storage;
 use siltstone_store::storage::file::FileStorage;
 
@@ -101,11 +104,12 @@ fn check(model: &Model, name: &str, golden: &Path, text: &str, isa: Isa) -> Resu
 fn time(model: &Model, name: &str, isa: Isa) -> Result<(), Failure> {
     let b = bench(&file::to_bytes(model), isa, Duration::from_millis(250))?;
     println!(
-        "{name:32} {:12} median {:8.2} p90 {:8.2} p99 {:8.2} us, spin-up {:7.1} us, arena {} weights {} bytes",
+        "{name:32} {:12} median {:8.2} p90 {:8.2} p99 {:8.2} us, in a batch {:8.2} us, spin-up {:7.1} us, arena {} weights {} bytes",
         isa.name(),
         b.median_ns / 1e3,
         b.p90_ns / 1e3,
         b.p99_ns / 1e3,
+        b.batch_ns / 1e3,
         b.spin_up_ns / 1e3,
         b.arena_bytes,
         b.weight_bytes,
@@ -165,7 +169,68 @@ fn spin(model: &Model, name: &str, isa: Isa) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The share of labelled inputs that a classifier gives their label.
+fn accuracy(model: &Model, name: &str, isa: Isa, labels: &(PathBuf, PathBuf)) -> Result<(), Failure> {
+    let mut engine = Engine::with_isa(model, isa)?;
+    let (_, inputs) = npy(&labels.0)?;
+    let (kind, wanted) = npy(&labels.1)?;
+    let wide = if kind.ends_with("i8") && kind != "|i8" {
+        8
+    } else {
+        kind[2..].parse()?
+    };
+    let mut output = vec![0i8; engine.output_count()];
+    let (mut right, mut all) = (0, 0);
+    for (input, label) in inputs
+        .chunks_exact(engine.input_count())
+        .zip(wanted.chunks_exact(wide))
+    {
+        let input: Vec<i8> = input.iter().map(|b| *b as i8).collect();
+        engine.run(&input, &mut output)?;
+        let best = (0..output.len()).rev().max_by_key(|i| output[*i]);
+        right += usize::from(best == Some(usize::from(label[0])));
+        all += 1;
+    }
+    println!(
+        "{name:32} {:12} {right} of {all} right, {:.1} %",
+        isa.name(),
+        100.0 * right as f64 / f64::from(all)
+    );
+    Ok(())
+}
+
+/// What a dense layer of 4 by 4 costs among others.
+fn dispatch(isa: Isa) -> Result<(), Failure> {
+    let affine = Affine {
+        scale: 0.1,
+        zero_point: 0,
+    };
+    let layer = dense::DenseLayer {
+        inputs: 4,
+        outputs: 4,
+        weights: vec![1; 16],
+        weight_scales: vec![0.2],
+        bias: vec![],
+        activation: Activation::None,
+        output: affine,
+    };
+    let mut times = [0.0; 2];
+    for (count, time) in [1, 65].into_iter().zip(&mut times) {
+        let model = dense::build(&vec![layer.clone(); count], affine)?;
+        *time = bench(&file::to_bytes(&model), isa, Duration::from_millis(100))?.median_ns;
+    }
+    println!(
+        "{:12} {:.1} ns an operator, {:.1} ns an inference of one",
+        isa.name(),
+        (times[1] - times[0]) / 64.0,
+        times[0]
+    );
+    Ok(())
+}
+
 fn main() -> Result<(), Failure> {
+    let mut labels = None;
+    let mut dispatching = false;
     let mut directory = PathBuf::new();
     let mut opening = false;
     let (mut timing, mut profiling, mut filter, mut isas) = (false, false, String::new(), Isa::available());
@@ -173,6 +238,11 @@ fn main() -> Result<(), Failure> {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--models" => directory = arguments.next().unwrap_or_default().into(),
+            "--labels" => {
+                let mut path = || PathBuf::from(arguments.next().unwrap_or_default());
+                labels = Some((path(), path()));
+            }
+            "--dispatch" => dispatching = true,
             "--time" => timing = true,
             "--profile" => profiling = true,
             "--open" => opening = true,
@@ -182,6 +252,9 @@ fn main() -> Result<(), Failure> {
             }
             other => filter = other.to_string(),
         }
+    }
+    if dispatching {
+        return isas.into_iter().try_for_each(dispatch);
     }
     let golden = directory.join("golden");
     let text = std::fs::read_to_string(golden.join("layers.json"))?;
@@ -214,7 +287,9 @@ fn main() -> Result<(), Failure> {
             continue;
         }
         for isa in &isas {
-            if opening {
+            if let Some(labels) = &labels {
+                accuracy(&model, &name, *isa, labels)?;
+            } else if opening {
                 spin(&model, &name, *isa)?;
             } else if profiling {
                 profile(&model, &name, *isa)?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use siltstone_ml_bridge::dut::{Device, Input, Output};
 use siltstone_ml_bridge::engine::{Engine, bench};
 use siltstone_ml_bridge::kernel::Isa;
 use siltstone_ml_bridge::model::{Model, file, tflite};
@@ -61,6 +62,23 @@ pub enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Answer the commands of the MLPerf Tiny runner as a device with this model, over a serial port or stdin and stdout
+    Dut {
+        /// The model: a .tflite file, or one of a store's model files
+        file: PathBuf,
+        /// Serial port or pseudo-terminal, used as it is set up (stty -F PORT 115200 raw -echo); stdin and stdout if absent
+        #[arg(long)]
+        port: Option<PathBuf>,
+        /// What the device calls the model
+        #[arg(long, default_value = "kws01")]
+        name: String,
+        /// What the runner sends: int8 numbers, bytes that are 128 more (pixels), or 32-bit floats
+        #[arg(long, value_enum, default_value_t = Sent::Int8)]
+        input: Sent,
+        /// Answer with the mean squared difference of output and input instead of the outputs
+        #[arg(long)]
+        difference: bool,
+    },
     /// List all versions of all models
     List {
         /// Directory of the store
@@ -97,6 +115,17 @@ pub enum Action {
     },
 }
 
+/// What the bytes are that a runner sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sent {
+    /// The model's numbers
+    Int8,
+    /// The model's numbers plus 128
+    Uint8,
+    /// Real numbers
+    Float32,
+}
+
 /// Does it.
 ///
 /// # Errors
@@ -124,6 +153,13 @@ pub fn run(args: &Args) -> Outcome {
             let (_, bytes) = common::open_read(store)?.model(model, *version)?;
             measure(&bytes, Duration::from_millis(*budget_ms), *json)?;
         }
+        Action::Dut {
+            file,
+            port,
+            name,
+            input,
+            difference,
+        } => device(file, port.as_deref(), name, *input, *difference)?,
         Action::List { store } => list(&common::open_read(store)?)?,
         Action::Show {
             store,
@@ -170,19 +206,52 @@ fn import(store: &Path, name: &str, path: &Path) -> Outcome<()> {
     Ok(())
 }
 
+/// Obeys a runner until it hangs up.
+fn device(path: &Path, port: Option<&Path>, name: &str, sent: Sent, difference: bool) -> Outcome<()> {
+    let bytes = std::fs::read(path).map_err(|e| Failure::io("read", path, &e))?;
+    let model = if bytes.starts_with(&file::MAGIC) {
+        file::from_bytes(&bytes)?
+    } else {
+        tflite::from_bytes(&bytes)?
+    };
+    let input = match sent {
+        Sent::Int8 => Input::Signed,
+        Sent::Uint8 => Input::Unsigned,
+        Sent::Float32 => Input::Float,
+    };
+    let output = if difference { Output::Error } else { Output::Vector };
+    let mut device = Device::new(&model, name, input, output)?;
+    match port {
+        None => device
+            .serve(&mut std::io::stdin().lock(), &mut std::io::stdout().lock())
+            .map_err(|e| Failure::io("use", Path::new("stdin or stdout"), &e)),
+        Some(port) => {
+            let open = std::fs::OpenOptions::new().read(true).write(true).open(port);
+            let mut from = open.map_err(|e| Failure::io("open", port, &e))?;
+            let mut to = from.try_clone().map_err(|e| Failure::io("open", port, &e))?;
+            device
+                .serve(&mut from, &mut to)
+                .map_err(|e| Failure::io("use", port, &e))
+        }
+    }
+}
+
 /// Times the model file `bytes` on every family of kernels.
 fn measure(bytes: &[u8], budget: Duration, json: bool) -> Outcome<()> {
     let right = |name: &str| (name.to_owned(), Align::Right);
     let mut table = Table::new([
+        ("class".to_owned(), Align::Left),
         ("kernels".to_owned(), Align::Left),
         right("median us"),
         right("p90 us"),
         right("p99 us"),
+        right("us in a batch"),
         right("file to first result us"),
         right("MACs"),
         right("file bytes"),
         right("arena bytes"),
         right("weight bytes"),
+        right("resident bytes"),
     ]);
     let mut text = Vec::new();
     for isa in Isa::available() {
@@ -194,19 +263,25 @@ fn measure(bytes: &[u8], budget: Duration, json: bool) -> Outcome<()> {
         }
         let microseconds = |nanoseconds: f64| format!("{:.2}", nanoseconds / 1e3);
         table.push(vec![
+            found.class().name().to_owned(),
             isa.name().to_owned(),
             microseconds(found.median_ns),
             microseconds(found.p90_ns),
             microseconds(found.p99_ns),
+            microseconds(found.batch_ns),
             microseconds(found.spin_up_ns),
             grouped(found.macs),
             grouped(found.file_bytes as u64),
             grouped(found.arena_bytes as u64),
             grouped(found.weight_bytes as u64),
+            found
+                .resident_bytes
+                .map_or_else(|| "not available".to_owned(), grouped),
         ]);
     }
     if !json {
         table.write_to(&mut text)?;
+        text.extend_from_slice(b"instructions: not available\n");
     }
     super::print(&String::from_utf8_lossy(&text))
 }
@@ -226,12 +301,12 @@ fn operators(model: &Model) -> Outcome<String> {
         left("kernel"),
         left("type"),
         right("MACs"),
-        right("result bytes"),
+        right("arena bytes"),
         right("weight bytes"),
+        right("predicted us"),
         right("us here"),
     ]);
     for (step, nanoseconds) in engine.steps().iter().zip(times) {
-        let count: usize = step.shape.iter().product();
         table.push(vec![
             step.operator.to_string(),
             step.name.to_owned(),
@@ -239,8 +314,9 @@ fn operators(model: &Model) -> Outcome<String> {
             step.kernel.clone(),
             "int8".to_owned(),
             grouped(step.macs),
-            grouped(count as u64),
+            grouped(step.arena_bytes as u64),
             grouped(step.weight_bytes as u64),
+            format!("{:.2}", step.predicted_ns() / 1e3),
             format!("{:.2}", nanoseconds / 1e3),
         ]);
     }

@@ -110,7 +110,7 @@ pub fn detect(store: &Store, request: &Request, progress: &mut dyn FnMut(u64) ->
     let (version, bytes) = store.model(&request.model, request.version)?;
     let model = file::from_bytes(&bytes)?;
     let recipe = Recipe::from_metadata(&model.metadata)?;
-    let mut scorer = Scorer::new(&model, &recipe)?;
+    let mut scorer = Scorer::for_scan(&model, &recipe)?;
     let snapshot = store.snapshot(&request.stream)?;
     let mut inputs = Inputs::new(
         &snapshot,
@@ -147,44 +147,57 @@ pub fn detect(store: &Store, request: &Request, progress: &mut dyn FnMut(u64) ->
     let mut key: Option<Vec<Value>> = None;
     let mut known_until = None;
     let mut in_alarm = false;
-    while let Some(span) = inputs.next_features()? {
-        if key.as_deref() != Some(inputs.key()) {
+    // Windows of one key, scored at once.
+    let mut spans = Vec::new();
+    let mut scores = Vec::new();
+    loop {
+        let span = inputs.next_features()?;
+        let changed = span.is_some() && key.as_deref() != Some(inputs.key());
+        if span.is_none() || changed || scorer.is_full() {
+            scorer.flush(&mut scores)?;
+            for (span, &score) in spans.drain(..).zip(&scores) {
+                let high = score > threshold;
+                let alarm = debounce.push(high);
+                report.windows += 1;
+                report.high += u64::from(high);
+                report.alarms += u64::from(alarm);
+                let key = key.as_deref().unwrap_or(&[]);
+                if alarm {
+                    report.note(key, span, score, in_alarm);
+                }
+                in_alarm = alarm || (in_alarm && high);
+                if known_until.is_none_or(|known| span.start > known) {
+                    report.written += 1;
+                    let label = if alarm {
+                        "alarm"
+                    } else if high {
+                        "high"
+                    } else {
+                        "normal"
+                    };
+                    output.push(&Finding {
+                        span,
+                        key,
+                        score,
+                        threshold: Some(threshold),
+                        alarm,
+                        label,
+                    })?;
+                }
+            }
+            if !progress(inputs.rows_read()) {
+                break;
+            }
+        }
+        let Some(span) = span else { break };
+        if changed {
             key = Some(inputs.key().to_vec());
             known_until = output.last_start(inputs.key())?;
             debounce.reset();
             in_alarm = false;
         }
-        let score = scorer.score(inputs.features())?;
-        let high = score > threshold;
-        let alarm = debounce.push(high);
-        report.windows += 1;
-        report.high += u64::from(high);
-        report.alarms += u64::from(alarm);
-        if alarm {
-            report.note(inputs.key(), span, score, in_alarm);
-        }
-        in_alarm = alarm || (in_alarm && high);
-        if known_until.is_none_or(|known| span.start > known) {
-            report.written += 1;
-            let label = if alarm {
-                "alarm"
-            } else if high {
-                "high"
-            } else {
-                "normal"
-            };
-            output.push(&Finding {
-                span,
-                key: inputs.key(),
-                score,
-                threshold: Some(threshold),
-                alarm,
-                label,
-            })?;
-        }
-        if report.windows % 64 == 0 && !progress(inputs.rows_read()) {
-            break;
-        }
+        scorer.push(inputs.features())?;
+        spans.push(span);
     }
     output.flush()?;
     report.rows = inputs.rows_read();

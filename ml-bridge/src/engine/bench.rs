@@ -20,7 +20,7 @@ pub struct Bench {
     pub p90_ns: f64,
     /// As the median, for 99 of 100.
     pub p99_ns: f64,
-    /// From the bytes of the file to the first result, median of some.
+    /// From the bytes of the file in memory to the first result, median of some.
     pub spin_up_ns: f64,
     /// Bytes of the model file.
     pub file_bytes: usize,
@@ -30,23 +30,73 @@ pub struct Bench {
     pub weight_bytes: usize,
     /// Multiply-accumulates per inference.
     pub macs: u64,
+    /// Time per inference of a batch, the engine computing [`BATCH`] inputs at once, median.
+    pub batch_ns: f64,
+    /// Bytes of memory by which this process grew while the engine was made and first run, where the system says so.
+    pub resident_bytes: Option<u64>,
+}
+
+/// Inputs of a timed batch.
+pub const BATCH: usize = 24;
+
+/// How much a model computes, as MLMark tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Below 100,000 multiply-accumulates: its time is that of dispatch.
+    Light,
+    /// Below 5,000,000.
+    Medium,
+    /// More.
+    Heavy,
+}
+
+impl Class {
+    /// Its name, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Light => "light",
+            Class::Medium => "medium",
+            Class::Heavy => "heavy",
+        }
+    }
+}
+
+/// Resident bytes of this process.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kibibytes * 1024)
 }
 
 impl Bench {
-    /// As one JSON object.
+    /// The class of the model.
+    pub fn class(&self) -> Class {
+        match self.macs {
+            0..100_000 => Class::Light,
+            100_000..5_000_000 => Class::Medium,
+            _ => Class::Heavy,
+        }
+    }
+
+    /// As one JSON object. Instructions are null: no safe interface counts them.
     pub fn to_json(&self) -> String {
         format!(
-            "{{\"isa\":\"{}\",\"runs\":{},\"median_ns\":{:.1},\"p90_ns\":{:.1},\"p99_ns\":{:.1},\"spin_up_ns\":{:.1},\
-             \"file_bytes\":{},\"arena_bytes\":{},\"weight_bytes\":{},\"macs\":{}}}",
+            "{{\"class\":\"{}\",\"isa\":\"{}\",\"runs\":{},\"median_ns\":{:.1},\"p90_ns\":{:.1},\"p99_ns\":{:.1},\"spin_up_ns\":{:.1},\
+             \"batch_ns\":{:.1},\"file_bytes\":{},\"arena_bytes\":{},\"weight_bytes\":{},\"resident_bytes\":{},\
+             \"instructions\":null,\"macs\":{}}}",
+            self.class().name(),
             self.isa.name(),
             self.runs,
             self.median_ns,
             self.p90_ns,
             self.p99_ns,
             self.spin_up_ns,
+            self.batch_ns,
             self.file_bytes,
             self.arena_bytes,
             self.weight_bytes,
+            self.resident_bytes.map_or("null".to_string(), |b| b.to_string()),
             self.macs
         )
     }
@@ -79,13 +129,17 @@ fn nanoseconds(duration: Duration) -> f64 {
 /// # Errors
 /// What loading, compiling and running give.
 pub fn bench(bytes: &[u8], isa: Isa, budget: Duration) -> Result<Bench> {
+    let before = resident_bytes();
+    let mut resident = None;
+    let image = file::aligned(bytes);
     let mut spins = Vec::new();
     for _ in 0..9 {
         let start = Instant::now();
-        let mut engine = Engine::with_isa(&file::from_bytes(bytes)?, isa)?;
+        let mut engine = Engine::open(&image, isa)?;
         let (input, mut output) = buffers(&engine);
         engine.run(&input, &mut output)?;
         spins.push(nanoseconds(start.elapsed()));
+        resident = resident.or(before.and_then(|before| Some(resident_bytes()?.saturating_sub(before))));
     }
     spins.sort_by(f64::total_cmp);
     let mut engine = Engine::with_isa(&file::from_bytes(bytes)?, isa)?;
@@ -109,7 +163,19 @@ pub fn bench(bytes: &[u8], isa: Isa, budget: Duration) -> Result<Bench> {
         times.push(nanoseconds(start.elapsed()) / f64::from(per_clock));
     }
     times.sort_by(f64::total_cmp);
+    let mut together = Engine::with_isa_and_batch(&file::from_bytes(bytes)?, isa, BATCH)?;
+    let (inputs, mut outputs) = (input.repeat(BATCH), output.repeat(BATCH));
+    let mut batches = Vec::new();
+    let begin = Instant::now();
+    while batches.len() < 5 || (begin.elapsed() < budget / 4 && batches.len() < 1 << 12) {
+        let start = Instant::now();
+        together.run_batch(&inputs, &mut outputs, BATCH)?;
+        batches.push(nanoseconds(start.elapsed()) / BATCH as f64);
+    }
+    batches.sort_by(f64::total_cmp);
     Ok(Bench {
+        batch_ns: at(&batches, 0.5),
+        resident_bytes: resident,
         isa,
         runs: times.len() * per_clock as usize,
         median_ns: at(&times, 0.5),

@@ -90,6 +90,9 @@ pub(super) fn compile(
             }
         }
     }
+    for report in &mut compiler.reports {
+        report.arena_bytes = each[0][report.buffer].len();
+    }
     let arena = vec![0u8; total + LINE];
     let base = arena.as_ptr().align_offset(LINE).min(LINE);
     Ok(Engine {
@@ -268,6 +271,7 @@ impl<'m> Compiler<'m> {
             shape: result.shape.clone(),
             macs: cost.macs,
             weight_bytes: cost.weight_bytes,
+            arena_bytes: 0,
             count: result.count(),
             buffer: self.buffer_of[tensor].unwrap_or(0),
             padded: self.padded[tensor].clone(),

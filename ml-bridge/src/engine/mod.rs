@@ -16,7 +16,7 @@ use crate::kernel::{Isa, Scratch};
 use crate::model::{Affine, Model};
 use crate::{Error, Result};
 
-pub use bench::{Bench, bench};
+pub use bench::{BATCH, Bench, Class, bench};
 pub use open::to_bytes_packed;
 pub use report::StepReport;
 use step::Step;
