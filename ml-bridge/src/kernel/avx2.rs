@@ -11,9 +11,9 @@ type Bytes = __m128i;
 super::vectors::vectors!("avx2");
 super::pairs::pairs!("avx2", 6);
 
-/// Whether sums can be taken back here.
-fn is_exact(exact: bool, _near: bool) -> bool {
-    exact
+/// Whether [`back`] is exact for the terms of a sum.
+fn fits(_fast: &Fast) -> bool {
+    true
 }
 
 macro_rules! operation {

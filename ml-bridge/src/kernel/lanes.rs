@@ -17,8 +17,8 @@ use super::requantize::{Factor, Requantize, Rounding};
 use super::signed::{lines_of, signed};
 use crate::model::Data;
 
-/// Largest `e` for which single precision holds a result, 9 bits, and all that is shifted out of it.
-pub const FAR: i32 = 15;
+/// Bits below a result of 9 bits that single precision holds.
+const FAR: i32 = 15;
 
 /// 64 bytes on a cache line.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,6 +108,8 @@ pub struct Scale {
     pub power: [u32; 16],
     /// `2^-e`.
     pub unit: [f32; 16],
+    /// The bits of a result before its last shift that count in single precision: all but the lowest `e - FAR`.
+    pub keep: [u32; 16],
     /// As `sign`, a bit per lane.
     pub signs: u16,
 }
@@ -194,8 +196,6 @@ pub struct Lanes {
     pub scales: Vec<Scale>,
     /// Whether the nine instructions are exact for every sum that can occur.
     pub exact: bool,
-    /// Whether every lane's `e` is at most [`FAR`].
-    pub near: bool,
 }
 
 impl Lanes {
@@ -246,7 +246,6 @@ impl Lanes {
             bias: Vec::with_capacity(blocks),
             scales: Vec::with_capacity(blocks),
             exact,
-            near: near(end),
         };
         let uniform = end.factor.iter().all(|f| *f == end.factor[0]);
         for block in 0..blocks {
@@ -334,11 +333,6 @@ fn pack_rows(lines: &mut [Line], patch: usize, weights: &[i8]) {
     }
 }
 
-/// Whether the last shift of every output may be done in single precision.
-pub fn near(end: &Requantize) -> bool {
-    end.factor.iter().all(|f| -f.shift <= FAR)
-}
-
 /// Groups of up to `most` blocks for `outputs`, each block with `steps` lines.
 fn groups(outputs: usize, most: usize, steps: usize) -> Vec<Group> {
     let total = outputs.div_ceil(LANES);
@@ -376,6 +370,7 @@ pub fn scale(end: &Requantize, channel: impl Fn(usize) -> Option<usize>) -> Scal
         sign: [0; 16],
         power: [0; 16],
         unit: [1.0; 16],
+        keep: [u32::MAX; 16],
         signs: 0,
     };
     for lane in 0..LANES {
@@ -402,6 +397,7 @@ pub fn scale(end: &Requantize, channel: impl Fn(usize) -> Option<usize>) -> Scal
         scale.shift[lane] = right.unsigned_abs();
         scale.power[lane] = if right > 0 { 1 << (32 - right) } else { 0 };
         scale.unit[lane] = 1.0 / (1u32 << right) as f32;
+        scale.keep[lane] = u32::MAX << (right - FAR).max(0);
         scale.sign[lane] = if twice { u32::MAX } else { 0 };
         scale.signs |= u16::from(twice) << lane;
     }

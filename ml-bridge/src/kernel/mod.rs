@@ -18,7 +18,7 @@ pub mod pointwise;
 pub mod pool;
 pub mod quads;
 pub mod requantize;
-#[cfg(any(target_arch = "x86_64", neon))]
+#[cfg(neon)]
 mod rows;
 pub mod signed;
 pub mod softmax;
@@ -91,9 +91,9 @@ impl Isa {
     /// The order of weights that its instructions want.
     pub fn order(self) -> Order {
         match self {
-            #[cfg(any(target_arch = "x86_64", neon))]
+            #[cfg(neon)]
             Isa::Portable => Order::Rows,
-            #[cfg(not(any(target_arch = "x86_64", neon)))]
+            #[cfg(not(neon))]
             Isa::Portable => Order::Pairs,
             Isa::Plain | Isa::Avx2 => Order::Pairs,
             Isa::Vnni => Order::Words,
@@ -149,9 +149,9 @@ impl Scratch {
         let words = match isa.order() {
             Order::Words => return,
             Order::Pairs => geometry.reach(),
-            #[cfg(any(target_arch = "x86_64", neon))]
+            #[cfg(neon)]
             Order::Rows => rows::room(layer.lanes.words * 4, positions),
-            #[cfg(not(any(target_arch = "x86_64", neon)))]
+            #[cfg(not(neon))]
             Order::Rows => return,
         };
         self.words.resize(self.words.len().max(words), 0);

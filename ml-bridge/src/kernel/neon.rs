@@ -11,9 +11,9 @@ type Bytes = uint8x16_t;
 super::vectors::vectors!("neon");
 super::rows::rows!("neon");
 
-/// Whether sums can be taken back here.
-fn is_exact(exact: bool, _near: bool) -> bool {
-    exact
+/// Whether [`back`] is exact for the terms of a sum.
+fn fits(_fast: &Fast) -> bool {
+    true
 }
 
 macro_rules! operation {

@@ -171,7 +171,7 @@ macro_rules! pairs {
                 let to = unsafe { std::slice::from_raw_parts_mut(self.output.add(at), group.outputs) };
                 // SAFETY: passed on.
                 unsafe {
-                    if is_exact(layer.lanes.exact, layer.lanes.near) {
+                    if layer.lanes.exact {
                         put(*sums, layer.lanes.scale(group.block), layer.end.bounds, to);
                     } else {
                         for ((channel, to), sum) in (group.first..).zip(to).zip(numbers(*sums)) {

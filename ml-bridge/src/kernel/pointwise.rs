@@ -1,7 +1,7 @@
 //! Element by element: a table of 256 results for functions of one byte, and sums and products of two.
 
 use super::fixed;
-use super::lanes::{FAR, Scale, exact_for, scale};
+use super::lanes::{Scale, exact_for, scale};
 use super::requantize::{BIAS, Bounds, Factor, Requantize, Rounding, hold, rounding_shift};
 use crate::model::{Activation, Affine};
 
@@ -96,8 +96,8 @@ pub struct Fast {
     pub terms: [Option<Scale>; 2],
     /// Of the result.
     pub end: Scale,
-    /// Whether every lane's `e` is at least 1 and that of the result is at most [`super::lanes::FAR`].
-    pub near: bool,
+    /// Whether the terms' `e` are at least 1.
+    pub shifted: bool,
 }
 
 /// A sum, difference or product of two tensors.
@@ -197,11 +197,10 @@ impl Binary {
         let mut fast = Fast {
             terms,
             end: constants(self.factor, self.zero_point, size)?,
-            near: false,
+            shifted: false,
         };
-        let shifts = fast.terms.iter().flatten().chain([&fast.end]);
-        fast.near = shifts.flat_map(|s| s.shift).all(|s| s > 0)
-            && fast.end.shift.iter().all(|s| *s <= FAR.unsigned_abs());
+        let mut shifts = fast.terms.iter().flatten().flat_map(|s| s.shift);
+        fast.shifted = shifts.all(|s| s > 0);
         Some(fast)
     }
 

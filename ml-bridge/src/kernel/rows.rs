@@ -1,4 +1,4 @@
-//! Layers of dot products for SSE2 and NEON: eight neighbouring bytes of a patch, widened to 16 bits, against eight
+//! Layers of dot products for NEON: eight neighbouring bytes of a patch, widened to 16 bits, against eight
 //! weights of one output, products added to four lanes; the lanes of an output are added up at the end.
 //!
 //! Nothing is broadcast, and a tile of two patches and four outputs reads six registers for eight products, which
@@ -213,7 +213,7 @@ macro_rules! rows {
                 let to = unsafe { std::slice::from_raw_parts_mut(self.output.add(at), group.outputs) };
                 // SAFETY: passed on.
                 unsafe {
-                    if is_exact(layer.lanes.exact, layer.lanes.near) {
+                    if layer.lanes.exact {
                         put(*sums, layer.lanes.scale(group.block), layer.end.bounds, to);
                     } else {
                         for ((channel, to), sum) in (group.first..).zip(to).zip(numbers(*sums)) {

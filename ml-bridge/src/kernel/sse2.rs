@@ -1,9 +1,9 @@
-//! SSE2 kernels, for every x86-64 processor: see [`super::rows`] and [`super::vectors`].
+//! SSE2 kernels, for every x86-64 processor: see [`super::pairs`] and [`super::vectors`].
 //!
-//! There is no shift by lane. Where a result is about to be held between 0 and 255, a product with `2^-e` in single
-//! precision takes its place, which is exact for `e` up to [`super::lanes::FAR`]: 24 bits hold 9 of the result and all
-//! that is shifted out, and what is rounded is out of bounds anyway. Elsewhere it is an integer product with
-//! `2^(32 - e)`, for `e >= 1`.
+//! Tile: 3 patches x 16 outputs. There is no shift by lane. Where a result is about to be held between 0 and 255, a
+//! product with `2^-e` in single precision takes its place: 24 bits hold 9 of the result and 15 of those that are shifted
+//! out, whose lower ones are cleared before, and what is rounded all the same is out of bounds anyway. Elsewhere it is an
+//! integer product with `2^(32 - e)`, for `e >= 1`.
 #![allow(unsafe_code)]
 // Intrinsics are unsafe functions in older compilers only.
 #![allow(unused_unsafe)]
@@ -14,11 +14,11 @@ type Vector = __m128i;
 type Bytes = __m128i;
 
 super::vectors::vectors!("sse2");
-super::rows::rows!("sse2");
+super::pairs::pairs!("sse2", 3);
 
-/// Whether sums can be taken back here.
-fn is_exact(exact: bool, near: bool) -> bool {
-    exact && near
+/// Whether [`back`] is exact for the terms of a sum.
+fn fits(fast: &Fast) -> bool {
+    fast.shifted
 }
 
 macro_rules! operation {
@@ -96,24 +96,15 @@ unsafe fn store(to: *mut u8, bytes: Bytes) {
     unsafe { _mm_storeu_si128(to.cast(), bytes) }
 }
 
-/// `sums` and the products of 16-bit numbers, in any lane.
+/// Two 16-bit numbers in every lane.
+///
+/// # Safety
+/// 4 bytes can be read.
 #[inline]
 #[target_feature(enable = "sse2")]
-unsafe fn dot(sums: Vector, a: Vector, b: Vector) -> Vector {
-    // SAFETY: no memory is touched.
-    unsafe { _mm_add_epi32(sums, _mm_madd_epi16(a, b)) }
-}
-
-/// The sum of the lanes of each.
-#[inline]
-#[target_feature(enable = "sse2")]
-unsafe fn across(a: Vector, b: Vector, c: Vector, d: Vector) -> Vector {
-    // SAFETY: no memory is touched.
-    unsafe {
-        let left = _mm_add_epi32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
-        let right = _mm_add_epi32(_mm_unpacklo_epi32(c, d), _mm_unpackhi_epi32(c, d));
-        _mm_add_epi32(_mm_unpacklo_epi64(left, right), _mm_unpackhi_epi64(left, right))
-    }
+unsafe fn pair(from: *const i16) -> Vector {
+    // SAFETY: the caller's word.
+    unsafe { _mm_set1_epi32(from.cast::<i32>().read_unaligned()) }
 }
 
 /// 8 signed bytes as 16-bit numbers.
@@ -204,14 +195,16 @@ unsafe fn back(sums: Vector, scale: &Scale, n: usize) -> Vector {
 /// What stands for zero after [`finish`], so that cutting off fractions rounds down wherever it matters.
 const ABOVE: i16 = 256;
 
-/// Sums taken back, plus [`ABOVE`], for every `e` up to [`super::lanes::FAR`].
+/// Sums taken back, plus [`ABOVE`].
 #[inline]
 #[target_feature(enable = "sse2")]
 unsafe fn finish(sums: Vector, scale: &Scale, n: usize) -> Vector {
     // SAFETY: `n` is below 4, so that four of 16 constants are read.
     unsafe {
         let unit = _mm_loadu_ps(scale.unit.as_ptr().add(4 * n));
-        let real = _mm_mul_ps(_mm_cvtepi32_ps(high_halves(sums, scale, n)), unit);
+        let keep = _mm_loadu_si128(scale.keep.as_ptr().add(4 * n).cast());
+        let counted = _mm_and_si128(high_halves(sums, scale, n), keep);
+        let real = _mm_mul_ps(_mm_cvtepi32_ps(counted), unit);
         _mm_cvttps_epi32(_mm_add_ps(real, _mm_set1_ps(f32::from(ABOVE))))
     }
 }

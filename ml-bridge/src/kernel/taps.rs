@@ -8,7 +8,7 @@
 //! ```
 
 use super::depthwise::Window;
-use super::lanes::{Bias, Line, Scale, Weights, bias, drop_tiny, exact_for, near, scale};
+use super::lanes::{Bias, Line, Scale, Weights, bias, drop_tiny, exact_for, scale};
 use super::linear::LANES;
 use super::requantize::Requantize;
 
@@ -71,8 +71,6 @@ pub struct Taps {
     pub scales: Vec<Scale>,
     /// See [`super::lanes::Lanes::exact`].
     pub exact: bool,
-    /// See [`super::lanes::Lanes::near`].
-    pub near: bool,
 }
 
 impl Taps {
@@ -108,7 +106,6 @@ impl Taps {
             bias: Vec::with_capacity(patterns),
             scales: Vec::with_capacity(patterns),
             exact,
-            near: near(end),
         };
         for pattern in 0..patterns {
             let channel = |lane: usize| channel_of(flat, channels, pattern * LANES + lane);

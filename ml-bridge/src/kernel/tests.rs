@@ -53,7 +53,7 @@ proptest! {
         segment in 1usize..70,
         column_step in 1usize..40,
         seed in any::<u64>(),
-        shift in -12i32..=1,
+        shift in -26i32..=1,
     ) {
         let mut next = noise(seed);
         let offsets: Vec<usize> = (0..segments).map(|s| s * (segment + 5)).collect();
@@ -98,7 +98,7 @@ proptest! {
         dilation in [1usize..3, 1usize..3],
         upright in any::<bool>(),
         seed in any::<u64>(),
-        shift in -12i32..=1,
+        shift in -26i32..=1,
     ) {
         let mut next = noise(seed);
         let (size, taps) = if upright { ([size[0] * size[1], 1], [taps[0], 1]) } else { (size, taps) };

@@ -106,7 +106,7 @@ macro_rules! vectors {
                             *sum = add(*sum, madd(x, read(weights.0.as_ptr().add(n * 32 / R))));
                         }
                     }
-                    if is_exact(taps.exact, taps.near) {
+                    if taps.exact {
                         put(sums, &taps.scales[pattern], layer.end.bounds, to);
                     } else {
                         super::plain::slowly(layer, block * LANES, &numbers(sums), to);
@@ -118,7 +118,7 @@ macro_rules! vectors {
         /// Combines `left` and `right`, which are as long as `output`.
         pub fn binary(layer: &Binary, fast: &Fast, left: &[u8], right: &[u8], output: &mut [u8]) {
             assert!(left.len() == output.len() && right.len() == output.len());
-            if !is_exact(true, fast.near) {
+            if !fits(fast) {
                 return super::plain::binary(layer, fast, left, right, output);
             }
             let whole = output.len() / LANES * LANES;
