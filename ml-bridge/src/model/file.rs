@@ -168,7 +168,6 @@ pub fn from_image(image: Image) -> Result<Model> {
 ///
 /// # Errors
 /// As [`from_bytes`].
-#[expect(clippy::type_complexity, reason = "layers by operator, used once")]
 pub(crate) fn read(image: &Image, order: Option<Order>) -> Result<(Model, Vec<(usize, Prepared)>)> {
     let bytes: &[u8] = (**image).as_ref();
     let corrupt = |at: usize, what: &str| Error::corrupt("model", "header", at as u64, what);
