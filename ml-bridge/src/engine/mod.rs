@@ -12,7 +12,7 @@ mod report;
 mod step;
 
 use crate::kernel::pool::Pad;
-use crate::kernel::{Isa, Scratch};
+use crate::kernel::{Isa, Memory, Scratch};
 use crate::model::{Affine, Model};
 use crate::{Error, Result};
 
@@ -137,7 +137,17 @@ impl Engine {
         &self.reports
     }
 
-    /// Computes one output from one input.
+    /// Whether layers keep something from one run to the next.
+    pub fn has_memory(&self) -> bool {
+        !self.scratch.memories.is_empty()
+    }
+
+    /// Forgets what layers kept from earlier runs, as at the start.
+    pub fn reset(&mut self) {
+        self.scratch.memories.iter_mut().for_each(Memory::reset);
+    }
+
+    /// Computes one output from one input. Recurrent layers go on from the run before; see [`Engine::reset`].
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if a slice has the wrong length.

@@ -4,11 +4,13 @@ use std::ops::Range;
 
 use crate::kernel::depthwise::Depthwise;
 use crate::kernel::linear::Linear;
+use crate::kernel::lstm::{self, Lstm};
 use crate::kernel::mean::Mean;
 use crate::kernel::pointwise::{self, Binary, Table};
 use crate::kernel::pool::{Pad, Pool};
 use crate::kernel::softmax::Softmax;
-use crate::kernel::{self, Isa, Scratch};
+use crate::kernel::svdf::{self, Svdf};
+use crate::kernel::{self, Isa, Memory, Scratch};
 
 /// What runs, with the buffers that it reads and writes.
 #[derive(Debug, Clone)]
@@ -70,11 +72,47 @@ pub(super) enum Step {
     },
     /// `outer` times: a block of each part, one behind the other, `whole` bytes together.
     Concatenation {
-        parts: Vec<(usize, usize)>,
+        parts: Vec<Part>,
         outer: usize,
         whole: usize,
         output: usize,
     },
+    /// A layer that keeps entry `memory` of [`Scratch::memories`].
+    Recurrent {
+        layer: Box<Recurrent>,
+        memory: usize,
+        input: usize,
+        output: usize,
+    },
+}
+
+/// One of the tensors that are joined.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    /// Where it lies.
+    pub(super) source: Source,
+    /// Bytes of it in a row of the result.
+    pub(super) block: usize,
+    /// What its bytes become, where they mean something else.
+    pub(super) table: Option<Box<Table>>,
+}
+
+/// A layer with a memory.
+#[derive(Debug, Clone)]
+pub(super) enum Recurrent {
+    /// Long short-term memory.
+    Lstm(Lstm),
+    /// Filters in time.
+    Svdf(Svdf),
+}
+
+impl Recurrent {
+    fn run(&self, isa: Isa, memory: &mut Memory, input: &[u8], output: &mut [u8]) {
+        match self {
+            Recurrent::Lstm(layer) => lstm::run(isa, layer, memory, input, &mut output[..layer.outputs()]),
+            Recurrent::Svdf(layer) => svdf::run(isa, layer, memory, input, &mut output[..layer.outputs()]),
+        }
+    }
 }
 
 /// One side of a [`Step::Binary`].
@@ -154,6 +192,17 @@ impl Step {
                 let right = right.bytes(below, above, regions);
                 kernel::binary(isa, layer, left, right, &mut output[..*count]);
             }
+            Step::Recurrent {
+                layer,
+                memory,
+                input,
+                output,
+            } => {
+                let (input, output) = pair(arena, &regions[*input], &regions[*output]);
+                if let Some(memory) = scratch.memories.get_mut(*memory) {
+                    layer.run(isa, memory, input, output);
+                }
+            }
             Step::Concatenation {
                 parts,
                 outer,
@@ -162,11 +211,18 @@ impl Step {
             } => {
                 let (below, output, above) = around(arena, &regions[*output]);
                 let mut start = 0;
-                for (buffer, block) in parts {
-                    let input = Source::region(&regions[*buffer], below, above);
-                    for number in 0..*outer {
-                        output[number * whole + start..][..*block]
-                            .copy_from_slice(&input[number * block..][..*block]);
+                for Part { source, block, table } in parts {
+                    let input = source.bytes(below, above, regions);
+                    for (from, to) in input
+                        .chunks_exact(*block)
+                        .zip(output.chunks_mut(*whole))
+                        .take(*outer)
+                    {
+                        let to = &mut to[start..start + block];
+                        match table {
+                            None => to.copy_from_slice(from),
+                            Some(table) => pointwise::look_up(table, from, to),
+                        }
                     }
                     start += block;
                 }

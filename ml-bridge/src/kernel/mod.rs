@@ -6,17 +6,23 @@
 mod avx2;
 pub mod depthwise;
 mod fixed;
+mod fixed16;
 pub mod lanes;
 pub mod linear;
+pub mod lstm;
+pub mod matrix;
 pub mod mean;
 #[cfg(neon)]
 mod neon;
+mod memory;
 #[cfg(target_arch = "x86_64")]
 mod pairs;
 mod plain;
 pub mod pointwise;
 pub mod pool;
 pub mod quads;
+#[cfg(test)]
+mod recurrent_tests;
 pub mod requantize;
 #[cfg(neon)]
 mod rows;
@@ -26,11 +32,13 @@ pub mod softmax;
 mod spell;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
+pub mod svdf;
 pub mod taps;
 #[cfg(test)]
 mod tests;
 #[cfg(any(target_arch = "x86_64", neon))]
 mod vectors;
+mod versions;
 #[cfg(avx512)]
 mod vnni;
 #[cfg(avx512)]
@@ -48,7 +56,9 @@ use sse2 as portable;
 use depthwise::Depthwise;
 use lanes::Order;
 use linear::Linear;
+pub use memory::Memory;
 use pointwise::Binary;
+use versions::versions;
 
 /// A family of kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -135,12 +145,18 @@ pub struct Scratch {
     pub sums: Vec<i32>,
     /// Interleaved rows.
     pub lines: Vec<lanes::Line>,
+    /// What recurrent layers keep from one run to the next, one entry per layer.
+    pub memories: Vec<Memory>,
 }
 
 impl Scratch {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.words.len() * 2 + self.weights.len() * 64 + self.sums.len() * 4 + self.lines.len() * 64
+        self.words.len() * 2
+            + self.weights.len() * 64
+            + self.sums.len() * 4
+            + self.lines.len() * 64
+            + self.memories.iter().map(Memory::bytes).sum::<usize>()
     }
 
     /// Makes room for `layer`, packed for `isa`.

@@ -23,7 +23,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    Activation, Data, Element, Image, Kind, Model, Operator, Padding, Quantization, Sliding, Tensor, prepared,
+    Activation, Affine, Data, Element, Image, Kind, Model, Operator, Padding, Quantization, Sliding, Tensor,
+    prepared,
 };
 use crate::kernel::lanes::{Order, Prepared};
 use crate::kernel::signed::Aligned;
@@ -374,9 +375,15 @@ impl Writer {
             Kind::Lstm {
                 time_major,
                 cell_clip,
+                hidden,
             } => {
-                self.0.push(u8::from(*time_major));
+                self.0
+                    .push(u8::from(*time_major) | u8::from(hidden.is_some()) << 1);
                 self.0.extend_from_slice(&cell_clip.to_le_bytes());
+                if let Some(hidden) = hidden {
+                    self.0.extend_from_slice(&hidden.scale.to_le_bytes());
+                    self.0.extend_from_slice(&hidden.zero_point.to_le_bytes());
+                }
             }
             Kind::Svdf { rank, activation } => {
                 self.count(*rank);
@@ -565,6 +572,24 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn lstm(&mut self) -> Result<Kind> {
+        let flags = self.u8()?;
+        if flags > 3 {
+            return Err(self.corrupt("unknown LSTM flags"));
+        }
+        Ok(Kind::Lstm {
+            time_major: flags & 1 != 0,
+            cell_clip: self.f32()?,
+            hidden: match flags & 2 {
+                0 => None,
+                _ => Some(Affine {
+                    scale: self.f32()?,
+                    zero_point: self.i32()?,
+                }),
+            },
+        })
+    }
+
     fn operator(&mut self) -> Result<Operator> {
         let kind = match self.u16()? {
             1 => Kind::FullyConnected {
@@ -612,10 +637,7 @@ impl<'a> Reader<'a> {
             },
             17 => Kind::Quantize,
             18 => Kind::Dequantize,
-            19 => Kind::Lstm {
-                time_major: self.u8()? != 0,
-                cell_clip: self.f32()?,
-            },
+            19 => self.lstm()?,
             20 => Kind::Svdf {
                 rank: self.size()?,
                 activation: self.activation()?,
@@ -640,7 +662,7 @@ impl<'a> Reader<'a> {
 #[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
-    use crate::model::{Affine, dense};
+    use crate::model::dense;
     use proptest::prelude::*;
 
     fn sample() -> Model {

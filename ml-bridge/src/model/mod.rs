@@ -232,6 +232,21 @@ impl Tensor {
         tensor
     }
 
+    /// A constant of int16 numbers.
+    pub fn constant_i16(name: &str, shape: &[usize], values: &[i16], q: Quantization) -> Self {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let mut tensor = Tensor::activation(name, shape, Element::I16, Some(q));
+        tensor.data = Some(bytes.into());
+        tensor
+    }
+
+    /// A tensor that stays from one run to the next.
+    pub fn state(name: &str, shape: &[usize], element: Element, q: Quantization) -> Self {
+        let mut tensor = Tensor::activation(name, shape, element, Some(q));
+        tensor.variable = true;
+        tensor
+    }
+
     /// A constant of i32 numbers.
     pub fn constant_i32(name: &str, shape: &[usize], values: &[i32], q: Option<Quantization>) -> Self {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
@@ -276,6 +291,16 @@ impl Tensor {
         Some(
             data.chunks_exact(4)
                 .map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect(),
+        )
+    }
+
+    /// The numbers of an i16 constant.
+    pub fn values_i16(&self) -> Option<Vec<i16>> {
+        let data = self.data.as_ref().filter(|_| self.element == Element::I16)?;
+        Some(
+            data.chunks_exact(2)
+                .map(|b| i16::from_le_bytes([b[0], b[1]]))
                 .collect(),
         )
     }
@@ -444,6 +469,8 @@ pub enum Kind {
         time_major: bool,
         /// Largest absolute cell state, 0 for none.
         cell_clip: f32,
+        /// What the output means before it is stored as such; the output tensor's own meaning if absent.
+        hidden: Option<Affine>,
     },
     /// `[input, feature weights, time weights, bias?, state]`.
     Svdf {

@@ -3,6 +3,8 @@
 mod conv;
 mod dense;
 mod element;
+mod join;
+mod recurrent;
 mod spatial;
 
 pub(super) use conv::padding_for;
@@ -32,10 +34,9 @@ pub(super) fn lower(compiler: &mut Compiler<'_>, number: usize, operator: &Opera
         } => spatial::pool(compiler, number, operator, (sliding, *window, *activation), true),
         Kind::Mean => spatial::mean(compiler, number, operator),
         Kind::Pad => spatial::pad(compiler, number, operator),
-        Kind::Concatenation {
-            axis,
-            activation: Activation::None,
-        } => spatial::concatenation(compiler, number, operator, *axis),
+        Kind::Concatenation { axis, activation } => {
+            join::concatenation(compiler, number, operator, *axis, *activation)
+        }
         Kind::Reshape => reshape(compiler, operator),
         Kind::Add { .. } | Kind::Sub { .. } | Kind::Mul { .. } => element::binary(compiler, number, operator),
         Kind::Softmax { beta } => element::softmax(compiler, number, operator, *beta),
@@ -53,6 +54,10 @@ pub(super) fn lower(compiler: &mut Compiler<'_>, number: usize, operator: &Opera
         Kind::Quantize => element::table(compiler, number, operator, |from, to| {
             Ok(pointwise::rescale(from, to, Activation::None))
         }),
+        Kind::Lstm {
+            cell_clip, hidden, ..
+        } => recurrent::lstm(compiler, number, operator, *cell_clip, *hidden),
+        Kind::Svdf { rank, activation } => recurrent::svdf(compiler, number, operator, *rank, *activation),
         other => Err(Error::invalid(format!("{} is not supported", other.name()))),
     }
 }

@@ -3,7 +3,9 @@
 //! A flatbuffer is written front to back here: a table first, what it points to behind it, offsets filled in when they
 //! are known. Vectors of numbers start on multiples of 16 behind their count, as the schema asks of buffers.
 
-use super::super::{Activation, Element, Kind, Model, Operator, Padding, Sliding, Tensor};
+use std::ops::Range;
+
+use super::super::{Activation, Element, Kind, Model, Operator, Padding, Quantization, Sliding, Tensor};
 use crate::{Error, Result};
 
 /// The `.tflite` file of `model`. Its metadata stays behind.
@@ -55,10 +57,12 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
         Field::Offset,
     ]);
     out.point(graphs + 4, graph.at)?;
-    let tensors = out.tables(model.tensors.len());
+    let between = intermediates(model)?;
+    let tensors = out.tables(model.tensors.len() + between.iter().map(|(_, t)| t.len()).sum::<usize>());
     out.point(graph.fields[0], tensors)?;
     let mut buffers: Vec<&[u8]> = vec![&[]];
-    for (number, tensor) in model.tensors.iter().enumerate() {
+    let all = model.tensors.iter().chain(between.iter().flat_map(|(_, t)| t));
+    for (number, tensor) in all.enumerate() {
         let buffer = match &tensor.data {
             Some(data) => {
                 buffers.push(data);
@@ -76,7 +80,14 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
     let operators = out.tables(model.operators.len());
     out.point(graph.fields[3], operators)?;
     for (number, operator) in model.operators.iter().enumerate() {
-        let at = out.operator(operator, code_of[number])?;
+        let before = between
+            .iter()
+            .filter(|(at, _)| *at < number)
+            .map(|(_, t)| t.len());
+        let first = model.tensors.len() + before.sum::<usize>();
+        let own = between.iter().find(|(at, _)| *at == number);
+        let own = first..first + own.map_or(0, |(_, t)| t.len());
+        let at = out.operator(operator, code_of[number], own)?;
         out.point(operators + 4 + 4 * number, at)?;
     }
     let name = out.text("main");
@@ -96,6 +107,30 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
         }
     }
     Ok(out.bytes)
+}
+
+/// The tensors that an LSTM has between its parts: of the five, other readers ask the last what the output is rounded
+/// to, and the others what they would mean under layer normalization.
+fn intermediates(model: &Model) -> Result<Vec<(usize, Vec<Tensor>)>> {
+    let mut found = Vec::new();
+    for (number, operator) in model.operators.iter().enumerate() {
+        let Kind::Lstm { hidden, .. } = &operator.kind else {
+            continue;
+        };
+        let output = model.tensor(operator.outputs.first().copied().unwrap_or(usize::MAX))?;
+        let hidden = match hidden {
+            Some(hidden) => *hidden,
+            None => output.affine()?,
+        };
+        let tensor = |n: usize, element, scale: f32, zero_point: i32| {
+            let q = Quantization::per_tensor(scale, zero_point);
+            Tensor::activation(&format!("lstm{number}/between{n}"), &[0], element, Some(q))
+        };
+        let mut tensors: Vec<Tensor> = (0..4).map(|n| tensor(n, Element::I16, 1.0 / 4096.0, 0)).collect();
+        tensors.push(tensor(4, Element::I8, hidden.scale, hidden.zero_point));
+        found.push((number, tensors));
+    }
+    Ok(found)
 }
 
 fn narrow(number: usize) -> i32 {
@@ -124,6 +159,9 @@ fn code(model: &Model, operator: &Operator) -> Result<(i32, i32)> {
             activation: Activation::Relu,
         } => (19, int8(2)),
         Kind::Relu {
+            activation: Activation::ReluN1To1,
+        } => (20, 1),
+        Kind::Relu {
             activation: Activation::Relu6,
         } => (21, int8(2)),
         Kind::Reshape => (22, 1),
@@ -133,6 +171,8 @@ fn code(model: &Model, operator: &Operator) -> Result<(i32, i32)> {
         Kind::Mean => (40, int8(2)),
         Kind::Sub { .. } => (41, int8(2)),
         Kind::Quantize => (114, int8(2)),
+        Kind::Svdf { .. } => (27, if whole { 3 } else { 1 }),
+        Kind::Lstm { .. } => (44, 1),
         other => {
             return Err(Error::invalid(format!(
                 "{} is not written to .tflite",
@@ -306,7 +346,7 @@ impl Writer {
         Ok(table.at)
     }
 
-    fn operator(&mut self, operator: &Operator, code: usize) -> Result<usize> {
+    fn operator(&mut self, operator: &Operator, code: usize, between: Range<usize>) -> Result<usize> {
         let (number, options) = options(&operator.kind);
         let fields = [
             Field::U32(u32::try_from(code).unwrap_or(u32::MAX)),
@@ -318,8 +358,12 @@ impl Writer {
                 Field::U8(number)
             },
             if number == 0 { Field::None } else { Field::Offset },
+            Field::None,
+            Field::None,
+            Field::None,
+            Field::Offset,
         ];
-        let table = self.table(&fields);
+        let table = self.table(if between.is_empty() { &fields[..5] } else { &fields });
         let inputs = self.numbers(operator.inputs.iter().map(|i| i.map_or(-1, narrow)));
         self.point(table.fields[1], inputs)?;
         let outputs = self.numbers(operator.outputs.iter().map(|i| narrow(*i)));
@@ -327,6 +371,10 @@ impl Writer {
         if number != 0 {
             let options = self.table(&options);
             self.point(table.fields[4], options.at)?;
+        }
+        if !between.is_empty() {
+            let list = self.numbers(between.map(narrow));
+            self.point(table.fields[8], list)?;
         }
         Ok(table.at)
     }
@@ -384,6 +432,21 @@ fn options(kind: &Kind) -> (u8, Vec<Field>) {
         Kind::Add { activation } => (11, vec![fused(activation)]),
         Kind::Mul { activation } => (21, vec![fused(activation)]),
         Kind::Sub { activation } => (28, vec![fused(activation)]),
+        Kind::Svdf { rank, activation } => (6, vec![size(*rank), fused(activation)]),
+        Kind::Lstm {
+            time_major,
+            cell_clip,
+            ..
+        } => (
+            71,
+            vec![
+                // The number of tanh, which is no fused function elsewhere.
+                Field::U8(4),
+                Field::F32(*cell_clip),
+                Field::F32(0.0),
+                Field::U8(u8::from(*time_major)),
+            ],
+        ),
         _ => (0, Vec::new()),
     }
 }

@@ -54,8 +54,18 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Model> {
     }
     model.inputs = indexes(&graph.vector(1, 4)?)?;
     model.outputs = indexes(&graph.vector(2, 4)?)?;
+    drop_unused(&mut model);
     model.validate()?;
     Ok(model)
+}
+
+/// Drops tensors at the end that nothing names any more.
+fn drop_unused(model: &mut Model) {
+    let operators = model.operators.iter();
+    let named = operators.flat_map(|o| o.inputs.iter().flatten().chain(&o.outputs));
+    let last = named.chain(&model.inputs).chain(&model.outputs).max();
+    let used = last.map_or(0, |last| last.saturating_add(1));
+    model.tensors.truncate(used);
 }
 
 fn indexes(vector: &Vector<'_>) -> Result<Vec<usize>> {
@@ -231,7 +241,16 @@ fn read_operator(table: Table<'_>, codes: &Vector<'_>, model: &Model) -> Result<
     let options = table
         .table(4)?
         .filter(|_| table.u8(3).is_ok_and(|t| t == *options_type));
-    let kind = read_kind(name, options)?;
+    let mut kind = read_kind(name, options)?;
+    if let Kind::Lstm { hidden, .. } = &mut kind {
+        // The fifth of the operator's intermediate tensors says what the output is rounded to.
+        let between = table.vector(8, 4)?.i32s()?;
+        let tensor = between.get(4).and_then(|i| usize::try_from(*i).ok());
+        *hidden = match tensor {
+            Some(index) => Some(model.tensor(index)?.affine()?),
+            None => None,
+        };
+    }
     Ok(Operator {
         kind,
         inputs,
@@ -348,14 +367,15 @@ fn read_kind(name: &str, options: Option<Table<'_>>) -> Result<Kind> {
         }
         "UNIDIRECTIONAL_SEQUENCE_LSTM" => {
             let options = needed()?;
-            if options.u8(0)? != 4 || options.f32(2)? != 0.0 {
-                return Err(Error::invalid(
-                    "only LSTM with tanh and without projection is read",
-                ));
+            if options.u8(0)? != 4 || options.f32(2)? != 0.0 || options.u8(5)? != 0 {
+                return Err(Error::invalid(format!(
+                    "{name} is only read with tanh, without projection and diagonal recurrence"
+                )));
             }
             Kind::Lstm {
                 time_major: options.u8(3)? != 0,
                 cell_clip: options.f32(1)?,
+                hidden: None,
             }
         }
         other => return Err(Error::invalid(format!("operator {other} is not known"))),

@@ -11,4 +11,6 @@ pub use export::to_bytes;
 pub use import::from_bytes;
 
 #[cfg(test)]
+pub(crate) mod recurrent_tests;
+#[cfg(test)]
 mod tests;

@@ -144,6 +144,46 @@ pub(crate) fn sample() -> Model {
     m
 }
 
+/// Parts of other scales, a constant part and a fused function: the joined result is that of QUANTIZE in front.
+#[test]
+fn joins_what_means_something_else() {
+    let mut m = Model::default();
+    let input = image(&mut m, &[1, 3], 0.05, -3);
+    let constant = m.push(Tensor::constant_i8(
+        "c",
+        &[1, 2],
+        &[-100, 100],
+        Quantization::per_tensor(0.02, 10),
+    ));
+    let output = image(&mut m, &[1, 8], 0.1, 4);
+    m.operators.push(Operator::new(
+        Kind::Concatenation {
+            axis: 1,
+            activation: Activation::Relu6,
+        },
+        &[input, constant, input],
+        output,
+    ));
+    (m.inputs, m.outputs) = (vec![input], vec![output]);
+    let want = |real: f32| ((real.clamp(0.0, 6.0) / 0.1).round() as i32 + 4).clamp(-128, 127) as i8;
+    let mut engine = Engine::new(&m).unwrap();
+    let bytes = [-128i8, 17, 127];
+    let mut got = [0; 8];
+    engine.run(&bytes, &mut got).unwrap();
+    let near: Vec<i8> = bytes.iter().map(|b| want(0.05 * (f32::from(*b) + 3.0))).collect();
+    assert_eq!(got[..3], near);
+    assert_eq!(got[3..5], [want(-2.2), want(1.8)]);
+    assert_eq!(got[5..], near);
+    // A dimension beyond every number is refused, too.
+    for axis in [i32::MIN, -3, 2, i32::MAX] {
+        m.operators[0].kind = Kind::Concatenation {
+            axis,
+            activation: Activation::None,
+        };
+        assert!(Engine::new(&m).is_err());
+    }
+}
+
 fn run(model: &Model, isa: Isa) -> Vec<Vec<i8>> {
     let mut engine = Engine::with_isa(model, isa).unwrap();
     let input: Vec<i8> = (0..engine.input_count())
