@@ -5,11 +5,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use siltstone_store::batch::Batch;
 use siltstone_store::schema::SharedSchema;
-use siltstone_store::store::{Layouts, Store};
+use siltstone_store::store::{Layouts, Retention, Store};
 
 use crate::acknowledge::Acknowledge;
 use crate::failure::{Failure, Outcome};
@@ -21,6 +21,8 @@ use crate::source::{BatchLimit, Pause, Source};
 const BATCHES_AHEAD: usize = 2;
 /// How often the appending thread looks after the store when no rows come.
 const UPKEEP: Duration = Duration::from_millis(100);
+/// How often it does so when rows keep coming.
+const BUSY_UPKEEP: Duration = Duration::from_secs(1);
 
 /// What was loaded, counted while it is.
 #[derive(Debug, Default)]
@@ -44,6 +46,8 @@ pub struct Loader<'a> {
     pub options: &'a PlanOptions,
     /// How columns should be stored from now on, if the user said so.
     pub layouts: Option<&'a Layouts>,
+    /// What may become of rows from now on, if the user said so.
+    pub retention: Option<&'a Retention>,
     /// Largest batch.
     pub limit: BatchLimit,
     /// Counts, kept up to date.
@@ -68,7 +72,7 @@ impl Loader<'_> {
     pub fn load(
         &self,
         source: &mut dyn Source,
-        rejects: &mut Rejects,
+        rejects: &mut Rejects<'_>,
         note: &mut dyn FnMut(String),
         tick: &mut dyn FnMut(),
     ) -> Outcome<()> {
@@ -86,7 +90,13 @@ impl Loader<'_> {
     }
 
     fn append_all(&self, receiver: &Receiver<Message>) -> Outcome<()> {
+        let mut kept_up = Instant::now();
         loop {
+            // A store with a budget keeps what is pinned only if it is looked after in time.
+            if kept_up.elapsed() > BUSY_UPKEEP && self.store.usage().budget.is_some() {
+                self.store.maintain()?;
+                kept_up = Instant::now();
+            }
             match receiver.recv_timeout(UPKEEP) {
                 Ok(Message::Rows(batch, text_bytes)) => {
                     let receipt = self.store.append(self.stream, &batch)?;
@@ -115,7 +125,7 @@ impl Loader<'_> {
     fn read_all(
         &self,
         source: &mut dyn Source,
-        rejects: &mut Rejects,
+        rejects: &mut Rejects<'_>,
         note: &mut dyn FnMut(String),
         tick: &mut dyn FnMut(),
         sender: &SyncSender<Message>,
@@ -185,6 +195,9 @@ impl Loader<'_> {
         };
         if let Some(layouts) = self.layouts {
             self.store.set_layouts(self.stream, layouts)?;
+        }
+        if let Some(retention) = self.retention {
+            self.store.set_retention(self.stream, retention)?;
         }
         Ok(Plan::new(schema, names, &decision, &self.options.null_tokens))
     }

@@ -543,3 +543,73 @@ fn layouts_are_chosen_explained_and_changed() {
     assert_eq!(place.ok(&export), rows);
     assert_eq!(place.silt(&["maintain", "store", "--stream", "s"]).code, 2);
 }
+
+#[test]
+fn a_budget_is_kept_and_what_was_lost_is_told() {
+    let place = Place::new();
+    let mut text = "time,x,y\n".to_owned();
+    let mut noise = 1u64;
+    for i in 0..40_000 {
+        noise = noise
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        text.push_str(&format!("{i},{},{}\n", noise >> 8, noise >> 20));
+    }
+    text.push_str("nonsense\n");
+    place.write("a.csv", &text);
+    let answer = place.silt(&[
+        "ingest",
+        "store",
+        "s",
+        "a.csv",
+        "--time-unit",
+        "s",
+        "--budget",
+        "512K",
+    ]);
+    assert_eq!(answer.code, 3, "{}", answer.err);
+    let taken = |folder: &str| {
+        let entries = std::fs::read_dir(place.path(folder)).unwrap();
+        let blocks = entries.map(|entry| entry.unwrap().metadata().unwrap().len().div_ceil(4096));
+        blocks.sum::<u64>() * 4096
+    };
+    assert!(taken("store") + taken("store/rejects") <= 512 << 10);
+    let rows: u64 = place.ok(&["count", "store", "s"]).trim().parse().unwrap();
+    assert!((5_000..35_000).contains(&rows), "{rows}");
+    let stat = place.ok(&["stat", "store"]);
+    assert!(
+        stat.contains("budget    512") && stat.contains("for each plain byte"),
+        "{stat}"
+    );
+    let stat = place.ok(&["stat", "store", "s"]);
+    assert!(
+        stat.contains("retention drop=full") && stat.contains("rows dropped (full)"),
+        "{stat}"
+    );
+    // Kept in the store: nobody says it again.
+    place.ok(&[
+        "maintain",
+        "store",
+        "--stream",
+        "s",
+        "--retention",
+        "keep",
+        "--pin",
+        "100..200",
+    ]);
+    let full = place.silt(&["ingest", "store", "s", "a.csv", "--time-unit", "s"]);
+    assert_eq!(full.code, 4, "{}", full.err);
+    assert!(full.err.contains("budget"), "{}", full.err);
+    let stat = place.ok(&["stat", "store", "s"]);
+    assert!(
+        stat.contains("retention keep") && stat.contains("pinned    1970-01-01T00:01:40"),
+        "{stat}"
+    );
+    place.ok(&["maintain", "store", "--retention", "drop=1h", "--budget", "0"]);
+    assert!(!place.ok(&["stat", "store"]).contains("budget"));
+    let rows: u64 = place.ok(&["count", "store", "s"]).trim().parse().unwrap();
+    assert!(rows < 20_000, "{rows}");
+    for wrong in [["--budget", "64X"], ["--retention", "drop"], ["--pin", "1..2"]] {
+        assert_eq!(place.silt(&["maintain", "store", wrong[0], wrong[1]]).code, 2);
+    }
+}

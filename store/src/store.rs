@@ -12,6 +12,7 @@
 //! What survives a power cut is what was reported durable: [`Receipt::durable`], [`Store::wait_durable`]. There is no
 //! hidden thread: an interval sync runs in the next `append` or `maintain`, and [`Store::next_due`] says when.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,6 +31,7 @@ use crate::snapshot::Snapshot;
 use crate::storage::file::FileStorage;
 use crate::storage::{Storage, StorageLock};
 
+mod age;
 mod changes;
 mod conform;
 mod explain;
@@ -38,7 +40,9 @@ mod layouts;
 mod merge;
 mod models;
 mod open;
+mod pins;
 mod read;
+mod rejects;
 mod relayout;
 mod repair;
 mod room;
@@ -346,8 +350,8 @@ impl Store {
         self.seal_tail(writer, index)
     }
 
-    /// Does what is due: syncs, seals, merges, and takes old rows down the ladder of their stream's policy
-    /// ([`Store::set_retention`]).
+    /// Does what is due: syncs, seals, lets old rows go, merges, takes old rows down the ladder of their stream's policy
+    /// ([`Store::set_retention`]), and keeps what is pinned of what goes next.
     ///
     /// # Errors
     /// See [`Store::seal`].
@@ -410,6 +414,43 @@ impl Store {
     /// `InvalidArgument` if there is no such stream, or the policy makes no sense; `Poisoned`; `Io`.
     pub fn set_retention(&self, stream: &str, retention: &Retention) -> Result<()> {
         self.change_retention(stream, retention)
+    }
+
+    /// Pins stretches of time, in the unit of the stream's clock: their rows stay until nothing else is left to let go,
+    /// also those that are yet to come. Stretches that touch become one; a stream keeps at most 256, and beyond that
+    /// pins the shortest gaps as well.
+    ///
+    /// Room is made by whole segments, and [`Store::maintain`] keeps what is pinned of those that come next.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such stream or a stretch is empty; `Poisoned`; `Io`.
+    pub fn pin(&self, stream: &str, stretches: &[Range<i64>]) -> Result<()> {
+        self.change_pins(stream, stretches, true)
+    }
+
+    /// Pins stretches of time no longer.
+    ///
+    /// # Errors
+    /// See [`Store::pin`].
+    pub fn unpin(&self, stream: &str, stretches: &[Range<i64>]) -> Result<()> {
+        self.change_pins(stream, stretches, false)
+    }
+
+    /// The pinned stretches of a stream, in order.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such stream.
+    pub fn pins(&self, stream: &str) -> Result<Vec<Range<i64>>> {
+        self.pinned_stretches(stream)
+    }
+
+    /// Adds bytes to the file `name` of refused lines, and says whether they were kept: a budget leaves a sixteenth to
+    /// such files.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if `name` is no file's name; `BudgetFull`; `Io`.
+    pub fn append_rejects(&self, name: &str, bytes: &[u8]) -> Result<bool> {
+        self.extend_rejects(name, bytes)
     }
 
     /// What was given up of a stream, by time.
@@ -531,6 +572,19 @@ impl Store {
             .iter()
             .find(|cursor| cursor.name == name)
             .map_or(0, |cursor| cursor.sequence)
+    }
+
+    /// Names and sequence numbers of all cursors.
+    ///
+    /// Rows that a cursor has not read yet go last but for pinned ones when the budget is full, so a cursor that nobody
+    /// moves any more should be removed.
+    pub fn cursors(&self) -> Vec<(String, u64)> {
+        let _ = self.refresh();
+        let state = self.state();
+        let cursors = state.manifest.cursors.iter();
+        cursors
+            .map(|cursor| (cursor.name.clone(), cursor.sequence))
+            .collect()
     }
 
     /// Forgets a cursor.

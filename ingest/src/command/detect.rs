@@ -1,5 +1,6 @@
 //! `silt detect`: every window of a stream gets a score, and what is out of the ordinary an alarm.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use siltstone_ml_bridge::detect::{self, Request};
@@ -21,6 +22,7 @@ threshold, alarm, label (normal, high, alarm), model, version. Run again, it add
 
 Example:
   silt detect store bearing vibration
+  silt detect store bearing vibration --pin 30s
   silt sql store \"SELECT time, score FROM vibration_detections WHERE alarm ORDER BY time LIMIT 5\"")]
 pub struct Args {
     /// Directory of the store
@@ -44,6 +46,9 @@ pub struct Args {
     /// Windows above the threshold that make an alarm, of how many: 3/5; the model's by default
     #[arg(long, value_name = "K/N")]
     pub debounce: Option<String>,
+    /// Keep rows this near an alarm to the last when the store's budget is full (5s, 2min)
+    #[arg(long, value_name = "TIME")]
+    pub pin: Option<String>,
     /// Most alarms to list
     #[arg(long, default_value_t = 20)]
     pub limit: usize,
@@ -68,6 +73,15 @@ pub fn run(args: &Args) -> Outcome {
     };
     let started = std::time::Instant::now();
     let report = detect::detect(&store, &request, &mut |_| true)?;
+    if let Some(near) = &args.pin {
+        let near = train::duration(near, schema.time_unit())?;
+        let stretches = report.episodes.iter().map(|episode| {
+            let end = episode.last.saturating_add(near).saturating_add(1);
+            episode.first.saturating_sub(near)..end
+        });
+        let stretches: Vec<Range<i64>> = stretches.collect();
+        store.pin(&args.stream, &stretches)?;
+    }
     let mut columns: Vec<(String, Align)> = schema
         .keys()
         .iter()

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use siltstone_store::schema::{ColumnType, TimeUnit};
-use siltstone_store::store::{Layouts, Options, Store, SyncPolicy};
+use siltstone_store::store::{Layouts, Options, Retention, Store, SyncPolicy};
 
 use crate::acknowledge::Acknowledge;
 use crate::clock;
@@ -36,12 +36,16 @@ Layouts: rank (the default) answers any quantile and count without decoding, in 
 read and filtered fastest; small takes the fewest bytes. Rows that are sealed already: see silt maintain --relayout.
 Types: bool, i8 to i64, u8 to u64, f32, f64, timestamp, timestamp(s|ms|us|ns), text, bytes.
 
+A store with a budget is a cache: its directory never takes more, and when it is full the oldest rows of the streams
+that allow it go. What was lost is in silt stat STORE STREAM.
+
 Examples:
   silt ingest store climate room.csv.gz --key node --unit temp_c=°C --unit rh_pct=%
   silt ingest store valve *.csv --delimiter ';' --layout small,pressure=rank
   silt ingest store dns dns.log.gz --format zeek
   silt ingest store dns dns.log --delimiter '\\t' --comment '#' --quote none --null - --no-header \\
       --columns ts,uid,... --time-unit s
+  my-sensor | silt ingest store vibration - --budget 64M --retention drop=30d/full --follow
   my-sensor | silt ingest store vibration - --no-header --columns ts_us,x,y,z --follow")]
 pub struct Args {
     /// Directory of the store
@@ -74,6 +78,13 @@ pub struct Args {
     /// How columns are stored from now on: rank, rank:smaller, scan, small, small:128, small:512; or COL=LAYOUT for one
     #[arg(long, value_name = "LAYOUT,...", value_parser = parse_layouts)]
     pub layout: Option<Layouts>,
+    /// Bytes that the store may take from now on: 64M, 2G; 0 for any number. It is kept in the store
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub budget: Option<u64>,
+    /// What may become of this stream's rows from now on: drop=full (when the budget is full; the default), drop=30d,
+    /// drop=30d/full, keep
+    #[arg(long, value_name = "POLICY", value_parser = parse_retention)]
+    pub retention: Option<Retention>,
     /// Go on reading as the input grows, and hand on rows whenever it pauses
     #[arg(long)]
     pub follow: bool,
@@ -134,6 +145,31 @@ fn parse_sync(text: &str) -> Result<SyncPolicy, String> {
     }
 }
 
+/// A number of bytes as it is written on a command line.
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "K" | "k" | "KiB" => 1 << 10,
+        "M" | "MiB" => 1 << 20,
+        "G" | "GiB" => 1 << 30,
+        "T" | "TiB" => 1u64 << 40,
+        _ => return Err("write bytes, or a number and K, M, G or T (powers of 1,024), as in 64M".to_owned()),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "write a whole number, as in 64M".to_owned())?;
+    number
+        .checked_mul(factor)
+        .ok_or_else(|| "that is too large".to_owned())
+}
+
+/// A policy as it is written on a command line.
+pub(super) fn parse_retention(text: &str) -> Result<Retention, String> {
+    text.parse()
+        .map_err(|error: siltstone_store::Error| error.to_string())
+}
+
 /// Layouts as they are written on a command line.
 pub(super) fn parse_layouts(text: &str) -> Result<Layouts, String> {
     text.parse()
@@ -177,7 +213,7 @@ pub fn run(args: &Args) -> Outcome {
     let store = open_or_create(args)?;
     let before_bytes = stored_bytes(&store, &args.stream);
     let counts = Counts::default();
-    let mut rejects = Rejects::new(&args.store, &args.stream);
+    let mut rejects = Rejects::new(&store, &args.stream);
     let started = Instant::now();
     let acknowledge = args.acknowledge.then(Acknowledge::default);
     for path in inputs {
@@ -214,6 +250,7 @@ fn open_or_create(args: &Args) -> Outcome<Store> {
     };
     let options = Options {
         sync: args.sync,
+        budget: args.budget,
         ..Options::default()
     };
     Ok(if empty {
@@ -228,7 +265,7 @@ fn load_input(
     path: &Path,
     store: &Store,
     (counts, acknowledge): (&Counts, Option<&Acknowledge>),
-    rejects: &mut Rejects,
+    rejects: &mut Rejects<'_>,
 ) -> Outcome<()> {
     let input = Input::open(path, args.follow)?;
     let (read, size_bytes) = (input.bytes_read(), input.size_bytes().filter(|_| !args.follow));
@@ -240,7 +277,8 @@ fn load_input(
         stream: &args.stream,
         options: &options,
         layouts: args.layout.as_ref(),
-        limit: BatchLimit::default(),
+        retention: args.retention.as_ref(),
+        limit: batch_limit(store),
         counts,
         acknowledge,
     };
@@ -268,6 +306,16 @@ fn load_input(
         eprintln!("silt: {text}");
     }
     result
+}
+
+/// Batches that fit into the log's share of a budget: packed rows take less than they do in memory.
+fn batch_limit(store: &Store) -> BatchLimit {
+    let limit = BatchLimit::default();
+    let Some(budget) = store.usage().budget else {
+        return limit;
+    };
+    let share = usize::try_from(budget / 48).unwrap_or(usize::MAX);
+    limit.at_most(share)
 }
 
 fn open_source(args: &Args, path: &Path, mut input: Input) -> Outcome<(Box<dyn Source>, PlanOptions)> {
@@ -327,7 +375,7 @@ fn seal_if_it_pays(store: &Store, stream: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn summary(rows: u64, seconds: f64, text_bytes: u64, added_bytes: u64, rejects: &Rejects) {
+fn summary(rows: u64, seconds: f64, text_bytes: u64, added_bytes: u64, rejects: &Rejects<'_>) {
     let rate = rate_text(rows, seconds);
     let mut line = format!("silt: {} rows in {seconds:.2} s ({rate} rows/s)", grouped(rows));
     if added_bytes > 0 && text_bytes > 0 {
@@ -346,5 +394,11 @@ fn summary(rows: u64, seconds: f64, text_bytes: u64, added_bytes: u64, rejects: 
             grouped(count),
             rejects.path().display()
         );
+        if rejects.unkept() > 0 {
+            eprintln!(
+                "silt: {} of them are not kept there: the store's budget leaves a sixteenth to refused lines",
+                grouped(rejects.unkept())
+            );
+        }
     }
 }

@@ -1,15 +1,17 @@
 //! `silt maintain`: seals what is in the log, does what else is due, and gives sealed rows another layout.
 
 use std::io::{IsTerminal, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use siltstone_store::schema::TimeUnit;
-use siltstone_store::store::{Layouts, Options, Store};
+use siltstone_store::store::{Layouts, Options, Retention, Store};
 
-use super::ingest::parse_layouts;
+use super::ingest::{parse_layouts, parse_retention, parse_size};
 use super::train::duration;
-use crate::failure::{Answer, Outcome};
+use crate::clock::{parse_calendar, parse_count};
+use crate::failure::{Answer, Failure, Outcome};
 use crate::progress::{bytes_text, grouped};
 
 /// How often the progress line is written again.
@@ -22,8 +24,15 @@ With --relayout sealed rows are written again in another layout, segment by segm
 old one goes, answers do not change, and programs that read the store go on. It may be stopped at any time; what is
 done stays done. New rows keep the layout of their stream (silt ingest --layout).
 
+With a budget the store's directory never takes more bytes, at no moment. When it is full, the oldest rows go, of all
+streams whose policy allows it; where nothing may go, new rows are refused. Policies: drop=full (the default), drop=30d
+(rows that old go, counted from the newest row), drop=30d/full, keep. Pinned stretches of time go last.
+
 Examples:
   silt maintain store
+  silt maintain store --budget 64M
+  silt maintain store --retention drop=30d/full --stream motors
+  silt maintain store --stream motors --pin 2026-03-01T10:00:00Z..2026-03-01T10:05:00Z
   silt maintain store --relayout small --older-than 30d
   silt maintain store --relayout rank,message=small --stream motors")]
 pub struct Args {
@@ -36,8 +45,20 @@ pub struct Args {
     #[arg(long, value_name = "LAYOUT,...", value_parser = parse_layouts)]
     pub relayout: Option<Layouts>,
     /// Only rows of this stream (default: of all streams)
-    #[arg(long, requires = "relayout")]
+    #[arg(long)]
     pub stream: Option<String>,
+    /// Bytes that the store may take from now on: 64M, 2G; 0 for any number
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub budget: Option<u64>,
+    /// What may become of rows from now on: drop=full, drop=30d, drop=30d/full, keep
+    #[arg(long, value_name = "POLICY", value_parser = parse_retention)]
+    pub retention: Option<Retention>,
+    /// Rows of this stretch of time go last (times, or counts of the stream's clock)
+    #[arg(long, value_name = "FROM..TO", requires = "stream")]
+    pub pin: Vec<String>,
+    /// Rows of this stretch of time are pinned no longer
+    #[arg(long, value_name = "FROM..TO", requires = "stream")]
+    pub unpin: Vec<String>,
     /// Only segments whose last row is at least this old (90s, 12h, 30d)
     #[arg(long, value_name = "AGE", requires = "relayout")]
     pub older_than: Option<String>,
@@ -48,6 +69,12 @@ pub struct Args {
 /// # Errors
 /// When the store cannot be written.
 pub fn run(args: &Args) -> Outcome {
+    let pins = args.pin.len() + args.unpin.len();
+    if args.stream.is_some() && args.relayout.is_none() && args.retention.is_none() && pins == 0 {
+        return Err(Failure::usage(
+            "--stream goes with --relayout, --retention, --pin or --unpin",
+        ));
+    }
     let seen = super::common::open_read(&args.store)?;
     let streams = match &args.stream {
         Some(stream) => {
@@ -57,7 +84,31 @@ pub fn run(args: &Args) -> Outcome {
         None => seen.streams(),
     };
     drop(seen);
-    let store = Store::open(&args.store, Options::default())?;
+    let mut store = Store::open(&args.store, Options::default())?;
+    for stream in &streams {
+        if let Some(retention) = &args.retention {
+            store.set_retention(stream, retention)?;
+        }
+        let unit = store.schema(stream)?.time_unit();
+        let stretches = |texts: &[String]| -> Outcome<Vec<Range<i64>>> {
+            texts.iter().map(|text| stretch(text, unit)).collect()
+        };
+        if !args.pin.is_empty() {
+            store.pin(stream, &stretches(&args.pin)?)?;
+        }
+        if !args.unpin.is_empty() {
+            store.unpin(stream, &stretches(&args.unpin)?)?;
+        }
+    }
+    if args.budget.is_some() {
+        // Only now, so that what may go and what is pinned is known.
+        drop(store);
+        let options = Options {
+            budget: args.budget,
+            ..Options::default()
+        };
+        store = Store::open(&args.store, options)?;
+    }
     if !args.no_seal {
         for stream in store.streams() {
             store.seal(&stream)?;
@@ -116,6 +167,27 @@ fn relayout(store: &Store, stream: &str, layouts: &Layouts, older_than: Option<&
         );
     }
     Ok(done?)
+}
+
+/// A stretch of time as it is written on a command line.
+fn stretch(text: &str, unit: TimeUnit) -> Outcome<Range<i64>> {
+    let wrong = || {
+        Failure::usage(format!(
+            "{text:?} is no stretch of time: write FROM..TO, with times or counts of {} since 1970",
+            unit.symbol()
+        ))
+    };
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let tick = |text: &str| {
+        let count = parse_count(text.as_bytes(), unit, unit).ok();
+        let calendar = || {
+            parse_calendar(text.as_bytes())
+                .and_then(|moment| moment.ticks(unit))
+                .ok()
+        };
+        count.or_else(calendar).ok_or_else(wrong)
+    };
+    Ok(tick(from.trim())?..tick(to.trim())?)
 }
 
 /// This machine's time in ticks since 1970.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use siltstone_store::schema::Schema;
 use siltstone_store::snapshot::Snapshot;
-use siltstone_store::store::{ColumnStat, SegmentStat, Store};
+use siltstone_store::store::{ColumnStat, Role, SegmentStat, Store};
 
 use super::common;
 use crate::clock::time_text;
@@ -17,7 +17,8 @@ mod explain;
 /// Arguments of `silt stat`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without STREAM: one line a stream, and what the whole store takes on disk.
+Without STREAM: one line a stream, what the whole store takes on disk, and what it has written to get there: bytes
+handed to the file system, for each byte of the rows in plain binary form, and for each byte that is kept of them.
 With STREAM: one line a column of its sealed segments.
   domain      how values become integer codes; codes: how the codes are stored
   values      rows that are not null
@@ -150,6 +151,66 @@ fn store_text(store: &Store, path: &Path) -> Outcome<String> {
     if usage.reject_bytes > 0 {
         text.push_str(&format!("rejects   {}\n", bytes_text(usage.reject_bytes)));
     }
+    text.push_str(&written_text(&store.usage(), segment_bytes));
+    for stream in store.streams() {
+        let lost: u64 = store.losses(&stream)?.iter().map(|loss| loss.rows).sum();
+        if lost > 0 {
+            text.push_str(&format!("lost      {} rows of {stream}\n", grouped(lost)));
+        }
+    }
+    Ok(text)
+}
+
+/// What was written, and what the store may take.
+fn written_text(usage: &siltstone_store::store::Usage, segment_bytes: u64) -> String {
+    let mut text = String::new();
+    if let Some(budget) = usage.budget {
+        text.push_str(&format!(
+            "budget    {} ({} bytes)\n",
+            bytes_text(budget),
+            grouped(budget)
+        ));
+    }
+    let written = usage.written.total();
+    let roles = Role::ALL.into_iter().filter(|role| usage.written.of(*role) > 0);
+    let roles: Vec<String> = roles
+        .map(|role| format!("{} {}", role.name(), bytes_text(usage.written.of(role))))
+        .collect();
+    text.push_str(&format!(
+        "written   {} ({})",
+        bytes_text(written),
+        roles.join(", ")
+    ));
+    if usage.plain_bytes > 0 {
+        let per_plain = written as f64 / usage.plain_bytes as f64;
+        text.push_str(&format!(": {per_plain:.2} for each plain byte sealed"));
+    }
+    if segment_bytes > 0 {
+        let per_kept = written as f64 / segment_bytes as f64;
+        text.push_str(&format!(", {per_kept:.2} for each byte in segments"));
+    }
+    text.push('\n');
+    text
+}
+
+/// The policy of a stream, what is pinned, and what was lost.
+fn kept_text(store: &Store, stream: &str) -> Outcome<String> {
+    let unit = store.schema(stream)?.time_unit();
+    let mut text = format!("retention {}\n", store.retention(stream)?);
+    for pin in store.pins(stream)? {
+        let (from, to) = (time_text(pin.start, unit), time_text(pin.end, unit));
+        text.push_str(&format!("pinned    {from} up to {to}\n"));
+    }
+    for loss in store.losses(stream)? {
+        text.push_str(&format!(
+            "lost      {} rows {} ({}), {} to {}\n",
+            grouped(loss.rows),
+            loss.kind.name(),
+            loss.cause.name(),
+            time_text(loss.time_range.0, unit),
+            time_text(loss.time_range.1, unit)
+        ));
+    }
     Ok(text)
 }
 
@@ -216,6 +277,7 @@ fn stream_text(store: &Store, stream: &str, args: &Args) -> Outcome<String> {
         }
     ));
     let in_log = snapshot.row_count().saturating_sub(total.rows);
+    text.push_str(&kept_text(store, stream)?);
     text.push_str(&format!(
         "segments  {}, with {} rows ({} rows in the log)\n\n",
         segments.len(),

@@ -65,6 +65,17 @@ pub struct BatchLimit {
     pub bytes: usize,
 }
 
+impl BatchLimit {
+    /// The same limit, with at most `bytes` of input text.
+    #[must_use]
+    pub fn at_most(self, bytes: usize) -> BatchLimit {
+        BatchLimit {
+            bytes: self.bytes.min(bytes),
+            ..self
+        }
+    }
+}
+
 impl Default for BatchLimit {
     fn default() -> Self {
         BatchLimit {

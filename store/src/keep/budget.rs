@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// Unit in which files are counted.
 pub const BLOCK_BYTES: u64 = 4096;
 /// Smallest budget.
-pub const LEAST_BYTES: u64 = 1 << 20;
+pub const LEAST_BYTES: u64 = 256 << 10;
 /// Blocks of the lock file and of the store's own directory, that of models and that of rejects.
 pub(crate) const FIXED_BLOCKS: u64 = 4;
 
@@ -27,6 +27,8 @@ pub fn in_blocks(bytes: u64) -> u64 {
 pub(crate) struct Shares {
     /// All of it.
     pub budget: u64,
+    /// What the manifest takes.
+    pub manifest: u64,
 }
 
 impl Shares {
@@ -52,12 +54,19 @@ impl Shares {
 
     /// What may be taken by all files after rows, a model or rejects were added.
     pub fn for_adding(self) -> u64 {
-        self.budget - self.budget / 8
+        self.for_segments()
+            .saturating_sub(self.segment())
+            .min(self.budget - self.budget / 8)
     }
 
-    /// What is left to the manifest alone, which has `manifest_bytes`.
-    pub fn for_manifest(self, manifest_bytes: u64) -> u64 {
-        (self.budget / 64).max(in_blocks(manifest_bytes) + 2 * BLOCK_BYTES)
+    /// What may be taken by all files after anything but the manifest was written.
+    pub fn for_segments(self) -> u64 {
+        self.budget.saturating_sub(self.for_manifest())
+    }
+
+    /// What is left to the manifest alone.
+    pub fn for_manifest(self) -> u64 {
+        (self.budget / 64).max(in_blocks(self.manifest) + 2 * BLOCK_BYTES)
     }
 
     /// # Errors

@@ -20,11 +20,6 @@ impl Pins {
         &self.stretches
     }
 
-    /// Whether nothing is pinned.
-    pub fn is_empty(&self) -> bool {
-        self.stretches.is_empty()
-    }
-
     /// Pins one more stretch.
     pub fn add(&mut self, stretch: Range<i64>) {
         if stretch.start >= stretch.end {

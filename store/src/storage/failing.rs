@@ -109,6 +109,26 @@ impl FailingStorage {
         FailingStorage::default()
     }
 
+    /// A directory that holds the files of another one, all on disk.
+    pub fn holding(files: &MemoryStorage) -> Self {
+        let storage = FailingStorage::default();
+        {
+            let mut disk = storage.disk();
+            for name in files.names() {
+                let bytes = files.get(&name).unwrap_or_default();
+                disk.files.push(File {
+                    now: bytes.clone(),
+                    synced: bytes,
+                    lost: Vec::new(),
+                });
+                let file = disk.files.len() - 1;
+                disk.names.insert(name.clone(), file);
+                disk.synced_names.insert(name, file);
+            }
+        }
+        storage
+    }
+
     /// Makes operation number `at`, counted from 1, fail.
     pub fn fail_at(&self, at: u64, failure: Failure) {
         self.disk().plan.push((at, failure));

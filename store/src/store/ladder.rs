@@ -134,6 +134,12 @@ impl Store {
             })
         })?;
         let file = new.file.clone();
+        // Making room may have let segments go, and then these are not where they were.
+        let stays = self.state().manifest.streams[index].segments.get(at.clone()) == Some(old);
+        if !stays {
+            self.discard(&file, &Error::invalid(""));
+            return Ok(());
+        }
         if !is_worth(before, new.bytes) {
             self.discard(&file, &Error::invalid(""));
             return self.publish(writer, |manifest| {

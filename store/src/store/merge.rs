@@ -41,7 +41,11 @@ impl Store {
             .map(|c| c.ty.width_bytes().max(32))
             .sum();
         let fitting = self.options.memory_limit as u64 / MEMORY_FACTOR / (row_bytes as u64 + 8);
-        let Some(chosen) = choose(&stream.segments, self.options.rows_per_segment.min(fitting)) else {
+        let most = Most {
+            rows: self.options.rows_per_segment.min(fitting),
+            bytes: self.shares().map_or(u64::MAX, |shares| shares.segment()),
+        };
+        let Some(chosen) = choose(&stream.segments, &most) else {
             return Ok(false);
         };
         let sources = &segments[chosen.clone()];
@@ -50,6 +54,13 @@ impl Store {
             if carried(sources, column.id)?.is_none() {
                 return Ok(false);
             }
+        }
+        let bytes = stream.segments[chosen.clone()]
+            .iter()
+            .map(|entry| entry.bytes)
+            .sum();
+        if !self.has_room_beside(writer, bytes) {
+            return Ok(false);
         }
         let rows = merged_rows(&stream.schema, sources)?;
         let old = &stream.segments[chosen.clone()];
@@ -64,6 +75,7 @@ impl Store {
         let (mut entry, segment) = self.write_segment(&stream, &rows, (first, last), &wishes, sources)?;
         entry.rung = old.first().map_or(Rung::Sealed, |entry| entry.rung);
         entry.tried = old.iter().map(|entry| entry.tried).min().unwrap_or_default();
+        entry.pinned = old.iter().all(|entry| entry.pinned);
         drop(rows);
         let file = entry.file.clone();
         let change = |manifest: &mut Manifest| {
@@ -100,11 +112,18 @@ impl Store {
     }
 }
 
-/// Neighbours that are worth a merge into a segment of at most `most_rows` rows: the longest such run.
-fn choose(segments: &[SegmentEntry], most_rows: u64) -> Option<Range<usize>> {
+/// What a merged segment may hold.
+struct Most {
+    rows: u64,
+    /// Bytes that the segments have before they are merged.
+    bytes: u64,
+}
+
+/// Neighbours that are worth a merge into one segment: the longest such run.
+fn choose(segments: &[SegmentEntry], most: &Most) -> Option<Range<usize>> {
     let mut best: Option<Range<usize>> = None;
     for start in 0..segments.len() {
-        let (mut rows, mut largest) = (0u64, 0u64);
+        let (mut rows, mut largest, mut bytes) = (0u64, 0u64, 0u64);
         for end in start + 1..=segments.len().min(start + MOST) {
             // Neighbours on one rung only; buckets go together when more of them are made.
             if segments[end - 1].rung != segments[start].rung || segments[start].rung > Rung::Bounded {
@@ -113,7 +132,10 @@ fn choose(segments: &[SegmentEntry], most_rows: u64) -> Option<Range<usize>> {
             let added = segments[end - 1].rows;
             rows = rows.saturating_add(added);
             largest = largest.max(added);
-            if rows > most_rows {
+            bytes = bytes.saturating_add(segments[end - 1].bytes);
+            // What was kept of larger segments does not go back among rows that go earlier.
+            let differs = segments[end - 1].pinned != segments[start].pinned;
+            if rows > most.rows || bytes > most.bytes || differs {
                 break;
             }
             let run = &segments[start..end];
@@ -170,21 +192,42 @@ mod tests {
         }
     }
 
+    fn most(rows: u64) -> Most {
+        Most {
+            rows,
+            bytes: u64::MAX,
+        }
+    }
+
     #[test]
     fn each_merge_doubles() {
         let small: Vec<SegmentEntry> = (0..6).map(|i| entry(10, (i, i))).collect();
-        assert_eq!(choose(&small, 1000), Some(0..6));
-        assert_eq!(choose(&small, 45), Some(0..4));
-        assert_eq!(choose(&small[..3], 1000), None);
+        assert_eq!(choose(&small, &most(1000)), Some(0..6));
+        assert_eq!(choose(&small, &most(45)), Some(0..4));
+        assert_eq!(choose(&small[..3], &most(1000)), None);
         let mut large = vec![entry(100, (0, 0))];
         large.extend(small);
         assert_eq!(
-            choose(&large, 1000),
+            choose(&large, &most(1000)),
             Some(1..7),
             "the large one would be written for little"
         );
         let overlapping = [entry(10, (0, 9)), entry(10, (5, 14))];
-        assert_eq!(choose(&overlapping, 1000), Some(0..2));
+        assert_eq!(choose(&overlapping, &most(1000)), Some(0..2));
+        let mut pinned: Vec<SegmentEntry> = (0..6).map(|i| entry(10, (i, i))).collect();
+        pinned[1].pinned = true;
+        assert_eq!(choose(&pinned, &most(1000)), Some(2..6));
+        let bytes = Most {
+            rows: 1000,
+            bytes: 350,
+        };
+        let sized: Vec<SegmentEntry> = (0..6)
+            .map(|i| SegmentEntry {
+                bytes: 70,
+                ..entry(10, (i, i))
+            })
+            .collect();
+        assert_eq!(choose(&sized, &bytes), Some(0..5));
     }
 
     #[test]
@@ -194,7 +237,7 @@ mod tests {
         for i in 0..1000 {
             segments.push(entry(10, (i, i)));
             appended += 10;
-            while let Some(chosen) = choose(&segments, 1 << 20) {
+            while let Some(chosen) = choose(&segments, &most(1 << 20)) {
                 let rows = segments[chosen.clone()].iter().map(|entry| entry.rows).sum();
                 written += rows;
                 segments.splice(chosen, [entry(rows, (0, 0))]);

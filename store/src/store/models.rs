@@ -4,6 +4,7 @@ use super::open::{MODELS, model_file};
 use super::read::check_model;
 use super::{ModelInfo, Store, locked};
 use crate::error::{Error, Result};
+use crate::keep::budget::in_blocks;
 use crate::log::manifest::ModelEntry;
 use crate::storage::is_not_found;
 
@@ -34,6 +35,10 @@ impl Store {
             .find(|model| model.name == name)
             .cloned();
         let version = version.unwrap_or_else(|| known.map_or(1, |model| model.next_version));
+        if let Some(shares) = self.shares() {
+            let needed = in_blocks(bytes.len() as u64);
+            self.free(writer, needed, shares.for_adding())?;
+        }
         let file = model_file(name, version);
         let written = self.write_model(&file, bytes).and_then(|()| {
             self.publish(writer, |manifest| {

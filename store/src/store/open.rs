@@ -49,7 +49,7 @@ pub(super) fn create(storage: Arc<dyn Storage>, options: Options) -> Result<Stor
     let room = Room::new(storage, ByRole::default())?;
     let storage: Arc<dyn Storage> = Arc::new(room.clone());
     if let Some(budget @ 1..) = options.budget {
-        Shares { budget }.check(room.used())?;
+        Shares { budget, manifest: 0 }.check(room.used())?;
         manifest.budget = budget;
     }
     manifest.store(&*storage)?;

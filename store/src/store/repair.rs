@@ -112,6 +112,7 @@ pub(super) fn repair(
         }
     }
     salvage_log(&*from, &manifest, &store, &mut report)?;
+    store.restore_keep(&manifest.streams)?;
     salvage_models(&*from, &manifest, &store, &mut report)?;
     for stream in store.streams() {
         store.seal(&stream)?;

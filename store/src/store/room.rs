@@ -64,7 +64,13 @@ impl Store {
     /// How the budget is shared out, if there is one.
     pub(super) fn shares(&self) -> Option<Shares> {
         let budget = self.state().manifest.budget;
-        (budget > 0).then_some(Shares { budget })
+        self.shares_of(budget)
+    }
+
+    fn shares_of(&self, budget: u64) -> Option<Shares> {
+        let room = self.writer.as_ref().map(|writer| &writer.room);
+        let manifest = room.map_or(0, |room| room.used_by(Role::Manifest));
+        (budget > 0).then_some(Shares { budget, manifest })
     }
 
     /// Goes over to the budget that the store was opened with. `unsure` bytes of the log will be written again.
@@ -75,14 +81,12 @@ impl Store {
         let writer = self.writer()?;
         let before = self.state().manifest.budget;
         let budget = self.options.budget.unwrap_or(before);
-        if budget > 0 {
-            let shares = Shares { budget };
+        if let Some(shares) = self.shares_of(budget) {
             let room = &writer.room;
             self.settle(writer)?;
             let kept = [Role::Log, Role::Segment].map(|role| room.used_by(role));
             shares.check(room.used().saturating_sub(kept.iter().sum()))?;
-            let manifest_bytes = room.used_by(Role::Manifest);
-            let most = budget.saturating_sub(shares.for_manifest(manifest_bytes));
+            let most = shares.for_segments();
             let unsure = in_blocks(unsure);
             match self.free(writer, unsure, shares.for_adding()) {
                 // Nothing may go, but what is there can stay.
@@ -103,8 +107,7 @@ impl Store {
     /// Tells the door to the disk what may pass it.
     pub(super) fn limit_room(&self, writer: &Writer) {
         let shares = self.shares();
-        let manifest_bytes = writer.room.used_by(Role::Manifest);
-        let for_manifest = shares.map_or(0, |shares| shares.for_manifest(manifest_bytes));
+        let for_manifest = shares.map_or(0, Shares::for_manifest);
         writer
             .room
             .set_budget(shares.map(|shares| shares.budget), for_manifest);
@@ -175,7 +178,7 @@ impl Store {
         let Some(shares) = self.shares() else {
             return write();
         };
-        let most = shares.budget - shares.for_manifest(writer.room.used_by(Role::Manifest));
+        let most = shares.for_segments();
         // If the guess does not fit, the write may fit all the same.
         match self.free(writer, in_blocks(guess), most) {
             Err(Error::BudgetFull { .. }) => {}
@@ -185,8 +188,8 @@ impl Store {
             match write() {
                 Err(Error::BudgetFull { used, needed, .. }) => {
                     // The half that was written is gone by now, and will come again.
-                    let again = used.saturating_sub(writer.room.used()).saturating_add(needed);
                     self.settle(writer)?;
+                    let again = used.saturating_sub(writer.room.used()).saturating_add(needed);
                     self.free(writer, again.max(shares.budget / SLICE), most)?;
                 }
                 written => return written,
@@ -209,7 +212,7 @@ impl Store {
             if over == 0 {
                 return Ok(());
             }
-            let (victims, freed) = self.victims(over.max(most / SLICE));
+            let (victims, freed) = self.victims(over.max(most / SLICE), false);
             if freed < over || victims.is_empty() {
                 return Err(Error::BudgetFull {
                     budget: self.state().manifest.budget,
@@ -229,8 +232,9 @@ impl Store {
         Ok(())
     }
 
-    /// Segments that may go, the first first, until they take `wanted` bytes; and what they take.
-    fn victims(&self, wanted: u64) -> (Vec<Victim>, u64) {
+    /// Segments that may go, the first first, until they take `wanted` bytes; and what they take. `carving` takes those
+    /// that hold pinned rows among others in the order of the others.
+    fn victims(&self, wanted: u64, carving: bool) -> (Vec<Victim>, u64) {
         let state = self.state();
         let manifest = &state.manifest;
         let read_to = manifest.cursors.iter().map(|cursor| cursor.sequence).min();
@@ -238,7 +242,7 @@ impl Store {
         for (index, stream) in manifest.streams.iter().enumerate() {
             if stream.retention.drops_when_full() {
                 let mut queue: Vec<(Worth, usize)> = (0..stream.segments.len())
-                    .map(|at| (worth(stream, &stream.segments[at], read_to), at))
+                    .map(|at| (worth(stream, &stream.segments[at], read_to, carving), at))
                     .collect();
                 // Taken from the end.
                 queue.sort_by_key(|&(worth, at)| {
@@ -257,7 +261,7 @@ impl Store {
             });
             let Some((index, queue)) = first else { break };
             let Some((worth, at)) = queue.pop() else { break };
-            freed += in_blocks(manifest.streams[*index].segments[at].bytes);
+            freed = in_blocks(manifest.streams[*index].segments[at].bytes).saturating_add(freed);
             let cause = match worth {
                 Worth::Old => Cause::Full,
                 Worth::Unread => Cause::FullUnread,
@@ -270,6 +274,22 @@ impl Store {
             });
         }
         (victims, freed)
+    }
+
+    /// The first segment that goes but for what is pinned, if it is among those that take the next `wanted` bytes.
+    pub(super) fn next_partly_pinned(&self, wanted: u64) -> Option<Victim> {
+        let (victims, _) = self.victims(wanted, true);
+        let state = self.state();
+        let goes_in_part = |victim: &Victim| {
+            let stream = &state.manifest.streams[victim.index];
+            let entry = &stream.segments[victim.at];
+            is_partly_pinned(stream, entry)
+        };
+        let cause = Cause::Full;
+        victims
+            .into_iter()
+            .find(goes_in_part)
+            .map(|victim| Victim { cause, ..victim })
     }
 
     /// Lets segments go, and writes down what is lost. The caller has the turn.
@@ -342,6 +362,21 @@ impl Store {
         })
     }
 
+    /// Takes over policies, pins and losses of streams of the same names.
+    pub(super) fn restore_keep(&self, streams: &[StreamEntry]) -> Result<()> {
+        let writer = self.writer()?;
+        let _turn = locked(&writer.turn);
+        self.publish(writer, |manifest| {
+            for stream in &mut manifest.streams {
+                if let Some(known) = streams.iter().find(|known| known.name == stream.name) {
+                    stream.retention = known.retention.clone();
+                    stream.pins = known.pins.clone();
+                    stream.losses = known.losses.clone();
+                }
+            }
+        })
+    }
+
     pub(super) fn stream_losses(&self, stream: &str) -> Result<Vec<Loss>> {
         self.refresh()?;
         let state = self.state();
@@ -350,8 +385,14 @@ impl Store {
     }
 }
 
-fn worth(stream: &StreamEntry, entry: &SegmentEntry, read_to: Option<u64>) -> Worth {
-    if entry.pinned || stream.pins.touch(entry.time_range) {
+fn is_partly_pinned(stream: &StreamEntry, entry: &SegmentEntry) -> bool {
+    let range = entry.time_range;
+    !entry.pinned && stream.pins.touch(range) && !stream.pins.cover(range)
+}
+
+fn worth(stream: &StreamEntry, entry: &SegmentEntry, read_to: Option<u64>, carving: bool) -> Worth {
+    let pinned = entry.pinned || stream.pins.touch(entry.time_range);
+    if pinned && !(carving && is_partly_pinned(stream, entry)) {
         Worth::Pinned
     } else if read_to.is_some_and(|read_to| read_to < entry.sequences.1) {
         Worth::Unread

@@ -292,8 +292,10 @@ impl Store {
                 None => break,
             }
         }
+        self.age_streams()?;
         self.merge_all()?;
-        self.descend_all()
+        self.descend_all()?;
+        self.carve_ahead()
     }
 }
 
