@@ -309,11 +309,9 @@ impl Codes for Wavelet {
     }
 
     fn tree(&self) -> Option<Box<dyn Tree + '_>> {
-        // The cursor knows levels and planes only.
-        if self.top.is_some() {
-            return None;
-        }
-        Some(Box::new(Cursor::new(self)))
+        // A damaged top is reported by whatever is asked instead.
+        let cursor = Cursor::new(self).ok()?;
+        Some(Box::new(cursor))
     }
 
     fn parts(&self) -> Vec<(String, u64)> {

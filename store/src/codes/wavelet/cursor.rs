@@ -1,6 +1,7 @@
 //! The matrix as a tree of intervals: a level halves a node by two ranks a range, a plane by the bits of its rows.
 //!
-//! Above the leaves a place is a range of rows in the order of the node's level; inside a leaf it is a group of 64 rows
+//! A top of symbols is passed at the root, for all symbols at once; the halves of a node in it are parts of the list that
+//! this gave. Above the leaves a place is a range of rows in the order of the node's level; inside a leaf it is a group of 64 rows
 //! in leaf order and which of them are the node's. Groups without rows are dropped, so a node of few rows is short.
 
 #![allow(
@@ -13,6 +14,7 @@ use std::ops::Range;
 use super::Wavelet;
 use super::leaf::window;
 use super::planes::{Plane, word_of};
+use super::top::{Counts, MAX_BITS, Top};
 use crate::bits::words::WordSelect;
 use crate::codes::simd::fast;
 use crate::codes::tree::{Node, Place, Tree};
@@ -29,18 +31,69 @@ const FETCHED_ROWS: u64 = 1 << 18;
 /// The node's places are groups of 64 rows, not ranges.
 const IN_GROUPS: u32 = 1 << 31;
 
+/// The top is not passed yet: the node's places are ranges of rows below it, in the order of their symbols.
+const IN_TOP: u32 = 1 << 30;
+
 /// The matrix with its bytes looked up once.
 pub(super) struct Cursor<'a> {
     matrix: &'a Wavelet,
     view: View<'a>,
+    /// Where the first row of each symbol of the top stands below it.
+    starts: Vec<u32>,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(matrix: &'a Wavelet) -> Cursor<'a> {
-        Cursor {
-            matrix,
-            view: matrix.view(),
+    /// # Errors
+    /// `Corrupt` for a damaged top.
+    pub(super) fn new(matrix: &'a Wavelet) -> Result<Cursor<'a>> {
+        let view = matrix.view();
+        let mut starts = Vec::new();
+        if let Some(top) = &matrix.top {
+            let mut counts: Counts = [0; 1 << MAX_BITS];
+            fast!(select => top.counts(select, &view, 0, &mut counts))?;
+            starts.extend_from_slice(counts.get(..top.symbols()).unwrap_or_default());
         }
+        Ok(Cursor { matrix, view, starts })
+    }
+
+    /// The two halves of a node in the top: rows below it stand in the order of their symbols.
+    fn split_top(&self, node: &Node, from: &[Place], to: &mut Vec<Place>) -> [Node; 2] {
+        let middle = node.low.wrapping_sub(self.matrix.base) + (1 << (node.bits - 1));
+        let border = self.starts.get(self.symbol(middle)).copied().unwrap_or(u32::MAX);
+        let places = node.places(from);
+        let cut = places.partition_point(|place| place.0 < u64::from(border));
+        let rows =
+            |places: &[Place]| -> u64 { places.iter().map(|&(start, end)| end.saturating_sub(start)).sum() };
+        let [mut below, mut above] = halves(node, rows(places.get(..cut).unwrap_or_default()));
+        let start = to.len();
+        to.extend_from_slice(places);
+        below.places = start..start + cut;
+        above.places = start + cut..to.len();
+        if below.bits == self.matrix.below_top() {
+            (below.state, above.state) = (0, 0);
+        }
+        [below, above]
+    }
+
+    /// The symbol of a code, given as the difference from the smallest.
+    fn symbol(&self, local: u64) -> usize {
+        local.checked_shr(self.matrix.below_top()).unwrap_or(0) as usize
+    }
+
+    /// The rows of ranges below the top, in the order of their symbols.
+    fn below_top(&self, top: &Top, ranges: &[Range<u64>], places: &mut Vec<Place>) -> Result<u64> {
+        let pieces: Vec<Place> = ranges
+            .iter()
+            .filter(|range| range.start < range.end)
+            .map(|range| (range.start, range.end))
+            .collect();
+        let children = fast!(select => top.children(select, &self.view, &pieces))?;
+        let mut rows = 0;
+        for place in children.into_iter().flatten().filter(|place| place.0 < place.1) {
+            rows += place.1 - place.0;
+            places.push(place);
+        }
+        Ok(rows)
     }
 
     #[inline(always)]
@@ -252,6 +305,17 @@ impl Tree for Cursor<'_> {
     fn root(&self, ranges: &[Range<u64>], places: &mut Vec<Place>) -> Result<Node> {
         check_ranges(self.matrix.len, ranges)?;
         let start = places.len();
+        let bits = self.matrix.below_top();
+        if let Some(top) = &self.matrix.top {
+            let rows = self.below_top(top, ranges, places)?;
+            return Ok(Node {
+                low: self.matrix.base,
+                bits: bits + top.bits(),
+                rows,
+                places: start..places.len(),
+                state: IN_TOP,
+            });
+        }
         places.extend(
             ranges
                 .iter()
@@ -260,7 +324,7 @@ impl Tree for Cursor<'_> {
         );
         Ok(Node {
             low: self.matrix.base,
-            bits: self.matrix.levels.len() as u32 + self.matrix.planes.count(),
+            bits,
             rows: count_rows(ranges),
             places: start..places.len(),
             state: 0,
@@ -275,6 +339,9 @@ impl Tree for Cursor<'_> {
     }
 
     fn split(&self, node: &Node, from: &[Place], to: &mut Vec<Place>) -> Result<[Node; 2]> {
+        if node.state == IN_TOP {
+            return Ok(self.split_top(node, from, to));
+        }
         if (node.state as usize) < self.matrix.levels.len() {
             return fast!(select => self.split_level(select, node, from, to));
         }
@@ -282,7 +349,7 @@ impl Tree for Cursor<'_> {
     }
 
     fn is_leaf(&self, node: &Node) -> bool {
-        node.state as usize >= self.matrix.levels.len()
+        node.state != IN_TOP && node.state as usize >= self.matrix.levels.len()
     }
 
     fn list(&self, node: &Node, places: &[Place], out: &mut Vec<u64>) -> Result<()> {
@@ -316,7 +383,23 @@ impl Cursor<'_> {
         out: &mut Vec<u64>,
     ) -> Result<()> {
         let places = node.places(places);
-        let Cursor { matrix, view } = self;
+        let Cursor { matrix, view, .. } = self;
+        if node.state == IN_TOP {
+            let bits = matrix.below_top();
+            for row in places.iter().flat_map(|&(start, end)| start..end) {
+                let symbol = self.starts.partition_point(|&start| u64::from(start) <= row);
+                let symbol = symbol.saturating_sub(1) as u64;
+                let own = Node {
+                    low: matrix.base.wrapping_add(symbol.checked_shl(bits).unwrap_or(0)),
+                    bits,
+                    rows: 1,
+                    places: 0..0,
+                    state: 0,
+                };
+                out.push(self.code_below(select, &own, row)?);
+            }
+            return Ok(());
+        }
         if (node.state as usize) < matrix.levels.len() {
             for &(start, end) in places {
                 for row in start..end {
@@ -348,7 +431,7 @@ impl Cursor<'_> {
     /// The code of one row of a node above the leaves.
     #[inline(always)]
     fn code_below<S: WordSelect>(&self, select: S, node: &Node, row: u64) -> Result<u64> {
-        let Cursor { matrix, view } = self;
+        let Cursor { matrix, view, .. } = self;
         // A damaged file may point past the end.
         let (mut at, mut value) = (row.min(matrix.len - 1), 0u64);
         for level in matrix.levels.get(node.state as usize..).unwrap_or_default() {
@@ -371,7 +454,7 @@ impl Cursor<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
     use proptest::prelude::*;
 
     use super::Cursor;
@@ -407,6 +490,31 @@ mod tests {
         }
     }
 
+    #[test]
+    #[allow(clippy::single_range_in_vec_init, reason = "ranges are what is asked of")]
+    fn nodes_of_a_top_hold_the_rows_of_their_codes() {
+        // Slow steps with a little noise: the highest bits hardly change.
+        let codes: Vec<u64> = (0..9000u64)
+            .map(|row| 70_000 + (row / 600) * 64 + row * 7919 % 13)
+            .collect();
+        let matrix = Wavelet::open(Section::from_vec(encode(&codes))).unwrap();
+        let matrix = Cursor::new(&matrix).unwrap();
+        for ranges in [
+            vec![0..9000],
+            vec![5..1234, 4000..4001, 6000..8999],
+            vec![],
+            vec![700..701],
+        ] {
+            let chosen: Vec<u64> = ranges
+                .iter()
+                .flat_map(|r: &std::ops::Range<u64>| codes[r.start as usize..r.end as usize].to_vec())
+                .collect();
+            let mut places = Vec::new();
+            let root = matrix.root(&ranges, &mut places).unwrap();
+            check(&matrix, &root, &places, &chosen);
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
@@ -419,7 +527,7 @@ mod tests {
             let mask = (1u64 << width) - 1;
             let codes: Vec<u64> = seeds.iter().map(|&seed| base + (seed & mask & seed.rotate_left(17))).collect();
             let matrix = Wavelet::open(Section::from_vec(encode(&codes))).unwrap();
-            let matrix = Cursor::new(&matrix);
+            let matrix = Cursor::new(&matrix).unwrap();
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(codes.len())).collect();
             cuts.sort_unstable();
             let ranges: Vec<_> = cuts.chunks_exact(2).map(|c| c[0] as u64..c[1] as u64).collect();
