@@ -127,7 +127,7 @@ impl Plans {
     pub(in super::super) fn of(symbols: &[u8], bits: u32) -> Plans {
         let row = 8 + (4u64 << bits);
         let mut plans = Plans {
-            bytes: row * symbols.len() as u64 >> group_log(bits),
+            bytes: (row * symbols.len() as u64) >> group_log(bits),
             units: 0,
             packed: 0,
         };
