@@ -1,10 +1,13 @@
 //! Harnesses for fuzzing: bytes in, no panic and bounded memory, whatever they are.
 
 use crate::engine::Engine;
+use crate::model::float::{Calibrator, is_float};
 use crate::model::{Model, file, tflite};
 
 /// Activations beyond this are not run, so that an input costs little.
 const MAX_ARENA_BYTES: usize = 1 << 24;
+/// Float models with more numbers are not calibrated.
+const MAX_FLOATS: usize = 1 << 14;
 
 fn run(model: &Model) {
     // Small enough to be run: a hostile model may state shapes of any size that its constants do not pay for.
@@ -15,6 +18,12 @@ fn run(model: &Model) {
     if size > MAX_ARENA_BYTES {
         return;
     }
+    if is_float(model).unwrap_or(false) {
+        if size < MAX_FLOATS {
+            calibrate(model);
+        }
+        return;
+    }
     let Ok(mut engine) = Engine::new(model) else {
         return;
     };
@@ -23,6 +32,19 @@ fn run(model: &Model) {
     let macs: u64 = engine.steps().iter().fold(0, |sum, s| sum.saturating_add(s.macs));
     if macs < 1 << 24 && engine.arena_bytes() <= 4 * MAX_ARENA_BYTES {
         let _ = engine.run(&input, &mut output);
+    }
+}
+
+/// Quantizes a float model on one window.
+fn calibrate(model: &Model) {
+    let Ok(mut calibrator) = Calibrator::new(model) else {
+        return;
+    };
+    let window = vec![0.5; calibrator.input_count()];
+    if calibrator.observe(&window).is_ok() {
+        if let Ok(quantized) = calibrator.finish(0.0) {
+            run(&quantized);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | room | what it is |
 //! |---|---|
-//! | [`train`] | a small autoencoder, from a stream's healthy rows to a model in the store |
+//! | [`train`] | a small autoencoder or gate, from a stream's healthy rows to a model in the store |
 //! | [`detect`] | a score for every window of a stream, and a stream of detections |
 //! | [`dut`] | a model as the device under test of the MLPerf Tiny runner |
 //! | [`window`] | windows of a snapshot into buffers the caller owns; front ends such as a spectrum |

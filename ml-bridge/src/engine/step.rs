@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::kernel::bits::{self, Signs};
 use crate::kernel::depthwise::Depthwise;
 use crate::kernel::linear::Linear;
 use crate::kernel::lstm::{self, Lstm};
@@ -75,6 +76,12 @@ pub(super) enum Step {
         parts: Vec<Part>,
         outer: usize,
         whole: usize,
+        output: usize,
+    },
+    /// A layer of signs.
+    Signs {
+        layer: Box<Signs>,
+        input: usize,
         output: usize,
     },
     /// A layer that keeps entry `memory` of [`Scratch::memories`].
@@ -191,6 +198,10 @@ impl Step {
                 let left = left.bytes(below, above, regions);
                 let right = right.bytes(below, above, regions);
                 kernel::binary(isa, layer, left, right, &mut output[..*count]);
+            }
+            Step::Signs { layer, input, output } => {
+                let (input, output) = pair(arena, &regions[*input], &regions[*output]);
+                bits::run(isa, layer, input, &mut output[..layer.results()], scratch);
             }
             Step::Recurrent {
                 layer,

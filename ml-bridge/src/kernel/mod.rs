@@ -4,6 +4,9 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+pub mod bits;
+#[cfg(test)]
+mod bits_tests;
 pub mod depthwise;
 mod fixed;
 mod fixed16;
@@ -12,9 +15,9 @@ pub mod linear;
 pub mod lstm;
 pub mod matrix;
 pub mod mean;
+mod memory;
 #[cfg(neon)]
 mod neon;
-mod memory;
 #[cfg(target_arch = "x86_64")]
 mod pairs;
 mod plain;
@@ -145,6 +148,8 @@ pub struct Scratch {
     pub sums: Vec<i32>,
     /// Interleaved rows.
     pub lines: Vec<lanes::Line>,
+    /// Signs of an image, a bit each.
+    pub bits: Vec<u64>,
     /// What recurrent layers keep from one run to the next, one entry per layer.
     pub memories: Vec<Memory>,
 }
@@ -156,6 +161,7 @@ impl Scratch {
             + self.weights.len() * 64
             + self.sums.len() * 4
             + self.lines.len() * 64
+            + self.bits.len() * 8
             + self.memories.iter().map(Memory::bytes).sum::<usize>()
     }
 

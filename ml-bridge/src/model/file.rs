@@ -397,6 +397,7 @@ impl Writer {
             | Kind::Quantize
             | Kind::Dequantize
             | Kind::BinaryDense => {}
+            Kind::BinaryConv2d { sliding } => self.sliding(sliding),
         }
         self.count(operator.inputs.len());
         for input in &operator.inputs {
@@ -407,7 +408,7 @@ impl Writer {
 }
 
 /// Numbers of the operators in the file; never reused.
-const NUMBERS: [(u16, &str); 21] = [
+const NUMBERS: [(u16, &str); 22] = [
     (1, "FULLY_CONNECTED"),
     (2, "CONV_2D"),
     (3, "DEPTHWISE_CONV_2D"),
@@ -429,6 +430,7 @@ const NUMBERS: [(u16, &str); 21] = [
     (19, "UNIDIRECTIONAL_SEQUENCE_LSTM"),
     (20, "SVDF"),
     (21, "BINARY_DENSE"),
+    (22, "BINARY_CONV_2D"),
 ];
 
 struct Reader<'a> {
@@ -643,6 +645,9 @@ impl<'a> Reader<'a> {
                 activation: self.activation()?,
             },
             21 => Kind::BinaryDense,
+            22 => Kind::BinaryConv2d {
+                sliding: self.sliding()?,
+            },
             other => return Err(self.corrupt(format!("unknown operator {other}"))),
         };
         let inputs = self.indexes()?;

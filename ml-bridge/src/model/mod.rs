@@ -8,8 +8,11 @@
 
 pub mod dense;
 pub mod file;
+pub mod float;
 mod prepared;
 mod shape;
+#[cfg(test)]
+mod signs_tests;
 pub mod tflite;
 mod validate;
 
@@ -479,8 +482,15 @@ pub enum Kind {
         /// Fused function.
         activation: Activation,
     },
-    /// `[input, weights (outputs x ceil(inputs / 8) bytes of sign bits), thresholds]`: sign of a dot product of signs.
+    /// `[input, signs (outputs x bytes), bias?]`: dot products of signs, see [`Kind::BinaryConv2d`].
     BinaryDense,
+    /// `[input, signs (outputs x height x width x bytes), bias?]`: dot products of the input's signs, +1 from real zero
+    /// on, with signs of weights: a bit per channel (1 for -1, lowest first), filled up to whole words of 64 channels.
+    /// The scale is the signs' own; the bias counts in 256ths of it. What is added around an image is +1.
+    BinaryConv2d {
+        /// How the filter slides.
+        sliding: Sliding,
+    },
 }
 
 impl Kind {
@@ -508,6 +518,7 @@ impl Kind {
             Kind::Lstm { .. } => "UNIDIRECTIONAL_SEQUENCE_LSTM",
             Kind::Svdf { .. } => "SVDF",
             Kind::BinaryDense => "BINARY_DENSE",
+            Kind::BinaryConv2d { .. } => "BINARY_CONV_2D",
         }
     }
 }

@@ -9,6 +9,7 @@
 //! threshold. The same rows and seed give the same model, bit for bit.
 
 pub mod autoencoder;
+pub mod gate;
 pub mod network;
 pub mod quantize;
 

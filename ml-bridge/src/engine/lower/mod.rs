@@ -5,6 +5,7 @@ mod dense;
 mod element;
 mod join;
 mod recurrent;
+mod signs;
 mod spatial;
 
 pub(super) use conv::padding_for;
@@ -57,6 +58,8 @@ pub(super) fn lower(compiler: &mut Compiler<'_>, number: usize, operator: &Opera
         Kind::Lstm {
             cell_clip, hidden, ..
         } => recurrent::lstm(compiler, number, operator, *cell_clip, *hidden),
+        Kind::BinaryDense => signs::lower(compiler, number, operator, None),
+        Kind::BinaryConv2d { sliding } => signs::lower(compiler, number, operator, Some(sliding)),
         Kind::Svdf { rank, activation } => recurrent::svdf(compiler, number, operator, *rank, *activation),
         other => Err(Error::invalid(format!("{} is not supported", other.name()))),
     }

@@ -13,4 +13,4 @@ pub use import::from_bytes;
 #[cfg(test)]
 pub(crate) mod recurrent_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

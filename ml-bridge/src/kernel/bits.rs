@@ -1,0 +1,296 @@
+//! Dense layers and convolutions of signs: weights and activations are +1 or -1, a product is one XOR and a sum of 64
+//! of them one population count.
+//!
+//! ```text
+//! pixel:   a bit per channel, 1 where the number is below real zero, filled up with 0 to whole words of 64 channels
+//! weights: blocks of 8 outputs; for each word of a patch the 8 outputs' words, 0 behind the last channel
+//! sum    = numbers in the patch - 2 * ones in (pixels ^ weights)
+//! ```
+//!
+//! What is added around an image is real zero, whose sign is +1. The same loops are compiled per family: with AVX-512 and
+//! its population count a word of 8 outputs is one instruction; elsewhere the compiler counts with shuffles or with the
+//! scalar instruction. Courbariaux et al., "Binarized Neural Networks" (2016).
+
+use super::requantize::Requantize;
+use super::{Isa, Scratch};
+
+/// Outputs of a block.
+const BLOCK: usize = 8;
+/// Patches that share weights while these are in registers.
+const TILE: usize = 4;
+/// Parts of one unit of a sum that a bias is counted in.
+pub const BIAS_PARTS: i32 = 256;
+
+/// Where patches lie in an image of words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Patches {
+    /// Input rows and columns.
+    pub input: [usize; 2],
+    /// Channels of a pixel.
+    pub channels: usize,
+    /// Result rows and columns.
+    pub output: [usize; 2],
+    /// Rows and columns of the window.
+    pub window: [usize; 2],
+    /// Steps between results.
+    pub stride: [usize; 2],
+    /// Steps between taps.
+    pub dilation: [usize; 2],
+    /// Zeros above and left of the image.
+    pub before: [usize; 2],
+}
+
+impl Patches {
+    /// A dense layer over `rows` of `inputs` numbers.
+    pub fn rows(rows: usize, inputs: usize) -> Self {
+        Patches {
+            input: [1, rows],
+            channels: inputs,
+            output: [1, rows],
+            window: [1, 1],
+            stride: [1, 1],
+            dilation: [1, 1],
+            before: [0, 0],
+        }
+    }
+
+    /// Words of a pixel.
+    pub fn words(&self) -> usize {
+        self.channels.div_ceil(64)
+    }
+
+    fn taps(&self) -> usize {
+        self.window[0] * self.window[1]
+    }
+
+    /// Rows and columns of the image with what is added around it.
+    fn padded(&self) -> [usize; 2] {
+        [0, 1].map(|axis| {
+            let reach =
+                (self.output[axis] - 1) * self.stride[axis] + (self.window[axis] - 1) * self.dilation[axis];
+            (reach + 1).max(self.before[axis] + self.input[axis])
+        })
+    }
+
+    /// Words that the padded image takes.
+    pub fn image_words(&self) -> usize {
+        self.padded()[0] * self.padded()[1] * self.words()
+    }
+}
+
+/// A packed layer of signs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signs {
+    patches: Patches,
+    outputs: usize,
+    weights: Vec<[u64; BLOCK]>,
+    /// Start of each tap in the padded image, relative to the patch.
+    offsets: Vec<usize>,
+    /// The smallest stored byte that is not below real zero.
+    zero: u8,
+    end: Requantize,
+}
+
+impl Signs {
+    /// Packs `weights`: per output and tap the words of its channels, as bytes, lowest channel first. `end` turns sums
+    /// in units of 1 / [`BIAS_PARTS`] into bytes; `zero` is the biased zero point of the input.
+    pub fn new(patches: Patches, outputs: usize, weights: &[u8], zero: u8, end: Requantize) -> Self {
+        let (words, taps) = (patches.words(), patches.taps());
+        let row = words * taps;
+        debug_assert_eq!(weights.len(), outputs * row * 8);
+        // Bits behind the last channel would count as products.
+        let last = u64::MAX >> (words * 64 - patches.channels);
+        let mut packed = vec![[0u64; BLOCK]; outputs.div_ceil(BLOCK) * row];
+        for (number, bytes) in weights.chunks_exact(8).enumerate() {
+            let mut word = [0u8; 8];
+            word.copy_from_slice(bytes);
+            let mut word = u64::from_le_bytes(word);
+            if number % words == words - 1 {
+                word &= last;
+            }
+            let (output, at) = (number / row, number % row);
+            packed[output / BLOCK * row + at][output % BLOCK] = word;
+        }
+        let pitch = patches.padded()[1] * words;
+        let offsets = (0..taps)
+            .map(|tap| {
+                let (y, x) = (tap / patches.window[1], tap % patches.window[1]);
+                y * patches.dilation[0] * pitch + x * patches.dilation[1] * words
+            })
+            .collect();
+        Signs {
+            patches,
+            outputs,
+            weights: packed,
+            offsets,
+            zero,
+            end,
+        }
+    }
+
+    /// Bytes of weights and parameters, as packed.
+    pub fn bytes(&self) -> usize {
+        self.weights.len() * 8 * BLOCK + self.outputs * 12
+    }
+
+    /// Products per run, padding of channels not counted.
+    pub fn macs(&self) -> u64 {
+        let p = &self.patches;
+        (p.output[0] * p.output[1] * p.taps()) as u64 * (p.channels * self.outputs) as u64
+    }
+
+    /// Numbers that a run writes.
+    pub fn results(&self) -> usize {
+        self.patches.output[0] * self.patches.output[1] * self.outputs
+    }
+
+    /// Makes room for this layer.
+    pub fn fit(&self, scratch: &mut Scratch) {
+        let words = self.patches.image_words();
+        scratch.bits.resize(scratch.bits.len().max(words), 0);
+    }
+}
+
+/// Runs `layer` over `input` (bytes of `q + 128`) into `output` with the kernels of `isa`, which is available.
+pub fn run(isa: Isa, layer: &Signs, input: &[u8], output: &mut [u8], scratch: &mut Scratch) {
+    let bits = &mut scratch.bits[..layer.patches.image_words()];
+    super::versions!(isa, pack(layer, input, bits));
+    #[cfg(avx512)]
+    if isa == Isa::Vnni && counts::run(layer, bits, output) {
+        return;
+    }
+    super::versions!(isa, products(layer, bits, output))
+}
+
+/// With AVX-512's own population count, which not every processor with its byte dot products has.
+#[cfg(avx512)]
+#[allow(unsafe_code)]
+#[allow(
+    clippy::incompatible_msrv,
+    reason = "left out for older compilers by the build script"
+)]
+mod counts {
+    use super::{Signs, products};
+
+    /// Whether this processor could do it, and did.
+    pub(super) fn run(layer: &Signs, bits: &[u64], output: &mut [u8]) -> bool {
+        let able =
+            std::is_x86_feature_detected!("avx512vpopcntdq") && std::is_x86_feature_detected!("avx512f");
+        if able {
+            // SAFETY: both were detected just above, the others by `Isa::Vnni`.
+            unsafe { wide(layer, bits, output) }
+        }
+        able
+    }
+
+    /// # Safety
+    /// The processor has these.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vpopcntdq")]
+    unsafe fn wide(layer: &Signs, bits: &[u64], output: &mut [u8]) {
+        products::plain(layer, bits, output)
+    }
+}
+
+super::versions!(
+    fn pack(layer: &Signs, input: &[u8], bits: &mut [u64]) {
+        let p = &layer.patches;
+        let (words, width) = (p.words(), p.padded()[1]);
+        let row = p.input[1] * p.channels;
+        if p.padded() != p.input {
+            bits.fill(0);
+        }
+        for (y, input) in input.chunks_exact(row.max(1)).take(p.input[0]).enumerate() {
+            let start = ((y + p.before[0]) * width + p.before[1]) * words;
+            let pixels = bits[start..start + p.input[1] * words].chunks_exact_mut(words);
+            for (to, pixel) in pixels.zip(input.chunks_exact(p.channels)) {
+                for (word, bytes) in to.iter_mut().zip(pixel.chunks(64)) {
+                    *word = signs(bytes, layer.zero);
+                }
+            }
+        }
+    }
+);
+
+/// A bit for each of at most 64 bytes: whether it is below `zero`.
+#[inline(always)]
+fn signs(bytes: &[u8], zero: u8) -> u64 {
+    let mut flags = [0u8; 64];
+    for (flag, byte) in flags.iter_mut().zip(bytes) {
+        *flag = u8::from(*byte < zero);
+    }
+    let mut word = 0u64;
+    for (number, eight) in flags.chunks_exact(8).enumerate() {
+        let mut lanes = [0u8; 8];
+        lanes.copy_from_slice(eight);
+        // Moves the lowest bit of byte n to bit 56 + n; nothing carries, since every sum of shifts is another bit.
+        let gathered = u64::from_le_bytes(lanes).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        word |= gathered << (8 * number);
+    }
+    word
+}
+
+super::versions!(
+    fn products(layer: &Signs, bits: &[u64], output: &mut [u8]) {
+        let p = &layer.patches;
+        let pitch = p.padded()[1] * p.words();
+        let positions = p.output[0] * p.output[1];
+        let at = |position: usize| {
+            let (y, x) = (position / p.output[1], position % p.output[1]);
+            y * p.stride[0] * pitch + x * p.stride[1] * p.words()
+        };
+        let row = layer.offsets.len() * p.words();
+        for (block, weights) in layer.weights.chunks_exact(row).enumerate() {
+            let whole = positions / TILE * TILE;
+            for first in (0..whole).step_by(TILE) {
+                tile::<TILE>(
+                    layer,
+                    bits,
+                    std::array::from_fn(|n| at(first + n)),
+                    weights,
+                    output,
+                    [first, block],
+                );
+            }
+            for first in whole..positions {
+                tile::<1>(layer, bits, [at(first)], weights, output, [first, block]);
+            }
+        }
+    }
+);
+
+/// The results of `M` patches, `first` and following, for one block of outputs.
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a count of ones of at most 2^22 words"
+)]
+fn tile<const M: usize>(
+    layer: &Signs,
+    bits: &[u64],
+    starts: [usize; M],
+    weights: &[[u64; BLOCK]],
+    output: &mut [u8],
+    [first, block]: [usize; 2],
+) {
+    let words = layer.patches.words();
+    let mut ones = [[0u64; BLOCK]; M];
+    for (offset, weights) in layer.offsets.iter().zip(weights.chunks_exact(words)) {
+        let x: [&[u64]; M] = std::array::from_fn(|n| &bits[starts[n] + offset..][..words]);
+        for (word, weights) in weights.iter().enumerate() {
+            for (ones, x) in ones.iter_mut().zip(&x) {
+                for (sum, weight) in ones.iter_mut().zip(weights) {
+                    *sum += u64::from((weight ^ x[word]).count_ones());
+                }
+            }
+        }
+    }
+    let numbers = (layer.offsets.len() * layer.patches.channels) as i32;
+    for (number, ones) in ones.iter().enumerate() {
+        let results = &mut output[(first + number) * layer.outputs..][..layer.outputs];
+        let from = block * BLOCK;
+        for ((channel, to), ones) in (from..).zip(&mut results[from..]).zip(ones) {
+            let sum = (numbers - 2 * *ones as i32).wrapping_mul(BIAS_PARTS);
+            *to = layer.end.apply(channel, sum);
+        }
+    }
+}
