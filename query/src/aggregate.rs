@@ -11,6 +11,7 @@
 //! | `avg(x)` | sum and count |
 //! | `min(x)`, `max(x)` | smallest, largest by totalOrder; not for text, where a scan is as good |
 //! | `median(x)` | the one or two middle values |
+//! | `var_pop(x)`, `var_samp(x)`, `stddev_pop(x)`, `stddev(x)` and their other names | moments |
 //!
 //! Aggregates over other expressions, DISTINCT, FILTER and ORDER BY inside an aggregate stay DataFusion's, and so does
 //! the whole aggregation if one of its aggregates is.
@@ -34,7 +35,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::stream;
-use siltstone_store::column::Sum;
+use siltstone_store::column::{Moments, Sum};
 use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::ColumnType;
 use siltstone_store::value::Value;
@@ -89,6 +90,50 @@ enum Call {
     Smallest(String),
     Largest(String),
     Median(String),
+    Spread(Spread, String),
+}
+
+/// A measure of how far values lie apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spread {
+    PopulationVariance,
+    SampleVariance,
+    PopulationDeviation,
+    SampleDeviation,
+}
+
+impl Spread {
+    /// The one that DataFusion gives this name.
+    fn from_name(name: &str) -> Option<Spread> {
+        Some(match name {
+            "var_pop" => Spread::PopulationVariance,
+            "var" => Spread::SampleVariance,
+            "stddev_pop" => Spread::PopulationDeviation,
+            "stddev" => Spread::SampleDeviation,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Spread::PopulationVariance => "var_pop",
+            Spread::SampleVariance => "var",
+            Spread::PopulationDeviation => "stddev_pop",
+            Spread::SampleDeviation => "stddev",
+        }
+    }
+
+    /// The measure of some values; `None` for null.
+    fn of(self, moments: &Moments) -> Option<f64> {
+        match self {
+            // A value is no distance from itself, even if it is no number.
+            Spread::PopulationVariance if moments.count == 1 => Some(0.0),
+            Spread::PopulationVariance => moments.population_variance(),
+            Spread::SampleVariance => moments.sample_variance(),
+            Spread::PopulationDeviation => Spread::PopulationVariance.of(moments).map(f64::sqrt),
+            Spread::SampleDeviation => Spread::SampleVariance.of(moments).map(f64::sqrt),
+        }
+    }
 }
 
 impl fmt::Display for Call {
@@ -101,6 +146,7 @@ impl fmt::Display for Call {
             Call::Smallest(column) => write!(f, "min({column})"),
             Call::Largest(column) => write!(f, "max({column})"),
             Call::Median(column) => write!(f, "median({column})"),
+            Call::Spread(spread, column) => write!(f, "{}({column})", spread.name()),
         }
     }
 }
@@ -202,6 +248,12 @@ fn call(
             .then_some(Call::Average(column)),
         "median" if number && (plain && ty.is_float() || widened == Some(&DataType::Float64)) => {
             Some(Call::Median(column))
+        }
+        _ if number && *result == DataType::Float64 => {
+            let spread = Spread::from_name(name)?;
+            widened
+                .is_none_or(|to| *to == DataType::Float64)
+                .then_some(Call::Spread(spread, column))
         }
         _ => None,
     }
@@ -344,6 +396,12 @@ fn value(
                 };
                 ScalarValue::Float64(Some(sum / values as f64))
             })
+        }
+        Call::Spread(spread, column) => {
+            let moments = snapshot.moments(column, predicate)?;
+            spread
+                .of(&moments)
+                .map(|spread| ScalarValue::Float64(Some(spread)))
         }
         Call::Smallest(column) => snapshot
             .min_max(column, predicate)?

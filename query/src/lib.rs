@@ -7,7 +7,7 @@
 //! What happens inside the store, on compressed codes, before DataFusion sees a row: projection, limit, and every
 //! filter that one of the store's predicates says exactly (comparisons and IN on any column, also under casts that
 //! keep order; LIKE and its relatives; IS NULL; AND, OR, NOT). `EXPLAIN` shows it as `SiltScan: ..., predicate=...`.
-//! Aggregates without GROUP BY (`count, sum, min, max, avg, median`) are answered without a scan: `SiltAggregate`.
+//! Aggregates without GROUP BY (`count, sum, min, max, avg, median, var_pop, stddev` and their like) are answered without a scan: `SiltAggregate`.
 //!
 //! `silt.segments`, `silt.columns` and `silt.models` are system tables; INSERT INTO appends to a stream.
 

@@ -238,6 +238,14 @@ async fn aggregates_are_questions() {
         ),
         ("SELECT avg(speed) AS mean FROM motor WHERE speed > 1000", "NULL"),
         ("SELECT max(ts) FROM motor WHERE axis = 'y'", "1467435600000"),
+        (
+            "SELECT var_pop(count), var_samp(count), stddev_pop(count), stddev(count) FROM motor WHERE count IN (0, 4)",
+            "4|5.333333333333333|2|2.309401076758503",
+        ),
+        (
+            "SELECT var_pop(speed), var(speed), stddev(speed) FROM motor WHERE speed > 1000",
+            "NULL|NULL|NULL",
+        ),
     ];
     for (sql, expected) in cases {
         let plan = plan(&context, sql).await;
