@@ -9,7 +9,7 @@
 //! keep order; LIKE and its relatives; IS NULL; AND, OR, NOT). `EXPLAIN` shows it as `SiltScan: ..., predicate=...`.
 //! Aggregates without GROUP BY (`count, sum, min, max, avg, median, var_pop, stddev` and their like) are answered without a scan: `SiltAggregate`.
 //!
-//! `silt.segments`, `silt.columns` and `silt.models` are system tables; INSERT INTO appends to a stream.
+//! `silt.segments`, `silt.columns`, `silt.models` and `silt.losses` are system tables; INSERT INTO appends to a stream.
 
 #![deny(unsafe_code)]
 

@@ -5,6 +5,7 @@
 //! | `silt.segments` | segment of a stream: file, rows, first and last time, bytes |
 //! | `silt.columns` | column in a segment: domain, layout, values, bytes plain and stored |
 //! | `silt.models` | version of a model |
+//! | `silt.losses` | stretch of a stream that was given up: kind, cause, first and last time, rows, bytes |
 
 use std::sync::Arc;
 
@@ -13,12 +14,12 @@ use datafusion::arrow::array::{
 };
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::Result;
-use siltstone_store::store::Store;
+use siltstone_store::store::{Loss, Store};
 
 use crate::error::external;
 
 /// Names of the system tables.
-pub(crate) const TABLES: [&str; 3] = ["segments", "columns", "models"];
+pub(crate) const TABLES: [&str; 4] = ["segments", "columns", "models", "losses"];
 
 /// The system table `name`, filled with what holds now; `None` if there is no such table.
 pub(crate) fn table(store: &Store, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -26,6 +27,7 @@ pub(crate) fn table(store: &Store, name: &str) -> Result<Option<Arc<dyn TablePro
         "segments" => segments(store)?,
         "columns" => columns(store)?,
         "models" => models(store),
+        "losses" => losses(store)?,
         _ => return Ok(None),
     };
     let batch = RecordBatch::try_from_iter(columns)?;
@@ -117,6 +119,28 @@ fn models(store: &Store) -> Columns {
             Arc::new(rows.iter().map(|m| Some(m.serving)).collect::<BooleanArray>()),
         ),
     ]
+}
+
+fn losses(store: &Store) -> Result<Columns> {
+    let mut rows = Vec::new();
+    for stream in store.streams() {
+        for loss in store.losses(&stream).map_err(external)? {
+            rows.push((stream.clone(), loss));
+        }
+    }
+    // In the unit of the stream's clock, as in the table of segments.
+    let times = |time: fn(&(String, Loss)) -> i64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(time)))
+    };
+    Ok(vec![
+        ("stream", text(rows.iter().map(|(stream, _)| stream.as_str()))),
+        ("kind", text(rows.iter().map(|(_, loss)| loss.kind.name()))),
+        ("cause", text(rows.iter().map(|(_, loss)| loss.cause.name()))),
+        ("first_time", times(|(_, loss)| loss.time_range.0)),
+        ("last_time", times(|(_, loss)| loss.time_range.1)),
+        ("rows", numbers(rows.iter().map(|(_, loss)| loss.rows))),
+        ("bytes", numbers(rows.iter().map(|(_, loss)| loss.bytes))),
+    ])
 }
 
 fn text<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {

@@ -279,7 +279,10 @@ async fn the_catalog_is_live() {
     let tables = "SELECT table_schema || '.' || table_name FROM information_schema.tables \
                   WHERE table_schema IN ('public', 'silt') ORDER BY 1";
     let names = answer(&context, tables).await;
-    assert_eq!(names, "public.motor\nsilt.columns\nsilt.models\nsilt.segments");
+    assert_eq!(
+        names,
+        "public.motor\nsilt.columns\nsilt.losses\nsilt.models\nsilt.segments"
+    );
     assert_eq!(
         answer(&context, "SELECT stream, rows FROM silt.segments").await,
         "motor|20"

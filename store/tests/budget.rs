@@ -1,6 +1,10 @@
 //! The directory never takes more than its budget; what goes is the oldest, and is written down.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::single_range_in_vec_init,
+    clippy::cast_possible_truncation
+)]
 
 use std::ops::Range;
 use std::path::PathBuf;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use siltstone_ml_bridge::dut::{Device, Input, Output};
 use siltstone_ml_bridge::engine::{Engine, bench};
 use siltstone_ml_bridge::kernel::Isa;
+use siltstone_ml_bridge::model::float::is_float;
 use siltstone_ml_bridge::model::{Model, file, tflite};
 use siltstone_store::store::{ModelInfo, Options, Store};
 
-use super::common;
+use super::{calibrate, common};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::output::table::{Align, Table};
 use crate::progress::grouped;
@@ -25,7 +26,7 @@ pub struct Args {
 /// What to do with models.
 #[derive(Debug, clap::Subcommand)]
 pub enum Action {
-    /// Keep the int8 model of a .tflite file as the next version of a name
+    /// Keep the model of a .tflite file as the next version of a name; a float model is quantized on windows of a stream
     Import {
         /// Directory of the store
         store: PathBuf,
@@ -33,6 +34,9 @@ pub enum Action {
         model: String,
         /// The .tflite file
         file: PathBuf,
+        /// What a float model is quantized on
+        #[command(flatten)]
+        calibrate: calibrate::Args,
     },
     /// Write a model as a .tflite file
     Export {
@@ -132,7 +136,12 @@ pub enum Sent {
 /// When the store cannot be used, or there is no such model.
 pub fn run(args: &Args) -> Outcome {
     match &args.action {
-        Action::Import { store, model, file } => import(store, model, file)?,
+        Action::Import {
+            store,
+            model,
+            file,
+            calibrate,
+        } => import(store, model, file, calibrate)?,
         Action::Export {
             store,
             model,
@@ -190,10 +199,13 @@ pub fn run(args: &Args) -> Outcome {
 }
 
 /// Keeps the model of a `.tflite` file, once it has been compiled here: what cannot be run is refused now.
-fn import(store: &Path, name: &str, path: &Path) -> Outcome<()> {
-    common::open_read(store)?;
+fn import(store: &Path, name: &str, path: &Path, args: &calibrate::Args) -> Outcome<()> {
+    let reading = common::open_read(store)?;
     let bytes = std::fs::read(path).map_err(|e| Failure::io("read", path, &e))?;
     let mut model = tflite::from_bytes(&bytes)?;
+    if is_float(&model)? {
+        model = calibrate::quantize(&reading, &model, args)?;
+    }
     Engine::new(&model)?;
     let source = path
         .file_name()

@@ -198,7 +198,7 @@ fn integers(ty: ColumnType, keys: &[u64], error: f64) -> Option<Moved> {
     let first = (span - last * step).min(reach);
     let steps = Steps {
         base: low + first * unit,
-        step: step.checked_mul(unit).unwrap_or(u64::MAX),
+        step: step.saturating_mul(unit),
         last,
     };
     let mut largest = 0;
@@ -509,7 +509,8 @@ impl Precision {
         let Some(tolerance) = tolerance else {
             return Err(section.corrupt(0, format!("precision of kind {codec} is unknown")));
         };
-        if !tolerance.is_sound() || !(largest > 0.0 && largest <= size) || section.len() != 16 {
+        let sound = tolerance.is_sound() && largest > 0.0 && largest <= size;
+        if !sound || section.len() != 16 {
             return Err(section.corrupt(0, "these bytes describe no precision".into()));
         }
         Ok(Precision { tolerance, largest })
@@ -566,7 +567,7 @@ impl Precision {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
     use super::*;
     use crate::value::key_of_i64;
     use proptest::prelude::*;

@@ -49,6 +49,7 @@ pub(crate) fn is_worth(before: u64, after: u64) -> bool {
 
 /// Start of the bucket of length `every` that `time` lies in.
 #[inline]
+#[allow(dead_code, reason = "for the step that downsamples")]
 pub(crate) fn bucket_of(time: i64, every: i64) -> i64 {
     time.checked_sub(time.rem_euclid(every)).unwrap_or(i64::MIN)
 }

@@ -36,7 +36,7 @@ impl Pins {
             _ => stretch.end,
         };
         let start = if to > from { start } else { stretch.start };
-        self.stretches.splice(from..to, [start..end]);
+        self.stretches.splice(from..to, std::iter::once(start..end));
     }
 
     /// Pins no longer what lies in `stretch`.

@@ -170,7 +170,8 @@ impl Retention {
             let channel =
                 channel.ok_or_else(|| Error::invalid(format!("the stream has no channel {name:?}")))?;
             let is_absolute = matches!(tolerance, Tolerance::Absolute(_));
-            if !channel.ty.is_float() && !(channel.ty.is_integer() && is_absolute) {
+            let movable = channel.ty.is_float() || (channel.ty.is_integer() && is_absolute);
+            if !movable {
                 return Err(Error::invalid(format!(
                     "channel {name:?} is {}: floats may be moved by an error or a share, integers by an error",
                     channel.ty
@@ -184,7 +185,7 @@ impl Retention {
         out.list(&self.steps, |step, out| {
             out.u8(step.action.code());
             let by_age = if step.after.is_some() { BY_AGE } else { 0 };
-            out.u8(u8::from(step.when_full) * WHEN_FULL | by_age);
+            out.u8((u8::from(step.when_full) * WHEN_FULL) | by_age);
             let age_ns = step.after.map_or(0, |age| age.as_nanos());
             out.u64(u64::try_from(age_ns).unwrap_or(u64::MAX));
         });

@@ -240,6 +240,7 @@ fn only(range: &hir::ClassBytesRange) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
