@@ -158,7 +158,7 @@ pub enum Order {
     Pairs,
     /// Four outputs at a time, eight patch bytes each, to the end of the patch; then the next four outputs. A patch is
     /// one segment, filled up to a multiple of eight: for instructions that add neighbours and whole registers of
-    /// input. See [`super::rows`].
+    /// input. See `kernel/rows.rs`.
     Rows,
 }
 
