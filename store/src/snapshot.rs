@@ -7,6 +7,8 @@ use crate::column::{Moments, Sum};
 use crate::error::{Error, Result};
 use crate::predicate::Predicate;
 use crate::question::aggregate::{self, Ordered};
+pub use crate::question::bounds::Bounds;
+use crate::question::bounds;
 use crate::question::part::{Part, PartData};
 use crate::question::resolve::{Node, Target, resolve, target, type_of};
 use crate::question::scan::{self, Batches, Projection, RowSets};
@@ -120,7 +122,8 @@ impl Snapshot {
         self.parts.get(part).map_or(0, |part| part.data.rows())
     }
 
-    /// Rows in all parts.
+    /// Rows in all parts as they are stored: one a bucket where they were downsampled. [`Snapshot::count`] counts what
+    /// they stand for.
     pub fn row_count(&self) -> u64 {
         self.parts.iter().map(|part| part.data.rows()).sum()
     }
@@ -149,10 +152,7 @@ impl Snapshot {
     /// See [`Snapshot::count`].
     pub fn count_values(&self, column: &str, predicate: &Predicate) -> Result<u64> {
         let target = target(&self.schema, column)?;
-        aggregate::count(
-            &self.parts,
-            &aggregate::with_value(&self.resolve(predicate)?, target),
-        )
+        aggregate::count_values(&self.parts, target, &self.resolve(predicate)?)
     }
 
     /// Sum of a fixed-width column; `None` when no row with a value meets the predicate.
@@ -243,6 +243,59 @@ impl Snapshot {
             .map(|(a, b)| if a == b { a } else { a / 2.0 + b / 2.0 }))
     }
 
+    /// How many rows meet the predicate, and between which numbers the rows lie that did when they were measured:
+    /// values may have been moved since then, and rows downsampled.
+    ///
+    /// # Errors
+    /// See [`Snapshot::count`].
+    pub fn count_bounds(&self, predicate: &Predicate) -> Result<Bounds<u64>> {
+        bounds::count(&self.parts, &self.resolve(predicate)?)
+    }
+
+    /// [`Snapshot::sum`] with bounds, as [`Snapshot::count_bounds`]; `None` where no row can meet the predicate.
+    ///
+    /// # Errors
+    /// See [`Snapshot::count`].
+    pub fn sum_bounds(&self, column: &str, predicate: &Predicate) -> Result<Option<Bounds<f64>>> {
+        let (target, ty) = self.channel(column)?;
+        let found = bounds::tally(&self.parts, target, ty, &self.resolve(predicate)?, 0.0)?;
+        Ok((found.count.high > 0.0).then_some(found.sum))
+    }
+
+    /// The mean of a fixed-width column with bounds, as [`Snapshot::sum_bounds`].
+    ///
+    /// # Errors
+    /// See [`Snapshot::count`].
+    pub fn avg_bounds(&self, column: &str, predicate: &Predicate) -> Result<Option<Bounds<f64>>> {
+        let (target, ty) = self.channel(column)?;
+        bounds::average(&self.parts, target, ty, &self.resolve(predicate)?)
+    }
+
+    /// [`Snapshot::quantile`] with bounds, as [`Snapshot::sum_bounds`].
+    ///
+    /// # Errors
+    /// See [`Snapshot::quantile`].
+    ///
+    /// # Complexity
+    /// Some 130 counts of the predicate with a condition on the column.
+    pub fn quantile_bounds(&self, column: &str, q: f64, predicate: &Predicate) -> Result<Option<Bounds<f64>>> {
+        if q.is_nan() {
+            return Err(Error::invalid("a quantile lies between 0 and 1, not at NaN"));
+        }
+        let (target, ty) = self.channel(column)?;
+        let node = self.resolve(predicate)?;
+        let Some((low, high)) = bounds::quantile(&self.parts, target, ty, &node, q.clamp(0.0, 1.0))? else {
+            return Ok(None);
+        };
+        let ordered = Ordered::new(&self.parts, target, &node)?;
+        #[expect(clippy::cast_possible_truncation, reason = "a fraction of a u64 fits a u64")]
+        let rank = (q.clamp(0.0, 1.0) * ordered.total as f64).ceil() as u64;
+        let value = ordered.nth(rank.clamp(1, ordered.total.max(1)) - 1)?;
+        let value = value.unwrap_or(low).clamp(low, high.max(low));
+        let [low, value, high] = [low, value, high].map(|key| number_of(ty, key));
+        Ok(Some(Bounds { low, value, high }))
+    }
+
     /// Rows that meet the predicate, in chunks of at most 65,536 rows of one part, in part and row order.
     ///
     /// # Errors
@@ -318,6 +371,18 @@ impl Snapshot {
 
     fn resolve(&self, predicate: &Predicate) -> Result<Node> {
         resolve(&self.schema, predicate)
+    }
+
+    /// A channel of fixed width.
+    fn channel(&self, column: &str) -> Result<(Target, ColumnType)> {
+        match self.fixed(column)? {
+            (Target::Column(position), ty) if position >= self.schema.keys().len() => {
+                Ok((Target::Column(position), ty))
+            }
+            _ => Err(Error::invalid(format!(
+                "bounds are of channels; {column:?} is what rows are told apart by"
+            ))),
+        }
     }
 
     fn fixed(&self, column: &str) -> Result<(Target, ColumnType)> {

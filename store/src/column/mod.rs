@@ -62,6 +62,8 @@ pub enum PartKind {
     Time = 6,
     /// How exact values are that were moved (codec: 1 absolute, 2 relative).
     Precision = 7,
+    /// What rows of a downsampled segment stand for.
+    Buckets = 8,
 }
 
 /// One part of a column: `T` is its bytes when written, its [`Section`] when read.
@@ -153,7 +155,9 @@ impl Column {
                 PartKind::Statistics => 3,
                 PartKind::Text => 4,
                 PartKind::Precision => 5,
-                PartKind::Time => return Err(body.corrupt(0, "row times are no part of a column".into())),
+                PartKind::Time | PartKind::Buckets => {
+                    return Err(body.corrupt(0, "this belongs to rows, not to a column".into()));
+                }
             };
             if rows > MAX_ROWS {
                 return Err(body.corrupt(0, format!("{rows} rows are more than a segment can have")));

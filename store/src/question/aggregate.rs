@@ -6,6 +6,7 @@ use super::memory::sum_keys;
 use super::part::{Part, Selection};
 use super::resolve::{Leaf, Node, Target};
 use super::view::View;
+use super::weighted::{ranked, weighted};
 use super::{descent, order};
 use crate::batch::BatchColumn;
 use crate::codes::Interval;
@@ -21,7 +22,29 @@ const MAX_RANGES: usize = 1 << 18;
 pub fn count(parts: &[Part], node: &Node) -> Result<u64> {
     let mut total = 0;
     for part in parts {
-        total += part.count(&part.select(node)?)?;
+        match weighted(part) {
+            None => total += part.count(&part.select(node)?)?,
+            Some(weighted) => each_rows(part, node, |rows| {
+                total = u64::saturating_add(total, weighted.rows(rows)?);
+                Ok(())
+            })?,
+        }
+    }
+    Ok(total)
+}
+
+/// How many rows meet the node and have a value.
+pub fn count_values(parts: &[Part], target: Target, node: &Node) -> Result<u64> {
+    let own = with_value(node, target);
+    let mut total = 0;
+    for part in parts {
+        match weighted(part) {
+            None => total += part.count(&part.select(&own)?)?,
+            Some(weighted) => each_rows(part, node, |rows| {
+                total = u64::saturating_add(total, weighted.values(target, rows)?);
+                Ok(())
+            })?,
+        }
     }
     Ok(total)
 }
@@ -61,16 +84,20 @@ pub fn sum(parts: &[Part], target: Target, ty: ColumnType, node: &Node) -> Resul
     for part in parts {
         let view = part.view(target)?;
         each_rows(part, node, |rows| {
-            let found = if target == Target::Time {
-                rows.row_count()
-            } else {
-                view.count(rows, &Condition::IsNotNull)?
+            let found = match weighted(part) {
+                Some(weighted) => weighted.values(target, rows)?,
+                None if target == Target::Time => rows.row_count(),
+                None => view.count(rows, &Condition::IsNotNull)?,
             };
             if found == 0 {
                 return Ok(());
             }
-            values += found;
-            total = match (total, view.sum(rows)?) {
+            values = u64::saturating_add(values, found);
+            let here = match weighted(part) {
+                Some(weighted) => weighted.sum(target, ty, rows)?,
+                None => view.sum(rows)?,
+            };
+            total = match (total, here) {
                 (Sum::Integer(a), Sum::Integer(b)) => Sum::Integer(a.saturating_add(b)),
                 (Sum::Float(a), Sum::Float(b)) => Sum::Float(a + b),
                 (Sum::Integer(a), Sum::Float(b)) | (Sum::Float(b), Sum::Integer(a)) => {
@@ -89,7 +116,10 @@ pub fn moments(parts: &[Part], target: Target, node: &Node) -> Result<Moments> {
     for part in parts {
         let view = part.view(target)?;
         each_rows(part, node, |rows| {
-            all = all.merge(view.moments(rows)?);
+            all = all.merge(match weighted(part) {
+                Some(weighted) => weighted.moments(target, part.type_of(target), rows)?,
+                None => view.moments(rows)?,
+            });
             Ok(())
         })?;
     }
@@ -102,7 +132,11 @@ pub fn min_max(parts: &[Part], target: Target, node: &Node) -> Result<Option<(u6
     for part in parts {
         let view = part.view(target)?;
         each_rows(part, node, |rows| {
-            if let Some((low, high)) = view.min_max(rows)? {
+            let found = match weighted(part) {
+                Some(weighted) => weighted.min_max(target, &view, rows)?,
+                None => view.min_max(rows)?,
+            };
+            if let Some((low, high)) = found {
                 best = Some(best.map_or((low, high), |(a, b)| (a.min(low), b.max(high))));
             }
             Ok(())
@@ -155,6 +189,8 @@ struct Slice<'a> {
     below: u64,
     /// Their keys in order, where the part is in memory.
     keys: Option<Cow<'a, [u64]>>,
+    /// Their keys in order, each with how many are at most it, where rows stand for many.
+    ranked: Option<Vec<(u64, u64)>>,
 }
 
 impl<'a> Slice<'a> {
@@ -193,7 +229,16 @@ impl<'a> Slice<'a> {
             values: 0,
             below: 0,
             keys: None,
+            ranked: None,
         };
+        if let Some(weighted) = weighted(part) {
+            let mut keys = Vec::new();
+            each_rows(part, node, |rows| weighted.collect(target, rows, &mut keys))?;
+            let ranked = ranked(keys);
+            slice.values = ranked.last().map_or(0, |last| last.1);
+            slice.ranked = Some(ranked);
+            return Ok(Some(slice));
+        }
         if let (View::Memory(column, _), true, Target::Column(position)) =
             (&slice.view, slice.selection.residual.is_empty(), target)
         {
@@ -250,6 +295,10 @@ impl order::Source for Slice<'_> {
     }
 
     fn up_to(&self, key: u64) -> Result<u64> {
+        if let Some(ranked) = &self.ranked {
+            let place = ranked.partition_point(|found| found.0 <= key);
+            return Ok(place.checked_sub(1).map_or(0, |place| ranked[place].1));
+        }
         match &self.keys {
             Some(keys) => Ok(keys.partition_point(|&found| found <= key) as u64),
             None => self.count(Interval { low: 0, high: key }),
@@ -257,6 +306,10 @@ impl order::Source for Slice<'_> {
     }
 
     fn nth(&self, k: u64) -> Result<Option<u64>> {
+        if let Some(ranked) = &self.ranked {
+            let place = ranked.partition_point(|found| found.1 <= k);
+            return Ok(ranked.get(place).map(|found| found.0));
+        }
         if let Some(keys) = &self.keys {
             return Ok(usize::try_from(k).ok().and_then(|k| keys.get(k)).copied());
         }
@@ -302,6 +355,12 @@ impl<'a> Ordered<'a> {
         Ok(Ordered { slices, total })
     }
 
+    /// How many values have a key of at most `key`.
+    pub fn up_to(&self, key: u64) -> Result<u64> {
+        let each = self.slices.iter().map(|slice| order::Source::up_to(slice, key));
+        each.sum()
+    }
+
     /// Key of the `k`-th smallest value; `None` if there are `k` or fewer.
     ///
     /// One part answers by its own descent, several by that of [`descent`], or by the search of [`order`] where a part
@@ -326,6 +385,9 @@ impl<'a> Ordered<'a> {
         let mut sources = Vec::with_capacity(self.slices.len());
         let mut below = 0u64;
         for slice in &self.slices {
+            if slice.ranked.is_some() {
+                return Ok(None);
+            }
             sources.push(match (&slice.keys, &slice.view) {
                 (Some(keys), _) => descent::Source::Sorted(Cow::Borrowed(keys)),
                 (None, View::Stored(column)) if slice.in_order() => {

@@ -25,3 +25,6 @@ mod point;
 pub mod resolve;
 pub mod scan;
 pub mod view;
+pub mod bounds;
+pub mod chance;
+pub mod weighted;

@@ -60,12 +60,13 @@ pub fn part_name(kind: PartKind) -> &'static str {
         PartKind::Text => "text index",
         PartKind::Time => "times",
         PartKind::Precision => "precision",
+        PartKind::Buckets => "buckets",
     }
 }
 
 fn part_of_code(code: u16) -> Option<PartKind> {
-    use PartKind::{Codes, Domain, Precision, Statistics, Text, Time, Validity};
-    [Domain, Codes, Validity, Statistics, Text, Time, Precision]
+    use PartKind::{Buckets, Codes, Domain, Precision, Statistics, Text, Time, Validity};
+    [Domain, Codes, Validity, Statistics, Text, Time, Precision, Buckets]
         .into_iter()
         .find(|kind| *kind as u16 == code)
 }

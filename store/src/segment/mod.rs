@@ -13,17 +13,21 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::column::time::TimeColumn;
-use crate::column::{Column, Part};
-use crate::error::Result;
+use crate::column::{Column, Part, PartKind};
+use crate::domain::bounded::Precision;
+use crate::error::{Error, Result};
 use crate::schema::{ColumnId, ColumnSpec, Schema};
 use crate::section::{FileBytes, Pages, Section};
 
+pub mod buckets;
+pub mod downsample;
 pub mod footer;
 pub mod rewrite;
 pub mod runs;
 pub mod stat;
 pub mod writer;
 
+use buckets::{Buckets, DIRECTORY};
 use footer::{Footer, SectionEntry};
 use runs::RunDirectory;
 
@@ -58,6 +62,8 @@ pub struct Segment {
     times: TimeColumn,
     /// Columns of the footer's schema, opened when first asked.
     columns: Vec<OnceLock<Column>>,
+    /// What a row stands for, if for more than itself.
+    buckets: Option<Buckets>,
     bytes: u64,
 }
 
@@ -77,8 +83,21 @@ impl Segment {
         )?;
         let times = TimeColumn::open(pages.section(footer.times.clone(), "row times")?, footer.rows)?;
         let columns = footer.schema.columns().iter().map(|_| OnceLock::new()).collect();
+        let mut directories = footer.sections.iter().filter(|s| s.kind == PartKind::Buckets);
+        let buckets = match (directories.next(), directories.next()) {
+            (None, _) => None,
+            (Some(entry), None) if entry.column == DIRECTORY => {
+                let section = pages.section(entry.range.clone(), "directory of buckets")?;
+                Some(Buckets::open(&section, &footer.schema)?)
+            }
+            _ => {
+                let what = "a segment has one directory of buckets, which is of no column";
+                return Err(Error::corrupt(name, "footer", 0, what));
+            }
+        };
         Ok(Segment {
             pages,
+            buckets,
             footer,
             runs,
             times,
@@ -205,4 +224,20 @@ impl Segment {
         }
         damage
     }
+}
+
+/// How exact the values of a column are in all of some segments; `None` if they do not go together.
+pub(crate) fn carried(segments: &[Arc<Segment>], id: ColumnId) -> Result<Option<Option<Precision>>> {
+    let mut all = None;
+    for segment in segments {
+        let column = match segment.position(id) {
+            Some(position) => segment.column(position)?,
+            None => None,
+        };
+        match Precision::join(all, column.and_then(|column| column.precision())) {
+            Some(both) => all = both,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(all))
 }

@@ -5,25 +5,33 @@
 //! is not a tenth smaller, the old one stays, and the manifest remembers that it was tried. One column of the segments
 //! at hand is in memory at a time.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::room::note_loss;
 use super::seal::hints;
+use super::state::State;
 use super::{Store, Writer, locked};
 use crate::codes::choose::{Layout, MiniBlock};
 use crate::column::Hints;
-use crate::domain::bounded::{Precision, Tolerance};
+use crate::domain::bounded::Tolerance;
 use crate::error::{Error, Result};
-use crate::keep::ladder::is_worth;
+use crate::keep::ladder::{is_worth, units};
 use crate::keep::{Cause, Loss, LossKind, Retention, Rung};
 use crate::log::manifest::{Manifest, SegmentEntry, StreamEntry, Wishes};
 use crate::schema::ColumnId;
 use crate::segment::Segment;
+use crate::segment::downsample::downsample;
 use crate::segment::rewrite::rewrite;
 
 /// Share of the budget above which `maintain` takes rows down that may go down when it is full.
 const FULL: (u64, u64) = (3, 4);
+
+/// Most segments that are downsampled together.
+const MOST: usize = 64;
+/// Bytes that a row of a piece takes while buckets are made, with what is known of one channel of it.
+const BUCKET_BYTES: u64 = 512;
 
 /// Segments that are to go down together.
 #[derive(Debug)]
@@ -31,7 +39,7 @@ struct Descent {
     /// Position of the stream.
     index: usize,
     /// Positions of the segments.
-    at: std::ops::Range<usize>,
+    at: Range<usize>,
     to: Rung,
     cause: Cause,
     stream: StreamEntry,
@@ -97,7 +105,48 @@ impl Store {
                 }
             }
         }
-        best.map(|(_, descent)| descent)
+        let mut descent = best.map(|(_, descent)| descent)?;
+        if descent.to == Rung::Downsampled {
+            descent.at = self.group(&descent, &state, damaged);
+        }
+        Some(descent)
+    }
+
+    /// Neighbours that are downsampled together with the one that is due: small files cost whole blocks, and a bucket
+    /// on the border of two would stay two rows.
+    fn group(&self, descent: &Descent, state: &State, damaged: &[String]) -> Range<usize> {
+        let stream = &state.manifest.streams[descent.index];
+        let segments = &stream.segments;
+        let newest = newest(stream, state.live[descent.index].tail.newest());
+        let fitting = self.options.memory_limit as u64 / 4 / BUCKET_BYTES;
+        let is_due = |entry: &SegmentEntry| {
+            let due = newest.map_or(Rung::Sealed, |newest| stream.retention.due(age(stream, newest, entry)));
+            entry.rung < Rung::Downsampled
+                && entry.tried < Rung::Downsampled
+                && allowed(stream, entry, due) == Rung::Downsampled
+                && !damaged.contains(&entry.file)
+        };
+        let Range { mut start, mut end } = descent.at;
+        let (mut rows, mut bytes) = (segments[start].rows, segments[start].bytes);
+        while end < segments.len() && end - start < MOST && is_due(&segments[end]) {
+            rows = rows.saturating_add(segments[end].rows);
+            if rows > fitting.max(self.options.rows_per_segment) {
+                break;
+            }
+            bytes = bytes.saturating_add(segments[end].bytes);
+            end += 1;
+        }
+        // Buckets made before come along where that is little beside what is new.
+        while let Some(before) = start.checked_sub(1).map(|at| &segments[at]) {
+            let is_small = before.rung == Rung::Downsampled && before.bytes.saturating_mul(4) <= bytes;
+            let has_room = end - start < MOST && rows.saturating_add(before.rows) <= fitting;
+            if !is_small || !has_room || before.pinned || damaged.contains(&before.file) {
+                break;
+            }
+            rows += before.rows;
+            start -= 1;
+        }
+        start..end
     }
 
     /// Writes segments again on a lower rung and swaps them, or remembers that it is not worth it.
@@ -118,6 +167,10 @@ impl Store {
             columns: Vec::new(),
         };
         let before: u64 = old.iter().map(|entry| entry.bytes).sum();
+        let every = match stream.retention.every {
+            Some(every) if to == Rung::Downsampled => units(every, stream.schema.time_unit().per_second())?,
+            _ => 0,
+        };
         let (mut new, segment) = self.write_with_room(writer, before, || {
             self.write_file(&wishes, |sink| match segments.as_slice() {
                 [segment] if to < Rung::Downsampled => rewrite(
@@ -144,7 +197,7 @@ impl Store {
             self.discard(&file, &Error::invalid(""));
             return self.publish(writer, |manifest| {
                 for entry in &mut manifest.streams[index].segments[at.clone()] {
-                    entry.tried = to;
+                    entry.tried = entry.tried.max(to);
                 }
             });
         }
@@ -166,7 +219,8 @@ impl Store {
                     .max()
                     .unwrap_or_default(),
             ),
-            rows: old.iter().map(|entry| entry.rows).sum(),
+            // Buckets made before were written down then.
+            rows: old.iter().filter(|entry| entry.rung < to).map(|entry| entry.rows).sum(),
             bytes: before - new.bytes,
         };
         let change = |manifest: &mut Manifest| {
@@ -233,20 +287,4 @@ fn tolerance_of(stream: &StreamEntry, rung: Rung, id: ColumnId) -> Option<Tolera
 fn tolerance(retention: &Retention, name: &str) -> Option<Tolerance> {
     let own = retention.tolerances.iter().find(|(column, _)| column == name);
     own.map(|(_, tolerance)| *tolerance)
-}
-
-/// What is known of how exact the values of a column are in all of some segments; `None` if they do not go together.
-pub(super) fn carried(segments: &[Arc<Segment>], id: ColumnId) -> Result<Option<Option<Precision>>> {
-    let mut all = None;
-    for segment in segments {
-        let column = match segment.position(id) {
-            Some(position) => segment.column(position)?,
-            None => None,
-        };
-        match Precision::join(all, column.and_then(|column| column.precision())) {
-            Some(both) => all = both,
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(all))
 }

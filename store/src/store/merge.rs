@@ -6,7 +6,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::ladder::carried;
 use super::{Store, Writer, locked};
 use crate::batch::Batch;
 use crate::error::Result;
@@ -14,7 +13,7 @@ use crate::keep::Rung;
 use crate::log::manifest::{Manifest, SegmentEntry};
 use crate::predicate::Predicate;
 use crate::schema::SharedSchema;
-use crate::segment::Segment;
+use crate::segment::{Segment, carried};
 use crate::snapshot::Snapshot;
 use crate::tail::order;
 

@@ -3,6 +3,7 @@
 use super::seal::hints;
 use super::{Layouts, Store, Writer, locked};
 use crate::error::{Error, Result};
+use crate::keep::Rung;
 use crate::log::manifest::{Manifest, SegmentEntry, StreamEntry, Wishes};
 use crate::segment::rewrite::rewrite;
 
@@ -76,6 +77,7 @@ impl Store {
         let wishes = layouts.resolve(&entry.schema)?;
         let is_due = |segment: &SegmentEntry| {
             segment.wishes != wishes
+                && segment.rung < Rung::Downsampled
                 && before.is_none_or(|before| segment.time_range.1 < before)
                 && !damaged.contains(&segment.file)
         };
@@ -108,7 +110,9 @@ impl Store {
         };
         let change = |manifest: &mut Manifest| {
             manifest.next_segment = manifest.next_segment.saturating_add(1);
-            manifest.streams[index].segments[at] = new;
+            let slot = &mut manifest.streams[index].segments[at];
+            let before = std::mem::replace(slot, new);
+            (slot.rung, slot.tried, slot.pinned) = (before.rung, before.tried, before.pinned);
         };
         let published = self.publish_and(writer, change, |state| {
             state.live[index].segments[at] = Some(segment);

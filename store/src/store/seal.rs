@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::ladder::carried;
 use super::open::segment_file;
 use super::write::source_entries;
 use super::{Store, Writer};
@@ -15,7 +14,7 @@ use crate::log::manifest::{Manifest, SegmentEntry, StreamEntry, Wishes};
 use crate::schema::ColumnId;
 use crate::segment::stat::ColumnTotals;
 use crate::segment::writer::{self as segment_writer, Sink};
-use crate::segment::{Segment, SegmentInfo};
+use crate::segment::{Segment, SegmentInfo, carried};
 
 /// Bytes at which a log generation ends, once what it holds is sealed.
 const GENERATION_BYTES: u64 = 4 << 20;
