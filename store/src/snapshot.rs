@@ -7,8 +7,8 @@ use crate::column::{Moments, Sum};
 use crate::error::{Error, Result};
 use crate::predicate::Predicate;
 use crate::question::aggregate::{self, Ordered};
-pub use crate::question::bounds::Bounds;
 use crate::question::bounds;
+pub use crate::question::bounds::Bounds;
 use crate::question::part::{Part, PartData};
 use crate::question::resolve::{Node, Target, resolve, target, type_of};
 use crate::question::scan::{self, Batches, Projection, RowSets};
@@ -278,7 +278,12 @@ impl Snapshot {
     ///
     /// # Complexity
     /// Some 130 counts of the predicate with a condition on the column.
-    pub fn quantile_bounds(&self, column: &str, q: f64, predicate: &Predicate) -> Result<Option<Bounds<f64>>> {
+    pub fn quantile_bounds(
+        &self,
+        column: &str,
+        q: f64,
+        predicate: &Predicate,
+    ) -> Result<Option<Bounds<f64>>> {
         if q.is_nan() {
             return Err(Error::invalid("a quantile lies between 0 and 1, not at NaN"));
         }

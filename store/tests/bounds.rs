@@ -36,7 +36,10 @@ fn push(batch: &mut Batch, i: i64, time: i64) {
     let gap = |value: Value, of: i64| if noise(i + of, 9) == 3 { Value::Null } else { value };
     let row = [
         Value::Text(format!("d{}", i % 3)),
-        gap(Value::F64((2_000 + noise(i / 200, 300) + noise(i, 60)) as f64 / 100.0), 1),
+        gap(
+            Value::F64((2_000 + noise(i / 200, 300) + noise(i, 60)) as f64 / 100.0),
+            1,
+        ),
         gap(Value::F32((noise(i, 100_000) as f32 - 4e4) * 1.7e-3), 2),
         gap(Value::I64(noise(i / 40, 50) - 25 + noise(i, 7)), 3),
         Value::U64(u64::MAX - noise(i, 1 << 30) as u64),
@@ -93,7 +96,10 @@ static AGED: LazyLock<Vec<(&str, Store)>> = LazyLock::new(|| {
         ("bounded", store(&[&bounded])),
         ("downsampled", store(&["downsample=2m,every=30s"])),
         ("bounded, then downsampled", store(&[&bounded, &both])),
-        ("downsampled twice", store(&["downsample=15m,every=20s", "downsample=1m,every=60s"])),
+        (
+            "downsampled twice",
+            store(&["downsample=15m,every=20s", "downsample=1m,every=60s"]),
+        ),
     ]
 });
 
@@ -109,16 +115,17 @@ fn leaf() -> impl Strategy<Value = Predicate> {
                 Predicate::lt("time", Value::Timestamp(from + len)),
             ])
         }),
-        (1950i64..2400, 1i64..300).prop_map(|(from, len)| {
-            between("temp", from as f64 / 100.0, (from + len) as f64 / 100.0)
-        }),
+        (1950i64..2400, 1i64..300)
+            .prop_map(|(from, len)| { between("temp", from as f64 / 100.0, (from + len) as f64 / 100.0) }),
         (-70i64..100).prop_map(|from| Predicate::ge("level", from as f64)),
         (-30i64..30, 1i64..20).prop_map(|(from, len)| between("count", from, from + len)),
         (-30i64..30).prop_map(|at| Predicate::eq("count", at)),
         any::<bool>().prop_map(|on| Predicate::eq("on", on)),
         (0i64..4).prop_map(|n| Predicate::eq("note", Value::Text(format!("n{n}")))),
         (0i64..4).prop_map(|n| Predicate::eq("device", Value::Text(format!("d{n}")))),
-        Just(Predicate::IsNull { column: "temp".into() }),
+        Just(Predicate::IsNull {
+            column: "temp".into()
+        }),
         Just(Predicate::All),
     ]
 }
@@ -155,22 +162,50 @@ fn check(name: &str, raw: &Snapshot, aged: &Snapshot, predicate: &Predicate, col
     let told = || format!("{name}: {column}, {q}, {predicate:?}");
     let truth = raw.count(predicate).unwrap();
     let found = aged.count_bounds(predicate).unwrap();
-    assert!(found.low <= truth && truth <= found.high, "{truth} in {found:?}; {}", told());
-    assert!(found.low <= found.value && found.value <= found.high, "{found:?}; {}", told());
+    assert!(
+        found.low <= truth && truth <= found.high,
+        "{truth} in {found:?}; {}",
+        told()
+    );
+    assert!(
+        found.low <= found.value && found.value <= found.high,
+        "{found:?}; {}",
+        told()
+    );
     let values = raw.count_values(column, predicate).unwrap();
     let sum = float(raw.sum(column, predicate).unwrap());
     let bounds = aged.sum_bounds(column, predicate).unwrap();
     if let Some(sum) = sum {
         let found = bounds.unwrap();
-        assert!(found.low <= sum && sum <= found.high, "sum {sum} in {found:?}; {}", told());
-        assert!(found.low <= found.value && found.value <= found.high, "{found:?}; {}", told());
+        assert!(
+            found.low <= sum && sum <= found.high,
+            "sum {sum} in {found:?}; {}",
+            told()
+        );
+        assert!(
+            found.low <= found.value && found.value <= found.high,
+            "{found:?}; {}",
+            told()
+        );
         let mean = sum / values as f64;
         let found = aged.avg_bounds(column, predicate).unwrap().unwrap();
-        assert!(found.low <= mean && mean <= found.high, "mean {mean} in {found:?}; {}", told());
+        assert!(
+            found.low <= mean && mean <= found.high,
+            "mean {mean} in {found:?}; {}",
+            told()
+        );
         let quantile = number(raw.quantile(column, q, predicate).unwrap().unwrap());
         let found = aged.quantile_bounds(column, q, predicate).unwrap().unwrap();
-        assert!(found.low <= quantile && quantile <= found.high, "quantile {quantile} in {found:?}; {}", told());
-        assert!(found.low <= found.value && found.value <= found.high, "{found:?}; {}", told());
+        assert!(
+            found.low <= quantile && quantile <= found.high,
+            "quantile {quantile} in {found:?}; {}",
+            told()
+        );
+        assert!(
+            found.low <= found.value && found.value <= found.high,
+            "{found:?}; {}",
+            told()
+        );
     }
 }
 
@@ -199,9 +234,16 @@ fn whole_buckets_answer_exactly() {
         assert!(store.verify().unwrap().is_empty());
         // 1,200 seconds are whole buckets of 20, 30 and 60.
         let part = Predicate::lt("time", Value::Timestamp(1_200));
-        let one = Predicate::And(vec![part.clone(), Predicate::eq("device", Value::Text("d1".into()))]);
+        let one = Predicate::And(vec![
+            part.clone(),
+            Predicate::eq("device", Value::Text("d1".into())),
+        ]);
         for predicate in [Predicate::All, part, one] {
-            assert_eq!(aged.count(&predicate).unwrap(), raw.count(&predicate).unwrap(), "{name}");
+            assert_eq!(
+                aged.count(&predicate).unwrap(),
+                raw.count(&predicate).unwrap(),
+                "{name}"
+            );
             let bounds = aged.count_bounds(&predicate).unwrap();
             assert_eq!(bounds.low, bounds.high, "{name}");
             for column in ["temp", "level", "count", "hash", "on"] {
@@ -214,14 +256,24 @@ fn whole_buckets_answer_exactly() {
                     "{told}"
                 );
                 let sums = [&aged, &raw].map(|s| float(s.sum(column, &predicate).unwrap()).unwrap());
-                assert!((sums[0] - sums[1]).abs() <= sums[1].abs() * 1e-10, "{sums:?} {told}");
+                assert!(
+                    (sums[0] - sums[1]).abs() <= sums[1].abs() * 1e-10,
+                    "{sums:?} {told}"
+                );
                 let moments = [&aged, &raw].map(|s| s.moments(column, &predicate).unwrap());
                 assert_eq!(moments[0].count, moments[1].count, "{told}");
                 let spread = moments.map(|m| m.population_variance().unwrap());
-                assert!((spread[0] - spread[1]).abs() <= spread[1] * 0.01, "{spread:?} {told}");
-                let median = [&aged, &raw].map(|s| number(s.quantile(column, 0.5, &predicate).unwrap().unwrap()));
+                assert!(
+                    (spread[0] - spread[1]).abs() <= spread[1] * 0.01,
+                    "{spread:?} {told}"
+                );
+                let median =
+                    [&aged, &raw].map(|s| number(s.quantile(column, 0.5, &predicate).unwrap().unwrap()));
                 let bounds = aged.quantile_bounds(column, 0.5, &predicate).unwrap().unwrap();
-                assert!(bounds.low <= median[1] && median[1] <= bounds.high, "{median:?} {bounds:?} {told}");
+                assert!(
+                    bounds.low <= median[1] && median[1] <= bounds.high,
+                    "{median:?} {bounds:?} {told}"
+                );
             }
         }
     }

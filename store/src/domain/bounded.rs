@@ -182,11 +182,7 @@ fn integers(ty: ColumnType, keys: &[u64], error: f64) -> Option<Moved> {
             found => Ok(found),
         })
         .map_or(1, |unit| unit.max(1));
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "positive; the cast saturates"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "positive; the cast saturates")]
     let reach = ((error / unit as f64).floor() as u64).min(1 << 61);
     if reach == 0 {
         return None;
@@ -361,11 +357,7 @@ fn shares(ty: ColumnType, keys: &[u64], share: f64) -> Option<Moved> {
     } else {
         (key_of_f32(0.0), f64::from(1u32 << 23))
     };
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "positive, and below 2^52"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "positive, and below 2^52")]
     let step = (2.0 * share * mantissa).floor() as u64;
     if step < 2 {
         return None;

@@ -47,13 +47,20 @@ pub fn count(parts: &[Part], node: &Node) -> Result<Bounds<u64>> {
         let one = std::slice::from_ref(part);
         let found = aggregate::count(one, node)?;
         let (certain, possible) = sides(part, node)?;
-        low = low.saturating_add(if certain.1 { aggregate::count(one, &certain.0)? } else { found });
-        high = high.saturating_add(if possible.1 { aggregate::count(one, &possible.0)? } else { found });
+        low = low.saturating_add(if certain.1 {
+            aggregate::count(one, &certain.0)?
+        } else {
+            found
+        });
+        high = high.saturating_add(if possible.1 {
+            aggregate::count(one, &possible.0)?
+        } else {
+            found
+        });
         value += found as f64;
     }
     #[expect(
         clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
         reason = "a number of rows; the cast saturates"
     )]
     let value = (value.round() as u64).clamp(low, high.max(low));
@@ -71,7 +78,9 @@ fn sides(part: &Part, node: &Node) -> Result<((Node, bool), (Node, bool))> {
 /// The node with its intervals made wider by the error of the values in the part, or narrower.
 fn moved(part: &Part, node: &Node, wider: bool, changed: &mut bool) -> Result<Node> {
     let mut all = |list: &[Node]| -> Result<Vec<Node>> {
-        list.iter().map(|node| moved(part, node, wider, changed)).collect()
+        list.iter()
+            .map(|node| moved(part, node, wider, changed))
+            .collect()
     };
     Ok(match node {
         Node::And(list) => Node::And(all(list)?),
@@ -164,8 +173,16 @@ impl Tally {
 
     fn span(&mut self, least: f64, most: f64) {
         // A NaN is neither: what is known then is nothing.
-        self.least = if least.is_nan() { f64::NEG_INFINITY } else { self.least.min(least) };
-        self.most = if most.is_nan() { f64::INFINITY } else { self.most.max(most) };
+        self.least = if least.is_nan() {
+            f64::NEG_INFINITY
+        } else {
+            self.least.min(least)
+        };
+        self.most = if most.is_nan() {
+            f64::INFINITY
+        } else {
+            self.most.max(most)
+        };
     }
 
     fn add(&mut self, count: Bounds<f64>, sum: Bounds<f64>, size: f64) {
@@ -212,15 +229,27 @@ fn own_interval(node: &Node, target: Target, ty: ColumnType) -> (f64, f64) {
     let mut own = Interval::ALL;
     for leaf in leaves {
         match leaf {
-            Node::Leaf(Leaf { target: same, condition: Condition::Keys(keys), negated: false }) if *same == target => {
+            Node::Leaf(Leaf {
+                target: same,
+                condition: Condition::Keys(keys),
+                negated: false,
+            }) if *same == target => {
                 own = own.intersect(*keys);
             }
             _ => {}
         }
     }
     let ends = ty.key_range();
-    let low = if own.low <= ends.0 { f64::NEG_INFINITY } else { number_of(ty, own.low) };
-    let high = if own.high >= ends.1 { f64::INFINITY } else { number_of(ty, own.high) };
+    let low = if own.low <= ends.0 {
+        f64::NEG_INFINITY
+    } else {
+        number_of(ty, own.low)
+    };
+    let high = if own.high >= ends.1 {
+        f64::INFINITY
+    } else {
+        number_of(ty, own.high)
+    };
     let open = |value: f64, end: f64| if value.is_nan() { end } else { value };
     (open(low, f64::NEG_INFINITY), open(high, f64::INFINITY))
 }
@@ -250,7 +279,11 @@ fn stored(
         Ok((count, sum))
     };
     let found = whole(node)?;
-    let (sure, most) = if changed { (whole(&certain)?, whole(&possible)?.0) } else { (found, found.0) };
+    let (sure, most) = if changed {
+        (whole(&certain)?, whole(&possible)?.0)
+    } else {
+        (found, found.0)
+    };
     if most == 0.0 {
         return Ok(());
     }
@@ -318,7 +351,11 @@ fn buckets(
             } else {
                 steps.sum(low, high, own, (total - error, total + error), shift)
             };
-            let value = if low == cell.count { sum.value } else { (mean - shift) * about };
+            let value = if low == cell.count {
+                sum.value
+            } else {
+                (mean - shift) * about
+            };
             let count = Bounds {
                 low: low as f64,
                 value: about,
@@ -371,7 +408,10 @@ impl Steps {
         // A value is at most the smallest ceiling that reaches it.
         for place in 0..ceilings.len() {
             let end = ceilings[place].0.max(start);
-            let value = ceilings[place..].iter().map(|c| c.1).fold(f64::INFINITY, f64::min);
+            let value = ceilings[place..]
+                .iter()
+                .map(|c| c.1)
+                .fold(f64::INFINITY, f64::min);
             highs.push(((end - start) as f64, value));
             start = end;
         }
@@ -392,9 +432,17 @@ impl Steps {
     fn sum(&self, low: u64, high: u64, own: (f64, f64), total: (f64, f64), shift: f64) -> Bounds<f64> {
         let (low, high) = (low as f64, high as f64);
         let count: f64 = self.highs.iter().map(|high| high.0).sum();
-        let lows: Vec<(f64, f64)> = self.lows.iter().map(|&(n, v)| (n, v.max(own.0) - shift)).collect();
-        let highs: Vec<(f64, f64)> =
-            self.highs.iter().rev().map(|&(n, v)| (n, shift - v.min(own.1))).collect();
+        let lows: Vec<(f64, f64)> = self
+            .lows
+            .iter()
+            .map(|&(n, v)| (n, v.max(own.0) - shift))
+            .collect();
+        let highs: Vec<(f64, f64)> = self
+            .highs
+            .iter()
+            .rev()
+            .map(|&(n, v)| (n, shift - v.min(own.1)))
+            .collect();
         // The others are all but these: their sum is bounded from the other side.
         let all_highs: f64 = self.highs.iter().map(|&(n, v)| n * (v - shift)).sum();
         let all_lows: f64 = self.lows.iter().map(|&(n, v)| n * (v - shift)).sum();
@@ -438,9 +486,19 @@ pub fn average(parts: &[Part], target: Target, ty: ColumnType, node: &Node) -> R
     let about = if value.is_finite() { value } else { 0.0 };
     // Distances from about the mean are small, and so is what the number of values does to their sum.
     let near = tally(parts, target, ty, node, about)?;
-    let part = |sum: f64, worst: f64| if worst > 0.0 { sum / worst } else { f64::INFINITY.copysign(sum) };
-    let low = part(near.sum.low, if near.sum.low < 0.0 { near.count.low } else { near.count.high });
-    let high = part(near.sum.high, if near.sum.high > 0.0 { near.count.low } else { near.count.high });
+    let part = |sum: f64, worst: f64, open: f64| if worst > 0.0 { sum / worst } else { open };
+    let fewest = near.count.low;
+    let most = near.count.high;
+    let low = part(
+        near.sum.low,
+        if near.sum.low < 0.0 { fewest } else { most },
+        f64::NEG_INFINITY,
+    );
+    let high = part(
+        near.sum.high,
+        if near.sum.high > 0.0 { fewest } else { most },
+        f64::INFINITY,
+    );
     let rounding = about.abs() * ROUNDING;
     let size = plain.least.abs().max(plain.most.abs()) * ROUNDING;
     let low = (about + low - rounding).max(plain.least - size);
@@ -485,7 +543,6 @@ pub fn quantile(
     }
     #[expect(
         clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
         reason = "a number of values; the cast saturates"
     )]
     let rank = |all: u64| ((q * all as f64).ceil() as u64).max(1);
@@ -508,7 +565,11 @@ pub fn quantile(
             match part {
                 Ranks::Stored(certain, possible, precision) => {
                     let edge = shifted(ty, key, *precision, is_low);
-                    let edge = if is_low && precision.is_none() { key.checked_sub(1) } else { Some(edge) };
+                    let edge = if is_low && precision.is_none() {
+                        key.checked_sub(1)
+                    } else {
+                        Some(edge)
+                    };
                     let up_to = |of: &Ordered<'_>| edge.map_or(Ok(0), |edge| of.up_to(edge));
                     let (a, b) = (up_to(possible)?, up_to(certain)?);
                     if is_low {
@@ -536,17 +597,38 @@ pub fn quantile(
         Ok((most, least))
     };
     let ends = ty.key_range();
-    let (above_all, _) = sides(Interval { low: 0, high: u64::MAX }, Interval::NONE, 0, false)?;
-    let (stored_most, _) = sides(Interval { low: 0, high: u64::MAX }, Interval::NONE, u64::MAX, true)?;
+    let (above_all, _) = sides(
+        Interval {
+            low: 0,
+            high: u64::MAX,
+        },
+        Interval::NONE,
+        0,
+        false,
+    )?;
+    let (stored_most, _) = sides(
+        Interval {
+            low: 0,
+            high: u64::MAX,
+        },
+        Interval::NONE,
+        u64::MAX,
+        true,
+    )?;
     if above_all == 0 && stored_most == 0 {
         return Ok(None);
     }
     // The largest key that the quantile is not below: too few values are below it.
     let not_below = |key: u64| -> Result<bool> {
-        let Some(before) = key.checked_sub(1) else { return Ok(true) };
+        let Some(before) = key.checked_sub(1) else {
+            return Ok(true);
+        };
         let (below, from) = sides(
             Interval { low: 0, high: before },
-            Interval { low: key, high: u64::MAX },
+            Interval {
+                low: key,
+                high: u64::MAX,
+            },
             key,
             true,
         )?;
@@ -554,9 +636,14 @@ pub fn quantile(
     };
     // The smallest key that the quantile is not above: enough values are up to it.
     let not_above = |key: u64| -> Result<bool> {
-        let Some(after) = key.checked_add(1) else { return Ok(true) };
+        let Some(after) = key.checked_add(1) else {
+            return Ok(true);
+        };
         let (above, up_to) = sides(
-            Interval { low: after, high: u64::MAX },
+            Interval {
+                low: after,
+                high: u64::MAX,
+            },
             Interval { low: 0, high: key },
             key,
             false,
@@ -566,13 +653,21 @@ pub fn quantile(
     let (mut low, mut high) = ends;
     while low < high {
         let middle = high - (high - low) / 2;
-        if not_below(middle)? { low = middle } else { high = middle - 1 }
+        if not_below(middle)? {
+            low = middle
+        } else {
+            high = middle - 1
+        }
     }
     let least = low;
     (low, high) = (least, ends.1);
     while low < high {
         let middle = low + (high - low) / 2;
-        if not_above(middle)? { high = middle } else { low = middle + 1 }
+        if not_above(middle)? {
+            high = middle
+        } else {
+            low = middle + 1
+        }
     }
     Ok(Some((least, high)))
 }

@@ -70,13 +70,13 @@ impl Chance {
 pub fn shifted(ty: ColumnType, key: u64, precision: Option<Precision>, up: bool) -> u64 {
     let Some(precision) = precision else { return key };
     if !ty.is_float() {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "positive; the cast saturates"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "positive; the cast saturates")]
         let units = precision.largest.ceil() as u64;
-        return if up { key.saturating_add(units) } else { key.saturating_sub(units) };
+        return if up {
+            key.saturating_add(units)
+        } else {
+            key.saturating_sub(units)
+        };
     }
     let value = number_of(ty, key);
     if !value.is_finite() {
@@ -90,19 +90,33 @@ pub fn shifted(ty: ColumnType, key: u64, precision: Option<Precision>, up: bool)
             above(value.abs() * above(share / (1.0 - share)))
         }
     };
-    let moved = if up { above(value + error) } else { below(value - error) };
+    let moved = if up {
+        above(value + error)
+    } else {
+        below(value - error)
+    };
     let key = match ty {
         ColumnType::F64 => key_of_f64(moved),
         // One float further, since rounding may go the other way.
         _ => {
             #[expect(clippy::cast_possible_truncation, reason = "rounding to the narrow float")]
             let near = key_of_f32(moved as f32);
-            if up { near.saturating_add(1) } else { near.saturating_sub(1) }
+            if up {
+                near.saturating_add(1)
+            } else {
+                near.saturating_sub(1)
+            }
         }
     };
     // Both zeros are one value.
     let zero = [key_of_f64(0.0), key_of_f32(0.0)][usize::from(ty == ColumnType::F32)];
-    if up && key == zero - 1 { zero } else if !up && key == zero { zero - 1 } else { key }
+    if up && key == zero - 1 {
+        zero
+    } else if !up && key == zero {
+        zero - 1
+    } else {
+        key
+    }
 }
 
 /// What the sketch of a cell says of how many values lie where.
@@ -125,8 +139,11 @@ impl Sketch<'_> {
                 rank.saturating_add(cell.slack),
             )
         });
-        let ends = [(cell.min, 1, 0), (cell.max, cell.count, cell.count.saturating_sub(1))];
-        inner.chain(ends).map(|(key, at_least, below)| {
+        let ends = [
+            (cell.min, 1, 0),
+            (cell.max, cell.count, cell.count.saturating_sub(1)),
+        ];
+        inner.chain(ends).map(move |(key, at_least, below)| {
             (
                 shifted(self.ty, key, self.precision, false),
                 shifted(self.ty, key, self.precision, true),
@@ -206,13 +223,18 @@ fn evaluate(of: &Weighted<'_>, node: &Node, rows: Range<u64>, weights: &[u64]) -
 fn joined(children: &[Node]) -> Vec<Node> {
     let mut out: Vec<Node> = Vec::with_capacity(children.len());
     for child in children {
-        if let Node::Leaf(Leaf { target, condition: Condition::Keys(keys), negated: false }) = child {
+        if let Node::Leaf(Leaf {
+            target,
+            condition: Condition::Keys(keys),
+            negated: false,
+        }) = child
+        {
             let same = out.iter_mut().find_map(|node| match node {
-                Node::Leaf(Leaf { target: other, condition: Condition::Keys(known), negated: false })
-                    if other == target =>
-                {
-                    Some(known)
-                }
+                Node::Leaf(Leaf {
+                    target: other,
+                    condition: Condition::Keys(known),
+                    negated: false,
+                }) if other == target => Some(known),
                 _ => None,
             });
             if let Some(known) = same {
@@ -234,10 +256,16 @@ fn evaluate_leaf(of: &Weighted<'_>, leaf: &Leaf, rows: Range<u64>, weights: &[u6
         of.part.view(leaf.target)?.decode(rows, &mut keys)?;
         let meets = |row: usize| {
             let hit = matches_row(&leaf.condition, &keys, row);
-            if leaf.negated { keys.is_valid(row) && !hit } else { hit }
+            if leaf.negated {
+                keys.is_valid(row) && !hit
+            } else {
+                hit
+            }
         };
         let found = weights.iter().enumerate();
-        return Ok(found.map(|(row, &weight)| Chance::exact(if meets(row) { weight } else { 0 })).collect());
+        return Ok(found
+            .map(|(row, &weight)| Chance::exact(if meets(row) { weight } else { 0 }))
+            .collect());
     };
     let cells = if ty.is_binary() {
         strings(of, leaf, id, ty, rows, weights)?
@@ -246,11 +274,18 @@ fn evaluate_leaf(of: &Weighted<'_>, leaf: &Leaf, rows: Range<u64>, weights: &[u6
         let points = of.segment.buckets().map_or(0, |buckets| buckets.points);
         let cells = of.segment.cells(id, ty, rows)?;
         let found = cells.iter().map(|cell| {
-            let sketch = Sketch { cell, points, ty, precision };
+            let sketch = Sketch {
+                cell,
+                points,
+                ty,
+                precision,
+            };
             let chance = match &leaf.condition {
                 Condition::Keys(keys) => sketch.within(*keys),
                 Condition::KeyIn(keys) => {
-                    let each = keys.iter().map(|&key| sketch.within(Interval { low: key, high: key }));
+                    let each = keys
+                        .iter()
+                        .map(|&key| sketch.within(Interval { low: key, high: key }));
                     each.fold(Chance::default(), |all, one| Chance {
                         low: all.low.saturating_add(one.low).min(cell.count),
                         high: all.high.saturating_add(one.high).min(cell.count),
@@ -312,7 +347,9 @@ fn strings(
 fn times(of: &Weighted<'_>, leaf: &Leaf, rows: Range<u64>, weights: &[u64]) -> Result<Vec<Chance>> {
     let mut starts = vec![0; index(rows.end - rows.start)];
     of.part.data.times(rows.clone(), &mut starts)?;
-    let firsts = of.segment.companion_keys(ColumnId(0), Role::FirstTime, 0, rows.clone())?;
+    let firsts = of
+        .segment
+        .companion_keys(ColumnId(0), Role::FirstTime, 0, rows.clone())?;
     let lasts = of.segment.companion_keys(ColumnId(0), Role::LastTime, 0, rows)?;
     let at = |start: i64, offset: u64| start.saturating_add(i64::try_from(offset).unwrap_or(i64::MAX));
     let found = starts.iter().zip(firsts).zip(lasts).zip(weights);
@@ -335,7 +372,11 @@ fn times(of: &Weighted<'_>, leaf: &Leaf, rows: Range<u64>, weights: &[u64]) -> R
             Condition::IsNotNull => Chance::exact(weight),
             _ => Chance::default(),
         };
-        if leaf.negated { chance.complement(weight) } else { chance }
+        if leaf.negated {
+            chance.complement(weight)
+        } else {
+            chance
+        }
     });
     Ok(found.collect())
 }
@@ -380,7 +421,11 @@ pub fn candidates(of: &Weighted<'_>, node: &Node) -> Result<RowRanges> {
         other => vec![other.clone()],
     };
     let coarse = children.into_iter().filter_map(|child| match child {
-        Node::Leaf(Leaf { target: Target::Time, condition: Condition::Keys(keys), negated: false }) => {
+        Node::Leaf(Leaf {
+            target: Target::Time,
+            condition: Condition::Keys(keys),
+            negated: false,
+        }) => {
             let low = i64_of(keys.low).saturating_sub(every - 1);
             let keys = Interval {
                 low: key_of_i64(low),
@@ -392,11 +437,17 @@ pub fn candidates(of: &Weighted<'_>, node: &Node) -> Result<RowRanges> {
                 negated: false,
             }))
         }
-        Node::Leaf(ref leaf) if leaf.target != Target::Time && of.channel(leaf.target).is_none() => Some(child),
+        Node::Leaf(ref leaf) if leaf.target != Target::Time && of.channel(leaf.target).is_none() => {
+            Some(child)
+        }
         Node::Nothing => Some(Node::Nothing),
         _ => None,
     });
     let coarse: Vec<Node> = coarse.collect();
-    let node = if coarse.is_empty() { Node::All } else { Node::And(coarse) };
+    let node = if coarse.is_empty() {
+        Node::All
+    } else {
+        Node::And(coarse)
+    };
     Ok(of.part.select(&node)?.ranges)
 }

@@ -14,6 +14,8 @@
 //! | [`scan`] | values of selected rows, in batches |
 
 pub mod aggregate;
+pub mod bounds;
+pub mod chance;
 pub mod clock;
 pub mod condition;
 mod descent;
@@ -25,6 +27,4 @@ mod point;
 pub mod resolve;
 pub mod scan;
 pub mod view;
-pub mod bounds;
-pub mod chance;
 pub mod weighted;

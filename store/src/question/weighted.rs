@@ -60,7 +60,9 @@ impl Weighted<'_> {
             None if target == Target::Time => self.rows(rows),
             None => {
                 let mut count = 0;
-                self.each_key(target, rows, |_, weight| count = u64::saturating_add(count, weight))?;
+                self.each_key(target, rows, |_, weight| {
+                    count = u64::saturating_add(count, weight)
+                })?;
                 Ok(count)
             }
             Some((id, _)) if self.segment.position(id).is_none() => Ok(0),
@@ -126,7 +128,9 @@ impl Weighted<'_> {
             let column: Option<&Column> = self.segment.companion(id, role, 0)?;
             column.map_or(Ok(None), |column| column.min_max(rows))
         };
-        Ok(of(Role::Min)?.zip(of(Role::Max)?).map(|(low, high)| (low.0, high.1)))
+        Ok(of(Role::Min)?
+            .zip(of(Role::Max)?)
+            .map(|(low, high)| (low.0, high.1)))
     }
 
     /// Adds the values of `rows`, as near as their sketches tell, each with how often it stands there.

@@ -176,9 +176,13 @@ impl Buckets {
                 0 => Some(ColumnType::U64),
                 of => spec(ColumnId(of)).map(|spec| spec.ty),
             };
-            let fits = spec(companion.id).is_some_and(|own| ty.is_some_and(|ty| companion.role.ty(ty) == own.ty));
+            let fits =
+                spec(companion.id).is_some_and(|own| ty.is_some_and(|ty| companion.role.ty(ty) == own.ty));
             if !fits || section.u32(at + 12)? != 0 {
-                return Err(section.corrupt(at, "a companion that the file does not have, or of a wrong type".into()));
+                return Err(section.corrupt(
+                    at,
+                    "a companion that the file does not have, or of a wrong type".into(),
+                ));
             }
             companions.push(companion);
         }
@@ -237,7 +241,11 @@ impl Cell {
 
     /// Sum of the values as a float.
     pub fn sum(&self, ty: ColumnType) -> f64 {
-        if ty.is_float() { self.float } else { self.integer as f64 }
+        if ty.is_float() {
+            self.float
+        } else {
+            self.integer as f64
+        }
     }
 
     /// Mean of the values.
@@ -253,7 +261,10 @@ impl Segment {
     }
 
     pub(crate) fn companion(&self, of: ColumnId, role: Role, number: usize) -> Result<Option<&Column>> {
-        let id = self.buckets.as_ref().and_then(|buckets| buckets.find(of.0, role, number));
+        let id = self
+            .buckets
+            .as_ref()
+            .and_then(|buckets| buckets.find(of.0, role, number));
         match id.and_then(|id| self.position(id)) {
             Some(position) => self.column(position),
             None => Ok(None),
@@ -261,7 +272,13 @@ impl Segment {
     }
 
     /// Numbers of a companion in `rows`; 0 where it is not there or has none.
-    pub(crate) fn companion_keys(&self, of: ColumnId, role: Role, number: usize, rows: Range<u64>) -> Result<Vec<u64>> {
+    pub(crate) fn companion_keys(
+        &self,
+        of: ColumnId,
+        role: Role,
+        number: usize,
+        rows: Range<u64>,
+    ) -> Result<Vec<u64>> {
         let count = index(rows.end - rows.start);
         let Some(column) = self.companion(of, role, number)? else {
             return Ok(vec![0; count]);
@@ -318,12 +335,16 @@ impl Segment {
             cell.squares = number_of(ColumnType::F64, key);
         })?;
         if ty.is_float() {
-            fill(Role::Sum, 0, &|cell, key| cell.float = number_of(ColumnType::F64, key))?;
+            fill(Role::Sum, 0, &|cell, key| {
+                cell.float = number_of(ColumnType::F64, key)
+            })?;
         } else if self.companion(of, Role::SumLow, 0)?.is_some() {
             fill(Role::Sum, 0, &|cell, key| {
                 cell.integer = i128::from(crate::value::i64_of(key)) << 32;
             })?;
-            fill(Role::SumLow, 0, &|cell, key| cell.integer += i128::from(key & 0xffff_ffff))?;
+            fill(Role::SumLow, 0, &|cell, key| {
+                cell.integer += i128::from(key & 0xffff_ffff)
+            })?;
         } else {
             fill(Role::Sum, 0, &|cell, key| {
                 cell.integer = i128::from(crate::value::i64_of(key));

@@ -55,7 +55,11 @@ pub fn downsample(
     let (pieces, heads) = find_pieces(sources, schema, every)?;
     let (heads, buckets) = group(&pieces, &heads, schema)?;
     let rows = pieces.iter().map(|piece| piece.weight).sum::<u64>();
-    let points = if rows / (heads.len() as u64).max(1) < MANY { 3 } else { MOST_POINTS };
+    let points = if rows / (heads.len() as u64).max(1) < MANY {
+        3
+    } else {
+        MOST_POINTS
+    };
     let run_list = runs::find(&heads);
     let mut output = Output::begin(sink)?;
     let runs = output.section(&runs::encode(&heads, &run_list))?;
@@ -93,7 +97,8 @@ pub fn downsample(
             let cells = channel_cells(spec, sources, &pieces, points)?;
             let merged = buckets.iter().map(|bucket| {
                 let all = bucket.iter().map(|&piece| cells[piece]);
-                all.reduce(|a, b| merge(spec.ty, &a, &b, points)).unwrap_or_default()
+                all.reduce(|a, b| merge(spec.ty, &a, &b, points))
+                    .unwrap_or_default()
             });
             let carried = super::carried(sources, spec.id)?.flatten();
             file.numbers(spec, merged.collect(), &weights, points, carried)?;
@@ -119,7 +124,9 @@ pub fn downsample(
             heads.times.iter().copied().min().unwrap_or_default(),
             heads.times.iter().copied().max().unwrap_or_default(),
         ),
-        sequences: sequences.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default(),
+        sequences: sequences
+            .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+            .unwrap_or_default(),
         schema: Schema::from_parts(time_name, unit, schema.keys().len(), file.specs, u32::MAX)?,
         totals: file.totals,
         runs,
@@ -145,7 +152,9 @@ fn find_pieces(sources: &[Arc<Segment>], schema: &SharedSchema, every: i64) -> R
     let mut pieces: Vec<Piece> = Vec::new();
     for (source, segment) in sources.iter().enumerate() {
         if segment.buckets().is_some_and(|own| every % own.every != 0) {
-            return Err(Error::invalid("longer buckets are whole numbers of the buckets before"));
+            return Err(Error::invalid(
+                "longer buckets are whole numbers of the buckets before",
+            ));
         }
         for run in 0..segment.runs().len() {
             let rows = segment.runs().rows(run)?;
@@ -264,9 +273,18 @@ fn channel_cells(
         };
         if let Some(own) = segment.buckets() {
             let cells = segment.cells(spec.id, spec.ty, piece.rows.clone())?;
-            let same = |cell: Cell| if own.points == points { cell } else { resketched(&cell, own.points, points) };
+            let same = |cell: Cell| {
+                if own.points == points {
+                    cell
+                } else {
+                    resketched(&cell, own.points, points)
+                }
+            };
             let all = cells.into_iter().map(same);
-            out.push(all.reduce(|a, b| merge(spec.ty, &a, &b, points)).unwrap_or_default());
+            out.push(
+                all.reduce(|a, b| merge(spec.ty, &a, &b, points))
+                    .unwrap_or_default(),
+            );
             continue;
         }
         values.clear();
@@ -322,7 +340,11 @@ fn exact_sum(values: &[f64]) -> f64 {
     let (mut sum, mut lost) = (0.0f64, 0.0f64);
     for &value in values {
         let next = sum + value;
-        lost += if sum.abs() >= value.abs() { (sum - next) + value } else { (value - next) + sum };
+        lost += if sum.abs() >= value.abs() {
+            (sum - next) + value
+        } else {
+            (value - next) + sum
+        };
         sum = next;
     }
     let all = sum + lost;
@@ -332,7 +354,11 @@ fn exact_sum(values: &[f64]) -> f64 {
 /// How many of a cell's values are at most `key` for certain, and how many at most below it.
 fn around(cell: &Cell, points: usize, key: u64) -> (u64, u64) {
     if key >= cell.max {
-        let below = if key > cell.max { cell.count } else { cell.count.saturating_sub(1) };
+        let below = if key > cell.max {
+            cell.count
+        } else {
+            cell.count.saturating_sub(1)
+        };
         return (cell.count, below);
     }
     let (mut up_to, mut below) = (u64::from(key >= cell.min), cell.count.saturating_sub(1));
@@ -387,7 +413,9 @@ fn candidates(cells: &[(&Cell, usize)]) -> Vec<u64> {
 /// The same values with another number of points.
 fn resketched(cell: &Cell, before: usize, points: usize) -> Cell {
     let mut out = *cell;
-    sketch(&mut out, points, &candidates(&[(cell, before)]), |key| around(cell, before, key));
+    sketch(&mut out, points, &candidates(&[(cell, before)]), |key| {
+        around(cell, before, key)
+    });
     out
 }
 
@@ -496,18 +524,30 @@ impl File<'_> {
         carried: Option<Precision>,
     ) -> Result<()> {
         let ty = spec.ty;
-        let digits = if ty.is_float() { rounded_sums(ty, &mut cells) } else { None };
+        let digits = if ty.is_float() {
+            rounded_sums(ty, &mut cells)
+        } else {
+            None
+        };
         let mut means = BatchColumn::new(ty);
         for cell in &cells {
             if cell.count == 0 {
                 means.push_null();
             } else {
-                means.push_key(if ty == ColumnType::Bool { cell.last } else { mean_key(ty, cell, digits) });
+                means.push_key(if ty == ColumnType::Bool {
+                    cell.last
+                } else {
+                    mean_key(ty, cell, digits)
+                });
             }
         }
         self.column(spec.clone(), &means, carried)?;
         let (of, name) = (spec.id.0, spec.name.as_str());
-        if cells.iter().zip(weights).any(|(cell, &weight)| cell.count != weight) {
+        if cells
+            .iter()
+            .zip(weights)
+            .any(|(cell, &weight)| cell.count != weight)
+        {
             let counts = cells.iter().map(|cell| cell.count).collect();
             self.companion(of, name, ty, Role::Count, 0, counts, None)?;
         }
@@ -521,7 +561,9 @@ impl File<'_> {
         if ty.is_float() {
             put(Role::Sum, 0, &|cell| key_of_f64(cell.float))?;
         } else if cells.iter().all(|cell| i64::try_from(cell.integer).is_ok()) {
-            put(Role::Sum, 0, &|cell| key_of_i64(i64::try_from(cell.integer).unwrap_or(0)))?;
+            put(Role::Sum, 0, &|cell| {
+                key_of_i64(i64::try_from(cell.integer).unwrap_or(0))
+            })?;
         } else {
             put(Role::Sum, 0, &|cell| {
                 key_of_i64(i64::try_from(cell.integer >> 32).unwrap_or(i64::MAX))
@@ -533,7 +575,9 @@ impl File<'_> {
         put(Role::First, 0, &|cell| cell.first)?;
         put(Role::Last, 0, &|cell| cell.last)?;
         // What is not finite has no spread.
-        put(Role::Squares, 0, &|cell| key_of_f64(f64_of((key_of_f64(cell.squares) + (1 << 39)) & !((1 << 40) - 1))))?;
+        put(Role::Squares, 0, &|cell| {
+            key_of_f64(f64_of((key_of_f64(cell.squares) + (1 << 39)) & !((1 << 40) - 1)))
+        })?;
         for point in 0..points {
             put(Role::Point, point, &|cell| cell.points[point])?;
         }
@@ -605,7 +649,10 @@ fn rounded_sums(ty: ColumnType, cells: &mut [Cell]) -> Option<i32> {
     let finite = |cell: &&Cell| cell.count > 0 && cell.float.is_finite();
     let all = cells.iter().filter(finite).count();
     let digits = (0..=9).find(|&digits| {
-        let near = cells.iter().filter(finite).filter(|cell| rounded(cell, digits).is_some());
+        let near = cells
+            .iter()
+            .filter(finite)
+            .filter(|cell| rounded(cell, digits).is_some());
         near.count() * 20 >= all * 19
     })?;
     for cell in cells.iter_mut().filter(|cell| cell.float.is_finite()) {
@@ -619,7 +666,6 @@ fn mean_key(ty: ColumnType, cell: &Cell, digits: Option<i32>) -> u64 {
     let mean = cell.mean(ty);
     #[expect(
         clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
         reason = "a mean lies between the smallest and the largest value"
     )]
     match (ty, digits) {

@@ -66,9 +66,11 @@ pub fn part_name(kind: PartKind) -> &'static str {
 
 fn part_of_code(code: u16) -> Option<PartKind> {
     use PartKind::{Buckets, Codes, Domain, Precision, Statistics, Text, Time, Validity};
-    [Domain, Codes, Validity, Statistics, Text, Time, Precision, Buckets]
-        .into_iter()
-        .find(|kind| *kind as u16 == code)
+    [
+        Domain, Codes, Validity, Statistics, Text, Time, Precision, Buckets,
+    ]
+    .into_iter()
+    .find(|kind| *kind as u16 == code)
 }
 
 /// The header of a segment file.

@@ -120,13 +120,15 @@ impl Store {
         let newest = newest(stream, state.live[descent.index].tail.newest());
         let fitting = self.options.memory_limit as u64 / 4 / BUCKET_BYTES;
         let is_due = |entry: &SegmentEntry| {
-            let due = newest.map_or(Rung::Sealed, |newest| stream.retention.due(age(stream, newest, entry)));
+            let due = newest.map_or(Rung::Sealed, |newest| {
+                stream.retention.due(age(stream, newest, entry))
+            });
             entry.rung < Rung::Downsampled
                 && entry.tried < Rung::Downsampled
                 && allowed(stream, entry, due) == Rung::Downsampled
                 && !damaged.contains(&entry.file)
         };
-        let Range { mut start, mut end } = descent.at;
+        let Range { mut start, mut end } = descent.at.clone();
         let (mut rows, mut bytes) = (segments[start].rows, segments[start].bytes);
         while end < segments.len() && end - start < MOST && is_due(&segments[end]) {
             rows = rows.saturating_add(segments[end].rows);
@@ -152,25 +154,29 @@ impl Store {
     /// Writes segments again on a lower rung and swaps them, or remembers that it is not worth it.
     /// The caller has the turn.
     fn descend(&self, writer: &Writer, descent: &Descent) -> Result<()> {
-        let Descent {
-            index, ref at, to, ..
-        } = *descent;
+        let (index, to) = (descent.index, descent.to);
         let stream = &descent.stream;
-        let old = &stream.segments[at.clone()];
-        let segments: Vec<Arc<Segment>> = {
+        let every = match stream.retention.every {
+            Some(every) if to == Rung::Downsampled => units(every, stream.schema.time_unit().per_second())?,
+            _ => 0,
+        };
+        let mut segments: Vec<Arc<Segment>> = {
             let mut state = self.state();
-            let opened = at.clone().map(|at| state.open_segment(index, at, &*self.storage));
+            let opened = descent.at.clone();
+            let opened = opened.map(|at| state.open_segment(index, at, &*self.storage));
             opened.collect::<Result<_>>()?
         };
+        // Buckets of another policy that do not fit into these stay by themselves.
+        let misfit = |segment: &Arc<Segment>| segment.buckets().is_some_and(|own| every % own.every != 0);
+        let fitting = segments.iter().rposition(misfit).map_or(0, |last| last + 1);
+        segments.drain(..fitting);
+        let at = descent.at.start + fitting..descent.at.end;
+        let old = &stream.segments[at.clone()];
         let wishes = Wishes {
             all: Layout::Small(MiniBlock::Rows256),
             columns: Vec::new(),
         };
         let before: u64 = old.iter().map(|entry| entry.bytes).sum();
-        let every = match stream.retention.every {
-            Some(every) if to == Rung::Downsampled => units(every, stream.schema.time_unit().per_second())?,
-            _ => 0,
-        };
         let (mut new, segment) = self.write_with_room(writer, before, || {
             self.write_file(&wishes, |sink| match segments.as_slice() {
                 [segment] if to < Rung::Downsampled => rewrite(
@@ -181,9 +187,13 @@ impl Store {
                     },
                     sink,
                 ),
-                _ => Err(Error::invalid(
-                    "several segments go down together only when downsampled",
-                )),
+                _ => {
+                    let layout = Hints {
+                        layout: wishes.all,
+                        ..Hints::default()
+                    };
+                    downsample(&segments, &stream.schema, every, &layout, sink)
+                }
             })
         })?;
         let file = new.file.clone();
@@ -220,7 +230,11 @@ impl Store {
                     .unwrap_or_default(),
             ),
             // Buckets made before were written down then.
-            rows: old.iter().filter(|entry| entry.rung < to).map(|entry| entry.rows).sum(),
+            rows: old
+                .iter()
+                .filter(|entry| entry.rung < to)
+                .map(|entry| entry.rows)
+                .sum(),
             bytes: before - new.bytes,
         };
         let change = |manifest: &mut Manifest| {
