@@ -48,7 +48,7 @@ impl Moments {
         if other.count == 0 {
             return self;
         }
-        let count = self.count + other.count;
+        let count = self.count.saturating_add(other.count);
         let share = other.count as f64 / count as f64;
         let apart = other.mean - self.mean;
         Moments {

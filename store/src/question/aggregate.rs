@@ -23,7 +23,7 @@ pub fn count(parts: &[Part], node: &Node) -> Result<u64> {
     let mut total = 0;
     for part in parts {
         match weighted(part) {
-            None => total += part.count(&part.select(node)?)?,
+            None => total = u64::saturating_add(total, part.count(&part.select(node)?)?),
             Some(weighted) => each_rows(part, node, |rows| {
                 total = u64::saturating_add(total, weighted.rows(rows)?);
                 Ok(())
@@ -39,7 +39,7 @@ pub fn count_values(parts: &[Part], target: Target, node: &Node) -> Result<u64> 
     let mut total = 0;
     for part in parts {
         match weighted(part) {
-            None => total += part.count(&part.select(&own)?)?,
+            None => total = u64::saturating_add(total, part.count(&part.select(&own)?)?),
             Some(weighted) => each_rows(part, node, |rows| {
                 total = u64::saturating_add(total, weighted.values(target, rows)?);
                 Ok(())

@@ -19,6 +19,8 @@ use crate::value::number_of;
 
 /// Rows decoded at a time.
 const CHUNK: u64 = 8_192;
+/// Most values that a part is taken to have by its sketches: what damaged files say still adds up.
+const MOST_VALUES: u64 = 1 << 44;
 
 /// A part whose rows stand for many.
 #[derive(Debug, Clone, Copy)]
@@ -211,7 +213,7 @@ pub fn ranked(mut keys: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     keys.sort_unstable();
     let mut total = 0u64;
     for entry in &mut keys {
-        total = total.saturating_add(entry.1);
+        total = total.saturating_add(entry.1).min(MOST_VALUES);
         entry.1 = total;
     }
     // Of equal keys the last counts all.

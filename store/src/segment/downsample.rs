@@ -43,8 +43,8 @@ type Bucket = Vec<usize>;
 /// Writes the rows of `sources`, which are of stream shape `schema`, in buckets of length `every`.
 ///
 /// # Errors
-/// `InvalidArgument` if a source has buckets that do not fit into these; `Corrupt` where its bytes are damaged; what
-/// `sink` refuses.
+/// `InvalidArgument` if a source has buckets that do not fit into these, or if the errors of moved values do not go
+/// together; `Corrupt` where its bytes are damaged; what `sink` refuses.
 pub fn downsample(
     sources: &[Arc<Segment>],
     schema: &SharedSchema,
@@ -54,7 +54,8 @@ pub fn downsample(
 ) -> Result<SegmentInfo> {
     let (pieces, heads) = find_pieces(sources, schema, every)?;
     let (heads, buckets) = group(&pieces, &heads, schema)?;
-    let rows = pieces.iter().map(|piece| piece.weight).sum::<u64>();
+    let weights = pieces.iter().map(|piece| piece.weight);
+    let rows = weights.fold(0, u64::saturating_add);
     let points = if rows / (heads.len() as u64).max(1) < MANY {
         3
     } else {
@@ -100,7 +101,9 @@ pub fn downsample(
                 all.reduce(|a, b| merge(spec.ty, &a, &b, points))
                     .unwrap_or_default()
             });
-            let carried = super::carried(sources, spec.id)?.flatten();
+            let Some(carried) = super::carried(sources, spec.id)? else {
+                return Err(Error::invalid("absolute and relative errors do not add up"));
+            };
             file.numbers(spec, merged.collect(), &weights, points, carried)?;
         }
     }
@@ -576,7 +579,9 @@ impl File<'_> {
         put(Role::Last, 0, &|cell| cell.last)?;
         // What is not finite has no spread.
         put(Role::Squares, 0, &|cell| {
-            key_of_f64(f64_of((key_of_f64(cell.squares) + (1 << 39)) & !((1 << 40) - 1)))
+            key_of_f64(f64_of(
+                key_of_f64(cell.squares).saturating_add(1 << 39) & !((1 << 40) - 1),
+            ))
         })?;
         for point in 0..points {
             put(Role::Point, point, &|cell| cell.points[point])?;
@@ -684,8 +689,8 @@ fn mean_key(ty: ColumnType, cell: &Cell, digits: Option<i32>) -> u64 {
         }
         (ColumnType::F32, _) => key_of_f32(mean as f32),
         (ColumnType::U8 | ColumnType::U16 | ColumnType::U32 | ColumnType::U64, _) => {
-            (mean.round() as u64).clamp(cell.min, cell.max)
+            (mean.round() as u64).max(cell.min).min(cell.max)
         }
-        _ => key_of_i64(mean.round() as i64).clamp(cell.min, cell.max),
+        _ => key_of_i64(mean.round() as i64).max(cell.min).min(cell.max),
     }
 }

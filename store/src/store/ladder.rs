@@ -21,9 +21,9 @@ use crate::keep::ladder::{is_worth, units};
 use crate::keep::{Cause, Loss, LossKind, Retention, Rung};
 use crate::log::manifest::{Manifest, SegmentEntry, StreamEntry, Wishes};
 use crate::schema::ColumnId;
-use crate::segment::Segment;
 use crate::segment::downsample::downsample;
 use crate::segment::rewrite::rewrite;
+use crate::segment::{Segment, carried};
 
 /// Share of the budget above which `maintain` takes rows down that may go down when it is full.
 const FULL: (u64, u64) = (3, 4);
@@ -170,7 +170,17 @@ impl Store {
         let misfit = |segment: &Arc<Segment>| segment.buckets().is_some_and(|own| every % own.every != 0);
         let fitting = segments.iter().rposition(misfit).map_or(0, |last| last + 1);
         segments.drain(..fitting);
-        let at = descent.at.start + fitting..descent.at.end;
+        let mut at = descent.at.start + fitting..descent.at.end;
+        // Absolute and relative errors do not add up: then one that has rows as they came goes by itself.
+        let mut channels = stream.schema.channels().iter();
+        if !channels.try_fold(true, |all, spec| {
+            Ok::<_, Error>(all && carried(&segments, spec.id)?.is_some())
+        })? {
+            let alone = segments.iter().position(|segment| segment.buckets().is_none());
+            let alone = alone.unwrap_or_default();
+            at = at.start + alone..at.start + alone + 1;
+            segments = segments.drain(alone..=alone).collect();
+        }
         let old = &stream.segments[at.clone()];
         let wishes = Wishes {
             all: Layout::Small(MiniBlock::Rows256),

@@ -72,6 +72,12 @@ impl Store {
             (state.manifest.streams[index].clone(), segment)
         };
         let old = &stream.segments[at];
+        // A row of buckets stands for many; they stay together.
+        if segment.buckets().is_some() {
+            return self.publish(writer, |manifest| {
+                manifest.streams[index].segments[at].pinned = true;
+            });
+        }
         let snapshot = Snapshot::new(stream.schema.clone(), vec![segment.clone()], None);
         let columns = stream.schema.columns().iter();
         let columns: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
