@@ -1,5 +1,6 @@
 //! `silt stat`: what is in a store, and what each column costs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use siltstone_store::schema::Schema;
@@ -153,9 +154,13 @@ fn store_text(store: &Store, path: &Path) -> Outcome<String> {
     }
     text.push_str(&written_text(&store.usage(), segment_bytes));
     for stream in store.streams() {
-        let lost: u64 = store.losses(&stream)?.iter().map(|loss| loss.rows).sum();
-        if lost > 0 {
-            text.push_str(&format!("lost      {} rows of {stream}\n", grouped(lost)));
+        // Rows that were moved or gathered still answer, so they are told apart from those that are gone.
+        let mut lost: BTreeMap<&str, u64> = BTreeMap::new();
+        for loss in store.losses(&stream)? {
+            *lost.entry(loss.kind.name()).or_default() += loss.rows;
+        }
+        for (kind, rows) in lost.into_iter().filter(|(_, rows)| *rows > 0) {
+            text.push_str(&format!("lost      {} rows of {stream} {kind}\n", grouped(rows)));
         }
     }
     Ok(text)
