@@ -10,6 +10,7 @@
 )]
 
 pub mod data;
+pub mod logs;
 pub mod measure;
 pub mod ours;
 pub mod python;

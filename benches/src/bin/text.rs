@@ -11,10 +11,11 @@
     reason = "a measuring program on given files"
 )]
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
+use siltstone_benches::data::Random;
+use siltstone_benches::logs;
 use siltstone_store::batch::ByteColumn;
 use siltstone_store::rows::Mask;
 use siltstone_store::section::Section;
@@ -47,87 +48,11 @@ fn main() {
     let passes = value("--passes").map_or(5, |passes| passes.parse().unwrap());
     let only = value("--only").unwrap_or_default();
     let cut = arguments.iter().any(|a| a == "--cut-time");
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(data)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect();
-    entries.sort();
-    for entry in entries {
-        let name = entry.file_name().unwrap().to_string_lossy().into_owned();
-        if !name.contains(&only) {
-            continue;
-        }
-        let mut text = Vec::new();
-        if entry.is_dir() {
-            let mut files: Vec<PathBuf> = std::fs::read_dir(&entry)
-                .unwrap()
-                .map(|e| e.unwrap().path())
-                .collect();
-            files.sort();
-            files.iter().for_each(|file| read_file(file, &mut text));
-        } else {
-            read_file(&entry, &mut text);
-        }
-        let mut rows = ByteColumn::default();
-        for line in text
-            .split(|&b| b == b'\n')
-            .filter(|line| !line.is_empty() && line[0] != b'#')
-        {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            rows.push(if cut { message(line) } else { line });
-        }
-        drop(text);
-        measure(&name, &rows, &options, passes);
-    }
-}
-
-fn read_file(path: &Path, text: &mut Vec<u8>) {
-    let file = std::fs::File::open(path).unwrap();
-    if path.extension().is_some_and(|e| e == "gz") {
-        flate2::read::MultiGzDecoder::new(file).read_to_end(text).unwrap();
-    } else {
-        std::io::BufReader::new(file).read_to_end(text).unwrap();
-    }
-    if text.last().is_some_and(|&b| b != b'\n') {
-        text.push(b'\n');
-    }
-}
-
-/// The row without a leading timestamp: tokens of digits and their punctuation, and names of days and months.
-fn message(row: &[u8]) -> &[u8] {
-    const NAMES: &str = "MonTueWedThuFriSatSunJanFebMarAprMayJunJulAugSepOctNovDec";
-    let mut rest = row;
-    loop {
-        let end = rest
-            .iter()
-            .position(|b| b" \t]|".contains(b))
-            .unwrap_or(rest.len());
-        let token = rest[..end].strip_prefix(b"[").unwrap_or(&rest[..end]);
-        let time = token.len() >= 2
-            && token
-                .iter()
-                .all(|b| b.is_ascii_digit() || b":./,-TZ+".contains(b))
-            && token[0].is_ascii_digit();
-        let name = token.len() == 3 && std::str::from_utf8(token).is_ok_and(|t| NAMES.contains(t));
-        if (!time && !name && !token.is_empty()) || end == rest.len() {
-            return if rest.len() == row.len() { row } else { rest };
-        }
-        rest = &rest[end + 1..];
-        if time && token.iter().filter(|b| b.is_ascii_digit()).count() >= 10 {
-            return rest;
-        }
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end.max(1) as u64) as usize
-    }
+    logs::each(Path::new(&data), &only, cut, |name, rows| {
+        measure(name, &rows, &options, passes);
+        Ok(())
+    })
+    .unwrap();
 }
 
 /// Peak memory since the last reset, in bytes.
@@ -191,9 +116,9 @@ fn measure(name: &str, rows: &ByteColumn, options: &FmOptions, passes: usize) {
     let mut random = Random(0x5eed_1234_5678_9abc);
     let mut needles = Vec::new();
     while needles.len() < 600 {
-        let row = rows.get(random.below(rows.len()));
+        let row = rows.get(random.below(rows.len() as u64) as usize);
         if row.len() >= 12 {
-            let at = random.below(row.len() - 11);
+            let at = random.below(row.len() as u64 - 11) as usize;
             needles.push(row[at..at + 12].to_vec());
         }
     }
@@ -285,7 +210,7 @@ fn measure(name: &str, rows: &ByteColumn, options: &FmOptions, passes: usize) {
     let mut per_byte = Vec::new();
     let mut out = Vec::new();
     for _ in 0..300 {
-        let row = random.below(rows.len());
+        let row = random.below(rows.len() as u64) as usize;
         out.clear();
         let ((), time) = timed(|| index.extract(row as u64, &mut out).unwrap());
         assert_eq!(out, rows.get(row));
