@@ -1,31 +1,53 @@
 #!/usr/bin/env python3
 """Holds a store that a power cut left to what was acknowledged.
 
-    power_check.py scenario SILT STORE INPUTS   ingests, seals, merges, lays out anew and learns; prints what is promised
-    power_check.py check SILT STORE INPUTS ACKS exits 0 if STORE is sound and holds every promised row once
+    power_check.py scenario SILT STORE INPUTS   prints what is promised while it works
+    power_check.py check SILT STORE INPUTS ACKS exits 0 if STORE is sound and keeps every promise
 
 `scenario` runs under a recorder of system calls, which can then build the directory that a cut at any moment leaves;
-`check` is run on each. INPUTS is a directory in which `scenario` finds or makes its CSV files; ACKS is a file with what
+`check` is run on each. INPUTS is a directory in which `scenario` makes its CSV files; ACKS is a file with what
 `scenario` had printed before the cut.
+
+Three streams, each row of which says which one it is (x = ts / 100, but for some noise in `age`):
+
+s       ingested, sealed, merged, laid out anew, learned from and watched: every promised row is there once
+age     goes down the ladder: no promised row is uncounted, values stay within the stated error and buckets
+cache   rows go by age and when the budget is full, pinned ones stay: what is there has no gap but that
 """
 
 import pathlib
 import subprocess
 import sys
 
-BATCHES = [(0, 40), (40, 41), (41, 300), (300, 5_300), (5_300, 5_310), (5_310, 5_400), (5_400, 5_500), (5_500, 5_510)]
-STREAM = "s"
+BATCHES = {
+    "s": [(0, 40), (40, 41), (41, 300), (300, 5_300), (5_300, 5_310), (5_310, 5_400), (5_400, 5_500), (5_500, 5_510)],
+    "age": [(0, 2_000), (2_000, 4_000), (4_000, 5_500)],
+    "cache": [(0, 6_000), (6_000, 12_000), (12_000, 24_000), (24_000, 36_000), (36_000, 48_000), (48_000, 48_010)],
+}
+RETENTION = {
+    "s": "keep",
+    "age": "small=200s,eps:x=0.05,bounded=1500s,every=600s,downsample=3000s",
+    "cache": "drop=30000s/full",
+}
+ERROR, BUCKET, NOISE = 0.05, 600, 0.5
+# Rows of `cache` that drop=30000s may let go come before these.
+PINNED = range(1_000, 1_100)
+BUDGET = 384 << 10
 
 
-def row(i):
-    return f"{i},d{i % 3},{i / 100:.2f},note {i * 7919 % 1000}"
+def row(stream, i):
+    if stream == "age":
+        return f"{i},d{i % 3},{i / 100 + NOISE * (i * 7919 % 100_003) / 100_003:.6f},"
+    note = f"note {i * 7919 % 1000}" if stream == "s" else f"{i * 2654435761 % 2**32:x}"
+    return f"{i},d{i % 3},{i / 100:.2f},{note}"
 
 
 def make_inputs(folder):
     folder.mkdir(parents=True, exist_ok=True)
-    for number, (start, end) in enumerate(BATCHES):
-        lines = ["ts,device,x,note"] + [row(i) for i in range(start, end)]
-        (folder / f"{number}.csv").write_text("\n".join(lines) + "\n")
+    for stream, batches in BATCHES.items():
+        for number, (start, end) in enumerate(batches):
+            lines = ["ts,device,x,note"] + [row(stream, i) for i in range(start, end)]
+            (folder / f"{stream}{number}.csv").write_text("\n".join(lines) + "\n")
 
 
 def silt(program, *arguments, check=True, capture=False):
@@ -40,71 +62,153 @@ def say(text):
     print(text, flush=True)
 
 
+def ingest(program, store, inputs, stream, number, *more):
+    say(f"batch {stream} {number}")
+    arguments = ["ingest", store, stream, str(inputs / f"{stream}{number}.csv"), "--time-unit", "s", "--key", "device"]
+    sync = "always" if number % 2 == 0 else "1"
+    retention = ["--retention", RETENTION[stream]] if number == 0 else []
+    types = ["--type", "x=f64", "--type", "note=text"] if number == 0 else []
+    silt(program, *arguments, *retention, *types, "--acknowledge", "--sync", sync, *more)
+
+
 def scenario(program, store, inputs):
-    for number in range(len(BATCHES)):
-        say(f"batch {number}")
-        arguments = ["ingest", store, STREAM, str(inputs / f"{number}.csv"), "--time-unit", "s", "--key", "device"]
-        sync = "always" if number % 2 == 0 else "1"
-        silt(program, *arguments, "--acknowledge", "--sync", sync)
+    for number in range(len(BATCHES["s"])):
+        ingest(program, store, inputs, "s", number)
         if number in (1, 2, 4, 5, 6):
             silt(program, "maintain", store)
         if number == 3:
-            silt(program, "train", store, "watch", "--stream", STREAM, "--channels", "x", "--window", "16", "--epochs", "1")
+            silt(program, "train", store, "watch", "--stream", "s", "--channels", "x", "--window", "16", "--epochs", "1")
             say("model watch")
+            silt(program, "detect", store, "watch", "s")
         if number == 6:
             silt(program, "maintain", store, "--relayout", "scan", check=False)
     silt(program, "model", "rm", store, "watch", "1", check=False)
-    silt(program, "maintain", store)
+    for number in range(len(BATCHES["age"])):
+        ingest(program, store, inputs, "age", number)
+        silt(program, "maintain", store)
+    ingest(program, store, inputs, "cache", 0)
+    silt(program, "maintain", store, "--stream", "cache", "--pin", f"{PINNED.start}..{PINNED.stop}")
+    say("pinned")
+    for number in range(1, len(BATCHES["cache"])):
+        if number == 3:
+            silt(program, "maintain", store, "--budget", str(BUDGET))
+            say("budget")
+        # With little memory, so that there are segments small enough to go one by one.
+        ingest(program, store, inputs, "cache", number, "--ram", "4M")
+        silt(program, "maintain", store, "--ram", "4M")
     say("end")
 
 
-def promised_rows(acks):
-    promised, batch = 0, -1
+def promises(acks):
+    """Rows promised of each stream, and what else was said."""
+    promised, said, stream, start = dict.fromkeys(BATCHES, 0), set(), "s", 0
     for line in acks.splitlines(keepends=True):
         if not line.endswith("\n"):
             break
-        word, _, value = line.strip().partition(" ")
+        word, *values = line.split()
         if word == "batch":
-            batch = int(value)
-            promised = BATCHES[batch][0]
+            stream = values[0]
+            start = BATCHES[stream][int(values[1])][0]
+            promised[stream] = max(promised[stream], start)
         elif word == "durable":
-            promised = BATCHES[batch][0] + int(value)
-    return promised
+            promised[stream] = start + int(values[0])
+            said.add("durable")
+        else:
+            said.add(word)
+    return promised, said
 
 
-def check(program, store, acks):
-    promised = promised_rows(acks)
+def rows_of(program, store, stream):
+    """Time and x of the rows of a stream; None if there is no such stream."""
+    exported = silt(program, "export", store, stream, "--format", "csv", check=False, capture=True)
+    if exported.returncode != 0:
+        return None
+    head, *lines = exported.stdout.splitlines()
+    at = head.split(",").index("x")
+    cells = (line.split(",") for line in lines)
+    return [(seconds(line[0]), float(line[at])) for line in cells]
+
+
+def seconds(time):
+    days = int(time[8:10]) - 1
+    return ((days * 24 + int(time[11:13])) * 60 + int(time[14:16])) * 60 + int(time[17:19])
+
+
+def check_plain(rows, promised):
+    numbers = sorted(round(x * 100) for _, x in rows)
+    if numbers != list(range(len(numbers))):
+        return f"rows are not those of the input: {len(numbers)} of them"
+    return "" if len(numbers) >= promised else f"{len(numbers)} rows, {promised} were promised"
+
+
+def check_aged(program, store, rows, promised):
+    counted = silt(program, "count", store, "age", check=False, capture=True)
+    if counted.returncode != 0 or int(counted.stdout) < promised:
+        return f"count says {counted.stdout.strip()}, {promised} rows were promised"
+    for time, x in rows:
+        if not -ERROR - 1e-9 <= x - time / 100 <= BUCKET / 100 + NOISE + ERROR + 1e-9:
+            return f"the row of {time} holds {x}"
+    return ""
+
+
+def check_cache(rows, promised, said):
+    numbers = sorted(round(x * 100) for _, x in rows)
+    if len(set(numbers)) != len(numbers):
+        return "a row is there twice"
+    kept = [number for number in numbers if number not in PINNED]
+    # Rows go by segments of several devices, so the oldest stretch may have gaps; the newest 10,000 may not.
+    newest = [number for number in kept if number >= kept[-1] - 10_000] if kept else []
+    if newest and newest != [n for n in range(newest[0], newest[-1] + 1) if n not in PINNED]:
+        return "there is a gap among the newest rows"
+    if promised and (not numbers or numbers[-1] + 1 < promised):
+        return f"the newest row is {numbers[-1] if numbers else None}, {promised} were promised"
+    lost = [number for number in PINNED if number not in set(numbers)]
+    return f"pinned rows are gone: {lost[:3]}" if "pinned" in said and lost else ""
+
+
+def check(program, store, inputs, acks):
+    promised, said = promises(acks)
     if silt(program, "stat", store, check=False, capture=True).returncode != 0:
         # A creation that was cut off promised nothing, and can be done again.
-        return "" if promised == 0 and "durable" not in acks else f"the store is gone; {promised} rows were promised"
+        return "" if "durable" not in said else f"the store is gone; {promised} rows were promised"
+    files = (path for path in pathlib.Path(store).rglob("*") if path.is_file())
+    used = sum(-(-path.stat().st_size // 4096) * 4096 for path in files)
+    if "budget" in said and used > BUDGET:
+        return f"{used} bytes in a budget of {BUDGET}"
     verified = silt(program, "verify", store, check=False, capture=True)
     if verified.returncode != 0:
         return f"damage: {verified.stdout}"
-    exported = silt(program, "export", store, STREAM, "--format", "csv", check=False, capture=True)
-    if exported.returncode != 0:
-        return "" if promised == 0 else f"the stream is gone; {promised} rows were promised"
-    lines = [line.split(",") for line in exported.stdout.splitlines()[1:]]
-    numbers = sorted(round(float(line[2]) * 100) for line in lines)
-    if numbers != list(range(len(numbers))):
-        return f"rows are not those of the input: {len(numbers)} of them"
-    if len(numbers) < promised:
-        return f"{len(numbers)} rows, {promised} were promised"
-    again = silt(program, "ingest", store, "after", str(inputs_of(acks)), "--time-unit", "s", check=False)
-    return "" if again.returncode == 0 else "the store takes no more rows"
-
-
-def inputs_of(_):
-    return pathlib.Path(sys.argv[4]) / "1.csv"
+    for stream in BATCHES:
+        rows = rows_of(program, store, stream)
+        if rows is None:
+            if promised[stream]:
+                return f"stream {stream} is gone; {promised[stream]} rows were promised"
+            continue
+        failure = {
+            "s": lambda: check_plain(rows, promised["s"]),
+            "age": lambda: check_aged(program, store, rows, promised["age"]),
+            "cache": lambda: check_cache(rows, promised["cache"], said),
+        }[stream]()
+        if failure:
+            return f"{stream}: {failure}"
+    if "model" in said and "batch age" not in acks:
+        if "watch" not in silt(program, "model", "list", store, check=False, capture=True).stdout:
+            # It is deleted at the end of what is done with `s`.
+            return "" if "batch s 7" in acks else "the model is gone"
+    again = silt(program, "ingest", store, "after", str(inputs / "s1.csv"), "--time-unit", "s", check=False)
+    if again.returncode != 0:
+        return "the store takes no more rows"
+    return "" if silt(program, "maintain", store, check=False).returncode == 0 else "maintain fails"
 
 
 def main():
     what, program, store, inputs = sys.argv[1:5]
+    inputs = pathlib.Path(inputs)
     if what == "scenario":
-        make_inputs(pathlib.Path(inputs))
-        scenario(program, store, pathlib.Path(inputs))
+        make_inputs(inputs)
+        scenario(program, store, inputs)
     else:
-        acks = pathlib.Path(sys.argv[5]).read_text()
-        failure = check(program, store, acks)
+        failure = check(program, store, inputs, pathlib.Path(sys.argv[5]).read_text())
         if failure:
             sys.exit(failure)
 

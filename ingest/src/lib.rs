@@ -10,6 +10,7 @@
 //! | [`infer`], [`plan`] | types of columns from a sample; fields to columns |
 //! | [`field`], [`clock`] | typed values and times from text |
 //! | [`load`], [`reject`], [`progress`] | from a source into a store; refused lines; what is told meanwhile |
+//! | [`ram`] | the one number for memory |
 //! | [`output`] | rows as tables, CSV, JSON lines |
 //! | [`filter`] | `--where` |
 //! | [`demo`] | a simulated machine, and the story told about it |
@@ -29,6 +30,7 @@ pub mod load;
 pub mod output;
 pub mod plan;
 pub mod progress;
+pub mod ram;
 pub mod reject;
 pub mod source;
 

@@ -14,6 +14,7 @@ use siltstone_store::store::{Layouts, Retention, Store};
 use crate::acknowledge::Acknowledge;
 use crate::failure::{Failure, Outcome};
 use crate::plan::{Plan, PlanOptions, decide};
+use crate::ram;
 use crate::reject::Rejects;
 use crate::source::{BatchLimit, Pause, Source};
 
@@ -92,8 +93,10 @@ impl Loader<'_> {
     fn append_all(&self, receiver: &Receiver<Message>) -> Outcome<()> {
         let mut kept_up = Instant::now();
         loop {
-            // A store with a budget keeps what is pinned only if it is looked after in time.
-            if kept_up.elapsed() > BUSY_UPKEEP && self.store.usage().budget.is_some() {
+            // A store with a budget keeps what is pinned only if it is looked after in time, and little memory makes
+            // small segments, which are merged before there are many.
+            let is_urgent = || ram::is_tight() || self.store.usage().budget.is_some();
+            if kept_up.elapsed() > BUSY_UPKEEP && is_urgent() {
                 self.store.maintain()?;
                 kept_up = Instant::now();
             }

@@ -46,6 +46,8 @@ pub struct Settings {
     pub partitions: usize,
     /// Bytes of memory for sorts, joins and groups, above which they spill to temporary files; 0 means no bound.
     pub memory_limit: usize,
+    /// Rows of a batch; 0 means as many as the engine likes.
+    pub batch_rows: usize,
 }
 
 /// A session in which each stream of `store` is a table, with the defaults of [`Settings`].
@@ -93,6 +95,9 @@ fn session(settings: Settings, catalog: &str, schema: &str) -> Result<SessionCon
         .set_bool("datafusion.sql_parser.enable_ident_normalization", false);
     if settings.partitions > 0 {
         config = config.with_target_partitions(settings.partitions);
+    }
+    if settings.batch_rows > 0 {
+        config = config.with_batch_size(settings.batch_rows);
     }
     let mut runtime = RuntimeEnvBuilder::new();
     if settings.memory_limit > 0 {

@@ -188,6 +188,7 @@ async fn order_is_declared_where_it_holds() {
             Settings {
                 partitions,
                 memory_limit: 0,
+                batch_rows: 0,
             },
         )
         .unwrap();

@@ -37,6 +37,7 @@ mod conform;
 mod explain;
 mod ladder;
 mod layouts;
+mod memory;
 mod merge;
 mod models;
 mod open;
@@ -73,7 +74,8 @@ pub enum SyncPolicy {
 pub struct Options {
     /// When appended rows reach the disk.
     pub sync: SyncPolicy,
-    /// Memory that the store may hold, in bytes; a quarter of it bounds each tail.
+    /// Memory that the store may hold, in bytes. A quarter of it bounds the tails; it also bounds what is merged at once,
+    /// blocks of text indexes and buffers. A smaller number means smaller pieces, not failure.
     pub memory_limit: usize,
     /// Rows at which a tail is sealed into a segment, if its bytes did not do so before.
     pub rows_per_segment: u64,
@@ -134,6 +136,17 @@ pub struct ModelInfo {
     pub bytes: u64,
     /// Whether this version is the one that is used when none is named.
     pub serving: bool,
+}
+
+/// What a stream has in segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealed {
+    /// Segments.
+    pub segments: u64,
+    /// Rows in them as they are stored.
+    pub rows: u64,
+    /// Bytes of their files.
+    pub bytes: u64,
 }
 
 /// A store open in this process. Shared between threads.
@@ -475,6 +488,14 @@ impl Store {
     /// See [`Store::snapshot`].
     pub fn segments(&self, stream: &str) -> Result<Vec<SegmentStat>> {
         self.describe_segments(stream)
+    }
+
+    /// How much of a stream is in segments, without opening any.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such stream; in a reading process, see [`Store::snapshot`].
+    pub fn sealed(&self, stream: &str) -> Result<Sealed> {
+        self.count_sealed(stream)
     }
 
     /// Why the channels of a stream are stored as they are: the domains that were weighed, and what the codes would take

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use siltstone_ml_bridge::detect::{self, Request};
-use siltstone_store::store::{Options, Store};
+use siltstone_store::store::Store;
 
 use super::{common, train};
 use crate::clock::time_text;
@@ -60,7 +60,7 @@ pub struct Args {
 /// When the store, the model, the stream or the condition cannot be used.
 pub fn run(args: &Args) -> Outcome {
     common::open_read(&args.store)?;
-    let store = Store::open(&args.store, Options::default())?;
+    let store = Store::open(&args.store, crate::ram::options())?;
     common::check_stream(&store, &args.stream)?;
     let schema = store.schema(&args.stream)?;
     let request = Request {

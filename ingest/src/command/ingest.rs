@@ -14,6 +14,7 @@ use crate::field::{TYPE_NAMES, type_of_name};
 use crate::load::{Counts, Loader};
 use crate::plan::PlanOptions;
 use crate::progress::{Progress, grouped, rate_text};
+use crate::ram;
 use crate::reject::Rejects;
 use crate::source::csv::{CsvOptions, CsvSource};
 use crate::source::input::Input;
@@ -251,7 +252,7 @@ fn open_or_create(args: &Args) -> Outcome<Store> {
     let options = Options {
         sync: args.sync,
         budget: args.budget,
-        ..Options::default()
+        ..ram::options()
     };
     Ok(if empty {
         Store::create(path, options)?
@@ -292,12 +293,10 @@ fn load_input(
             }
             let rows = counts.rows.load(Ordering::Relaxed);
             progress.tick(&read, rows, &mut || {
-                let segments = store.segments(&args.stream).ok()?;
-                let (sealed, bytes) = segments
-                    .iter()
-                    .fold((0, 0), |(r, b), s| (r + s.rows, b + s.bytes));
+                let sealed = store.sealed(&args.stream).ok()?;
                 let text_bytes = counts.text_bytes.load(Ordering::Relaxed) as f64;
-                (bytes > 0 && rows > 0).then(|| text_bytes / rows as f64 * sealed as f64 / bytes as f64)
+                (sealed.bytes > 0 && rows > 0)
+                    .then(|| text_bytes / rows as f64 * sealed.rows as f64 / sealed.bytes as f64)
             });
         },
     );
@@ -308,9 +307,10 @@ fn load_input(
     result
 }
 
-/// Batches that fit into the log's share of a budget: packed rows take less than they do in memory.
+/// Batches that fit into their share of memory, and into the log's share of a budget: packed rows take less than they do
+/// in memory.
 fn batch_limit(store: &Store) -> BatchLimit {
-    let limit = BatchLimit::default();
+    let limit = BatchLimit::default().at_most(ram::batch_bytes());
     let Some(budget) = store.usage().budget else {
         return limit;
     };
@@ -359,17 +359,14 @@ fn open_source(args: &Args, path: &Path, mut input: Input) -> Outcome<(Box<dyn S
 
 /// Bytes that the stream's segments take.
 fn stored_bytes(store: &Store, stream: &str) -> u64 {
-    store
-        .segments(stream)
-        .map_or(0, |segments| segments.iter().map(|segment| segment.bytes).sum())
+    store.sealed(stream).map_or(0, |sealed| sealed.bytes)
 }
 
 fn seal_if_it_pays(store: &Store, stream: &str) -> Outcome<()> {
     if !store.streams().iter().any(|name| name == stream) {
         return Ok(());
     }
-    let sealed: u64 = store.segments(stream)?.iter().map(|segment| segment.rows).sum();
-    if store.snapshot(stream)?.row_count().saturating_sub(sealed) >= SEAL_ROWS {
+    if store.tail_rows(stream)? >= SEAL_ROWS {
         store.seal(stream)?;
     }
     Ok(())

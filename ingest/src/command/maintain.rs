@@ -84,7 +84,7 @@ pub fn run(args: &Args) -> Outcome {
         None => seen.streams(),
     };
     drop(seen);
-    let mut store = Store::open(&args.store, Options::default())?;
+    let mut store = Store::open(&args.store, crate::ram::options())?;
     for stream in &streams {
         if let Some(retention) = &args.retention {
             store.set_retention(stream, retention)?;
@@ -105,7 +105,7 @@ pub fn run(args: &Args) -> Outcome {
         drop(store);
         let options = Options {
             budget: args.budget,
-            ..Options::default()
+            ..crate::ram::options()
         };
         store = Store::open(&args.store, options)?;
     }

@@ -34,6 +34,9 @@ pub mod verify;
 #[derive(Debug, Parser)]
 #[command(name = "silt", version, max_term_width = 110, after_help = EXIT_CODES)]
 pub struct Cli {
+    /// Memory that a command may hold: 16M, 1G. A smaller number means smaller pieces, not failure
+    #[arg(long, global = true, value_name = "SIZE", value_parser = ingest::parse_size, default_value = "128M")]
+    pub ram: u64,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -125,6 +128,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    crate::ram::set(cli.ram);
     match cli.command.run() {
         Ok(answer) => ExitCode::from(answer.exit_code()),
         Err(failure) => {

@@ -8,7 +8,7 @@ use siltstone_ml_bridge::engine::{Engine, bench};
 use siltstone_ml_bridge::kernel::Isa;
 use siltstone_ml_bridge::model::float::is_float;
 use siltstone_ml_bridge::model::{Model, file, tflite};
-use siltstone_store::store::{ModelInfo, Options, Store};
+use siltstone_store::store::{ModelInfo, Store};
 
 use super::{calibrate, common};
 use crate::failure::{Answer, Failure, Outcome};
@@ -177,7 +177,7 @@ pub fn run(args: &Args) -> Outcome {
         } => show(&common::open_read(store)?, model, *version)?,
         Action::Rollback { store, model, to } => {
             common::open_read(store)?;
-            let store = Store::open(store, Options::default())?;
+            let store = Store::open(store, crate::ram::options())?;
             let version = match to {
                 Some(version) => *version,
                 None => before_serving(&store.models(), model)?,
@@ -191,7 +191,7 @@ pub fn run(args: &Args) -> Outcome {
             version,
         } => {
             common::open_read(store)?;
-            Store::open(store, Options::default())?.remove_model(model, *version)?;
+            Store::open(store, crate::ram::options())?.remove_model(model, *version)?;
             eprintln!("silt: version {version} of {model} is gone");
         }
     }
@@ -213,7 +213,7 @@ fn import(store: &Path, name: &str, path: &Path, args: &calibrate::Args) -> Outc
         .to_string_lossy()
         .into_owned();
     model.metadata.insert("imported.file".to_owned(), source);
-    let version = Store::open(store, Options::default())?.put_model(name, &file::to_bytes(&model))?;
+    let version = Store::open(store, crate::ram::options())?.put_model(name, &file::to_bytes(&model))?;
     eprintln!("silt: {name} is served as version {version}");
     Ok(())
 }

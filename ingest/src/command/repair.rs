@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use serde_json::json;
-use siltstone_store::store::{Lost, Options, Repaired, Store};
+use siltstone_store::store::{Lost, Repaired, Store};
 
 use crate::failure::{Answer, Failure, Outcome};
 use crate::progress::{Work, grouped};
@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> Outcome {
         )));
     }
     let work = Work::new("repair", "rows");
-    let report = Store::repair(&args.store, &args.to, Options::default(), &mut |rows| {
+    let report = Store::repair(&args.store, &args.to, crate::ram::options(), &mut |rows| {
         work.add(rows)
     })?;
     work.end();

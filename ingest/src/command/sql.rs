@@ -79,13 +79,15 @@ mod shell {
     use std::time::Instant;
 
     use rustyline::error::ReadlineError;
+    use siltstone_query::Settings;
     use siltstone_query::export::{self, Format};
-    use siltstone_store::store::{Options, Store};
+    use siltstone_store::store::Store;
 
     use super::{Args, SqlFormat};
     use crate::command::{common, stdout};
     use crate::failure::{Answer, Failure, Outcome};
     use crate::progress::grouped;
+    use crate::ram;
 
     const HELP: &str = "\
 Statements end with a semicolon and may take several lines.
@@ -98,7 +100,7 @@ Statements end with a semicolon and may take several lines.
         common::open_read(&args.store)?;
         let writes = args.write || args.query.as_deref().is_some_and(is_insert);
         let store = if writes {
-            Store::open(&args.store, Options::default())?
+            Store::open(&args.store, crate::ram::options())?
         } else {
             args.reading.open(&args.store)?
         };
@@ -111,7 +113,7 @@ Statements end with a semicolon and may take several lines.
                 }
             }
         }
-        let context = siltstone_query::context(&Arc::new(store));
+        let context = siltstone_query::context_with(&Arc::new(store), settings())?;
         let ask = Box::new(move |sql: &str, format, out| Ok(export::run(&context, sql, format, out)?));
         let session = Session {
             ask,
@@ -141,6 +143,17 @@ Statements end with a semicolon and may take several lines.
             }
         }
         Ok(answer)
+    }
+
+    /// How queries run within the limit: half of it is for what they sort, join and group, the rest for the plan, the
+    /// engine's own tables and rows on their way.
+    fn settings() -> Settings {
+        let tight = ram::is_tight();
+        Settings {
+            memory_limit: ram::limit() / 2,
+            partitions: usize::from(tight),
+            batch_rows: if tight { 1024 } else { 0 },
+        }
     }
 
     fn is_insert(query: &str) -> bool {

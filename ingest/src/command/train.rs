@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use siltstone_ml_bridge::train::{self, Plan, Progress, Request};
 use siltstone_ml_bridge::window::{FrontEnd, NullPolicy, WindowSpec, typical_step};
 use siltstone_store::schema::TimeUnit;
-use siltstone_store::store::{Options, Store};
+use siltstone_store::store::Store;
 
 use super::common;
 use crate::clock::time_text;
@@ -72,9 +72,9 @@ pub struct Args {
     /// Start of all random choices; the same rows and seed give the same model
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Memory for windows and network, in MiB
-    #[arg(long, default_value_t = 64, value_name = "MIB")]
-    pub memory: usize,
+    /// Memory for windows and network, in MiB (default: half of --ram)
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<usize>,
     /// Quantile of healthy scores that becomes the threshold
     #[arg(long, default_value_t = 0.99, value_name = "0..1")]
     pub quantile: f64,
@@ -89,7 +89,7 @@ pub struct Args {
 /// When the store, the stream or the condition cannot be used, or there are too few windows.
 pub fn run(args: &Args) -> Outcome {
     common::open_read(&args.store)?;
-    let store = Store::open(&args.store, Options::default())?;
+    let store = Store::open(&args.store, crate::ram::options())?;
     common::check_stream(&store, &args.stream)?;
     let request = request(&store, args)?;
     let started = std::time::Instant::now();
@@ -160,7 +160,7 @@ fn request(store: &Store, args: &Args) -> Outcome<Request> {
     let mut request = Request::new(&args.model, &args.stream, spec, front_end);
     request.predicate = predicate;
     request.rows = args.expression.clone().unwrap_or_default();
-    request.memory_limit = args.memory.saturating_mul(1 << 20);
+    request.memory_limit = (args.memory).map_or(crate::ram::limit() / 2, |mib| mib.saturating_mul(1 << 20));
     request.threshold_quantile = args.quantile;
     request.debounce = debounce(&args.debounce)?;
     request.plan = Plan {

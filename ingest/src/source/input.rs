@@ -15,9 +15,8 @@ use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use crate::failure::{Failure, Outcome};
+use crate::ram;
 
-/// Bytes of a chunk.
-const CHUNK_BYTES: usize = 256 << 10;
 /// Chunks read ahead.
 const CHUNKS_AHEAD: usize = 4;
 /// How long a followed input may be silent before its rows are handed on.
@@ -232,6 +231,11 @@ impl Input {
                 if !self.hold {
                     self.buffer.drain(..self.position);
                     self.position = 0;
+                    // A sample or a long record may have made it large.
+                    let wanted = (self.buffer.len() + chunk.len()).next_power_of_two();
+                    if self.buffer.capacity() / 4 > wanted {
+                        self.buffer.shrink_to(wanted);
+                    }
                 }
                 self.buffer.extend_from_slice(&chunk);
                 Ok(More::Data)
@@ -255,7 +259,7 @@ fn peek(file: &mut File) -> std::io::Result<[u8; 4]> {
 
 fn send_chunks(mut source: impl Read, sender: &SyncSender<std::io::Result<Vec<u8>>>, wait_at_end: bool) {
     loop {
-        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut chunk = vec![0; ram::chunk_bytes()];
         let message = match source.read(&mut chunk) {
             Ok(0) if wait_at_end => {
                 std::thread::sleep(IDLE);
@@ -300,7 +304,7 @@ struct ZstdFrames<R: Read> {
 impl<R: Read> ZstdFrames<R> {
     fn new(source: R) -> Self {
         ZstdFrames {
-            source: BufReader::with_capacity(CHUNK_BYTES, source),
+            source: BufReader::with_capacity(ram::chunk_bytes(), source),
             decoder: FrameDecoder::new(),
             inside: false,
         }

@@ -9,6 +9,7 @@ use crate::failure::{Failure, Outcome};
 use crate::field::Field;
 use crate::infer::ColumnSample;
 use crate::plan::{Plan, Slot, Target};
+use crate::ram;
 
 pub mod csv;
 pub mod input;
@@ -18,8 +19,6 @@ pub mod jsonl;
 pub const MAX_RECORD_BYTES: usize = 16 << 20;
 /// Rows of a sample.
 pub const SAMPLE_ROWS: usize = 100_000;
-/// Bytes of a sample.
-pub const SAMPLE_BYTES: usize = 16 << 20;
 
 /// What [`Source::advance`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +139,8 @@ pub trait Source {
         let mut sample = Sample::default();
         let mut bytes = 0;
         self.mark();
-        while sample.rows < SAMPLE_ROWS && bytes < SAMPLE_BYTES && self.advance()? == Advance::Record {
+        let most = ram::sample_bytes();
+        while sample.rows < SAMPLE_ROWS && bytes < most && self.advance()? == Advance::Record {
             if self.problem().is_some() {
                 bytes += self.text().len();
                 continue;

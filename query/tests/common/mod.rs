@@ -89,6 +89,7 @@ pub fn silt(snapshot: Snapshot, partitions: usize) -> SessionContext {
         Settings {
             partitions,
             memory_limit: 0,
+            batch_rows: 0,
         },
     )
     .unwrap()

@@ -9,6 +9,7 @@ use crate::domain::bounded::{self, Precision};
 use crate::domain::wrong_type;
 use crate::error::{Error, Result};
 use crate::schema::ColumnType;
+use crate::text::fm::FmOptions;
 use crate::text::{self, TextKind};
 
 impl Column {
@@ -77,10 +78,20 @@ impl Column {
                     _ => Cow::Borrowed(strings),
                 };
                 let kind = choose_text(&valid);
+                let body = match (kind, hints.text_block_bytes) {
+                    (TextKind::Fm, Some(block_bytes)) => {
+                        let options = FmOptions {
+                            block_bytes,
+                            ..FmOptions::default()
+                        };
+                        text::fm::encode_with(&valid, &options)?
+                    }
+                    _ => text::encode_with(kind, &valid, hints.layout)?,
+                };
                 parts.push(Part {
                     kind: PartKind::Text,
                     codec: kind as u16,
-                    body: text::encode_with(kind, &valid, hints.layout)?,
+                    body,
                 });
             }
             _ => return Err(wrong_type(ty)),

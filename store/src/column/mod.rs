@@ -138,6 +138,8 @@ pub struct Hints {
     pub tolerance: Option<Tolerance>,
     /// How far they were moved already.
     pub carried: Option<Precision>,
+    /// Bytes of text in a block of an index; 16 MiB if absent. Building one takes twelve times as much memory.
+    pub text_block_bytes: Option<u64>,
 }
 
 impl Column {

@@ -8,6 +8,8 @@
 //!   0 offset   base [width] | bits u8 | n x bits             value = base + packed
 //!   1 delta    first [width] | base u64 | bits u8 | (n-1) x bits   value = previous + base + packed, wrapping
 //!   2 decimal  digits u8 | encoding 0 or 1 of width 8        float = integer / 10^digits
+//!   5 coded    domain u16 | its parameters | exceptions | encoding 0 or 1 of width 8   float = key of its code
+//!   6 multiple base [width] | unit u64 | encoding 0 or 1 of width 8    value = base + unit x number, wrapping
 //! strings   encoding u8 | body
 //!   3 plain    lengths as integers of width 4 | bytes
 //!   4 distinct count u32 | count x (length u32, bytes) | bits u8 | n x bits
@@ -19,8 +21,11 @@
 use std::collections::HashMap;
 
 use crate::batch::ByteColumn;
+use crate::column::Hints;
+use crate::domain::{Domain, DomainKind, choose};
 use crate::error::Result;
 use crate::schema::ColumnType;
+use crate::section::Section;
 use crate::value::{f32_of, f64_of, i64_of, key_of_f32, key_of_f64, key_of_i64};
 use crate::wire::{Reader, Writer};
 
@@ -29,6 +34,13 @@ const DELTA: u8 = 1;
 const DECIMAL: u8 = 2;
 const PLAIN: u8 = 3;
 const DISTINCT: u8 = 4;
+const CODED: u8 = 5;
+const MULTIPLE: u8 = 6;
+/// Bits that numbers as multiples of a unit have to save.
+const MULTIPLE_BITS: u64 = 256;
+
+/// Fewest floats for which the domains of segments are weighed.
+const FEWEST_CODED: usize = 64;
 
 /// Most digits after the point that floats are tried with.
 const MAX_DIGITS: u8 = 9;
@@ -47,9 +59,75 @@ pub(super) fn pack_keys(ty: ColumnType, keys: &[u64], out: &mut Writer) {
             return;
         }
     }
+    let mut plain = Writer::new();
+    pack_offsets(ty, keys.iter().copied(), &mut plain);
+    let coded = (ty.is_float() && keys.len() >= FEWEST_CODED).then(|| pack_coded(ty, keys));
+    match coded.flatten().filter(|coded| coded.len() < plain.len()) {
+        Some(coded) => out.raw(&coded.into_bytes()),
+        None => out.raw(&plain.into_bytes()),
+    }
+}
+
+fn pack_offsets(ty: ColumnType, keys: impl Iterator<Item = u64>, out: &mut Writer) {
     let low = ty.key_range().0;
-    let offsets: Vec<u64> = keys.iter().map(|key| key.wrapping_sub(low)).collect();
+    let offsets: Vec<u64> = keys.map(|key| key.wrapping_sub(low)).collect();
     pack_integers(&offsets, ty.width_bytes(), out);
+}
+
+/// Floats as codes of the domain that a segment would keep them in; `None` if that is their bits.
+///
+/// Good at decimals that are no exact ones any more: after arithmetic, or widened from a shorter float.
+fn pack_coded(ty: ColumnType, keys: &[u64]) -> Option<Writer> {
+    let coded = choose::encode(ty, keys, &Hints::default());
+    if !is_coded(coded.kind) {
+        return None;
+    }
+    let mut out = Writer::new();
+    out.u8(CODED);
+    out.u16(coded.kind as u16);
+    out.bytes(&coded.header);
+    out.u32(u32::try_from(coded.exceptions.len()).ok()?);
+    let places: Vec<u64> = coded.exceptions.iter().map(|exception| exception.0).collect();
+    pack_integers(&places, 4, &mut out);
+    pack_offsets(ty, coded.exceptions.iter().map(|exception| exception.1), &mut out);
+    pack_integers(&coded.codes, 8, &mut out);
+    Some(out)
+}
+
+/// Domains that floats are packed in.
+fn is_coded(kind: DomainKind) -> bool {
+    kind.has_grid() || kind == DomainKind::Dictionary
+}
+
+fn unpack_coded(ty: ColumnType, count: usize, input: &mut Reader<'_>) -> Result<Vec<u64>> {
+    let kind = input.u16()?;
+    let parameters = input.bytes()?.to_vec();
+    let Some(kind) = DomainKind::from_code(kind).filter(|kind| is_coded(*kind)) else {
+        return Err(input.corrupt(format!("{kind} is no domain of floats")));
+    };
+    let opened = Domain::open(kind, ty, Section::from_vec(parameters));
+    let (domain, _) = opened.map_err(|error| input.corrupt(error.to_string()))?;
+    let exceptions = input.u32()? as usize;
+    if exceptions > count {
+        return Err(input.corrupt(format!("{exceptions} exceptions of {count} values")));
+    }
+    let encoding = input.u8()?;
+    let places = unpack_integers(encoding, exceptions, 4, input)?;
+    let encoding = input.u8()?;
+    let others = unpack_integers(encoding, exceptions, ty.width_bytes(), input)?;
+    let encoding = input.u8()?;
+    let mut keys = unpack_integers(encoding, count, 8, input)?;
+    let turned = domain.keys(&mut keys);
+    turned.map_err(|error| input.corrupt(error.to_string()))?;
+    let low = ty.key_range().0;
+    for (place, other) in places.into_iter().zip(others) {
+        let slot = usize::try_from(place).ok().and_then(|place| keys.get_mut(place));
+        match slot {
+            Some(slot) => *slot = other.wrapping_add(low),
+            None => return Err(input.corrupt(format!("value {place} of {count}"))),
+        }
+    }
+    Ok(keys)
 }
 
 /// Unpacks `count` keys of a fixed-width type.
@@ -66,8 +144,13 @@ pub(super) fn unpack_keys(ty: ColumnType, count: usize, input: &mut Reader<'_>) 
         keys.iter_mut().for_each(|key| *key = float_key(ty, *key, digits));
         return Ok(keys);
     }
-    let mut keys = unpack_integers(encoding, count, ty.width_bytes(), input)?;
-    keys.iter_mut().for_each(|key| *key = key.wrapping_add(low));
+    let keys = if encoding == CODED && ty.is_float() {
+        unpack_coded(ty, count, input)?
+    } else {
+        let mut keys = unpack_integers(encoding, count, ty.width_bytes(), input)?;
+        keys.iter_mut().for_each(|key| *key = key.wrapping_add(low));
+        keys
+    };
     if keys.iter().any(|key| !(low..=high).contains(key)) {
         return Err(input.corrupt(format!("a value outside type {ty}")));
     }
@@ -122,31 +205,94 @@ pub(super) fn unpack_strings(count: usize, input: &mut Reader<'_>) -> Result<Byt
     Ok(out)
 }
 
-fn pack_integers(values: &[u64], width: usize, out: &mut Writer) {
-    let first = values.first().copied().unwrap_or(0);
-    let low = values.iter().copied().min().unwrap_or(0);
-    let span = values.iter().map(|v| v - low).max().unwrap_or(0);
-    // Steps compare as signed numbers: a falling signal has small negative ones.
-    let steps = || values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]) as i64);
-    let step_low = steps().min().unwrap_or(0);
-    let step_span = steps()
-        .map(|s| s.wrapping_sub(step_low) as u64)
-        .max()
-        .unwrap_or(0);
-    let offset_bits = u64::from(bits_of(span)) * values.len() as u64;
-    let step_bits = u64::from(bits_of(step_span)) * values.len().saturating_sub(1) as u64 + 64;
-    if step_bits < offset_bits {
-        let packed: Vec<u64> = steps().map(|s| s.wrapping_sub(step_low) as u64).collect();
-        out.u8(DELTA);
-        out.raw(&first.to_le_bytes()[..width]);
-        out.i64(step_low);
-        pack_bits(&packed, bits_of(step_span), out);
-    } else {
-        let packed: Vec<u64> = values.iter().map(|v| v - low).collect();
-        out.u8(OFFSET);
-        out.raw(&low.to_le_bytes()[..width]);
-        pack_bits(&packed, bits_of(span), out);
+/// How integers are packed, as offsets or as steps.
+struct Plan {
+    low: u64,
+    bits: u32,
+    step_low: i64,
+    step_bits: u32,
+    is_delta: bool,
+    /// Bits of all packed numbers, and of what delta has more than offset.
+    cost: u64,
+}
+
+impl Plan {
+    fn of(values: &[u64]) -> Plan {
+        let low = values.iter().copied().min().unwrap_or(0);
+        let span = values.iter().map(|v| v - low).max().unwrap_or(0);
+        // Steps compare as signed numbers: a falling signal has small negative ones.
+        let steps = || values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]) as i64);
+        let step_low = steps().min().unwrap_or(0);
+        let step_span = steps()
+            .map(|s| s.wrapping_sub(step_low) as u64)
+            .max()
+            .unwrap_or(0);
+        let (bits, step_bits) = (bits_of(span), bits_of(step_span));
+        let offset_cost = u64::from(bits) * values.len() as u64;
+        let step_cost = u64::from(step_bits) * values.len().saturating_sub(1) as u64 + 64;
+        Plan {
+            low,
+            bits,
+            step_low,
+            step_bits,
+            is_delta: step_cost < offset_cost,
+            cost: step_cost.min(offset_cost),
+        }
     }
+
+    fn pack(&self, values: &[u64], width: usize, out: &mut Writer) {
+        if self.is_delta {
+            let first = values.first().copied().unwrap_or(0);
+            let steps = values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
+            let packed: Vec<u64> = steps.map(|s| s.wrapping_sub(self.step_low as u64)).collect();
+            out.u8(DELTA);
+            out.raw(&first.to_le_bytes()[..width]);
+            out.i64(self.step_low);
+            pack_bits(&packed, self.step_bits, out);
+        } else {
+            let packed: Vec<u64> = values.iter().map(|v| v - self.low).collect();
+            out.u8(OFFSET);
+            out.raw(&self.low.to_le_bytes()[..width]);
+            pack_bits(&packed, self.bits, out);
+        }
+    }
+}
+
+fn pack_integers(values: &[u64], width: usize, out: &mut Writer) {
+    let plan = Plan::of(values);
+    let unit = if plan.cost > MULTIPLE_BITS {
+        common_unit(values, plan.low)
+    } else {
+        1
+    };
+    if unit > 1 {
+        let numbers: Vec<u64> = values.iter().map(|v| (v - plan.low) / unit).collect();
+        let counted = Plan::of(&numbers);
+        if counted.cost + MULTIPLE_BITS < plan.cost {
+            out.u8(MULTIPLE);
+            out.raw(&plan.low.to_le_bytes()[..width]);
+            out.u64(unit);
+            counted.pack(&numbers, 8, out);
+            return;
+        }
+    }
+    plan.pack(values, width, out);
+}
+
+/// What all `values` are a multiple of above `low`; 1 if that is nothing. Ends early where it is nothing.
+fn common_unit(values: &[u64], low: u64) -> u64 {
+    let mut unit = 0;
+    for value in values {
+        let (mut a, mut b) = (value - low, unit);
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        unit = a;
+        if unit == 1 {
+            break;
+        }
+    }
+    unit.max(1)
 }
 
 fn unpack_integers(encoding: u8, count: usize, width: usize, input: &mut Reader<'_>) -> Result<Vec<u64>> {
@@ -175,6 +321,17 @@ fn unpack_integers(encoding: u8, count: usize, width: usize, input: &mut Reader<
                 values.push(value);
             }
             Ok(values)
+        }
+        MULTIPLE => {
+            let unit = input.u64()?;
+            let inner = input.u8()?;
+            if inner != OFFSET && inner != DELTA {
+                return Err(input.corrupt(format!("{inner} is no encoding of multiples")));
+            }
+            let mut numbers = unpack_integers(inner, count, 8, input)?;
+            let value = |number: u64| base.wrapping_add(unit.wrapping_mul(number));
+            numbers.iter_mut().for_each(|number| *number = value(*number));
+            Ok(numbers)
         }
         other => Err(input.corrupt(format!("{other} is no encoding of numbers"))),
     }
@@ -346,6 +503,25 @@ mod tests {
         }
 
         #[test]
+        fn near_decimals_come_back(
+            values in proptest::collection::vec((-100_000i64..100_000, 0u64..5, 0u8..20), 64..200),
+            through in 0u8..3,
+        ) {
+            let keys: Vec<u64> = values.iter().map(|&(v, off, odd)| {
+                let decimal = v as f64 / 100.0;
+                #[expect(clippy::cast_possible_truncation)]
+                let single = f64::from(decimal as f32);
+                match (odd, through) {
+                    (0, _) => off.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+                    (_, 0) => key_of_f64(decimal).wrapping_add(off),
+                    (_, 1) => key_of_f64(single),
+                    _ => key_of_f64(f64::from(u8::try_from(off).unwrap()) * 0.3 + 0.1),
+                }
+            }).collect();
+            key_round_trip(ColumnType::F64, &keys);
+        }
+
+        #[test]
         fn strings_come_back(strings in proptest::collection::vec("[ab]{0,3}|[a-z]{0,40}", 0..80)) {
             let mut out = Writer::new();
             pack_strings(strings.iter().map(String::as_bytes), &mut out);
@@ -364,14 +540,71 @@ mod tests {
             .map(|i| key_of_i64(1_700_000_000_000_000_000 + i * 1_000_000))
             .collect();
         assert_eq!(key_round_trip(ColumnType::I64, &clock), 18);
+        // Five minutes in nanoseconds, with gaps of some hours.
+        let gaps: Vec<u64> = (0..1000)
+            .map(|i| key_of_i64((i + i / 100 * 40) * 300_000_000_000))
+            .collect();
+        assert!(key_round_trip(ColumnType::I64, &gaps) < 800);
         let decimals: Vec<u64> = (0..1000)
             .map(|i| key_of_f64(20.0 + f64::from(i % 16) / 10.0))
             .collect();
         assert!(key_round_trip(ColumnType::F64, &decimals) < 700);
         assert_eq!(key_round_trip(ColumnType::I8, &[key_of_i64(-7)]), 3);
+        // Of 64 bits a value: two digits that went through a 32-bit float, and nine digits after some arithmetic.
+        let widened: Vec<u64> = (0..1000)
+            .map(|i| key_of_f64(f64::from((i * 7 % 1000) as f32 / 100.0)))
+            .collect();
+        assert!(key_round_trip(ColumnType::F64, &widened) < 1400);
+        let moved: Vec<u64> = (0..1000u64)
+            .map(|i| key_of_f64(80.0 + (i * 7_654_321 % 1_000_000_007) as f64 / 1e9) + i % 3)
+            .collect();
+        assert!(key_round_trip(ColumnType::F64, &moved) < 4500);
         for special in [f64::NAN, -0.0, f64::INFINITY, f64::MIN_POSITIVE] {
             assert_eq!(key_round_trip(ColumnType::F64, &[key_of_f64(special)]), 10);
         }
+    }
+
+    #[test]
+    fn damaged_codes_never_panic() {
+        let near = |i: u64| key_of_f64((i * 7 % 1000) as f64 / 100.0) + i % 3;
+        let widened = |i: u64| key_of_f64(f64::from((i * 7 % 1000) as f32 / 100.0));
+        let few = |i: u64| key_of_f64((1.0 + (i * i % 5) as f64).sqrt());
+        let mut whole = Writer::new();
+        pack_integers(
+            &(0..100).map(|i| i * i % 7 * 1000).collect::<Vec<u64>>(),
+            8,
+            &mut whole,
+        );
+        let whole = whole.into_bytes();
+        assert_eq!(whole[0], MULTIPLE);
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0xff;
+            let _ = unpack_keys(ColumnType::I64, 100, &mut Reader::new(&bytes, "f", "s"));
+        }
+        let mut packed = 0;
+        for value in [near as fn(u64) -> u64, widened, few] {
+            let mut keys: Vec<u64> = (0..100).map(value).collect();
+            keys[7] = key_of_f64(f64::NAN);
+            let mut out = Writer::new();
+            pack_keys(ColumnType::F64, &keys, &mut out);
+            let bytes = out.into_bytes();
+            packed += usize::from(bytes[0] == CODED);
+            for at in 0..bytes.len() {
+                for flip in [1, 0x80, 0xff] {
+                    let mut bytes = bytes.clone();
+                    bytes[at] ^= flip;
+                    let _ = unpack_keys(ColumnType::F64, keys.len(), &mut Reader::new(&bytes, "f", "s"));
+                }
+                let cut = unpack_keys(
+                    ColumnType::F64,
+                    keys.len(),
+                    &mut Reader::new(&bytes[..at], "f", "s"),
+                );
+                assert!(cut.is_err());
+            }
+        }
+        assert_eq!(packed, 3);
     }
 
     #[test]

@@ -136,6 +136,13 @@ impl Segment {
         &self.footer.schema
     }
 
+    /// Bytes of the longest column of text or bytes.
+    pub(crate) fn text_bytes(&self) -> u64 {
+        let columns = self.footer.schema.columns().iter().zip(&self.footer.totals);
+        let texts = columns.filter(|(spec, _)| spec.ty.is_binary());
+        texts.map(|(_, totals)| totals.plain_bytes).max().unwrap_or(0)
+    }
+
     /// Runs of rows with equal keys.
     pub fn runs(&self) -> &RunDirectory {
         &self.runs

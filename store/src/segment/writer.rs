@@ -1,9 +1,11 @@
 //! Writes a segment file from sorted rows, one column at a time.
 
+use std::borrow::Cow;
+
 use super::footer::{Footer, SectionEntry, header, write as write_footer};
 use super::stat::ColumnTotals;
 use super::{SECTION_ALIGNMENT, SegmentInfo, runs};
-use crate::batch::Batch;
+use crate::batch::{Batch, BatchColumn};
 use crate::column::{Column, Hints, time};
 use crate::error::{Error, Result};
 use crate::rows::index;
@@ -87,10 +89,31 @@ impl<'a> Output<'a> {
 /// # Errors
 /// `InvalidArgument` if there are no rows or they are not sorted by time inside a run; what `sink` refuses.
 pub fn write(batch: &Batch, sequences: (u64, u64), hints: &[Hints], sink: Sink<'_>) -> Result<SegmentInfo> {
+    write_by_column(
+        Cow::Borrowed(batch),
+        &mut |at| Ok(Cow::Borrowed(&batch.columns[at])),
+        sequences,
+        hints,
+        sink,
+    )
+}
+
+/// [`write`] for rows of which only times and key columns are in `batch`, which is let go of before channels, as many
+/// rows long, are asked for one after the other, by their position in the schema.
+///
+/// # Errors
+/// See [`write`]; what `channel` returned.
+pub fn write_by_column<'a>(
+    batch: Cow<'_, Batch>,
+    channel: &mut dyn FnMut(usize) -> Result<Cow<'a, BatchColumn>>,
+    sequences: (u64, u64),
+    hints: &[Hints],
+    sink: Sink<'_>,
+) -> Result<SegmentInfo> {
     if batch.is_empty() {
         return Err(Error::invalid("a segment needs at least one row"));
     }
-    let run_list = runs::find(batch);
+    let run_list = runs::find(&batch);
     let in_order = run_list.iter().all(|run| {
         batch.times[index(run.start)..index(run.end)]
             .windows(2)
@@ -99,15 +122,30 @@ pub fn write(batch: &Batch, sequences: (u64, u64), hints: &[Hints], sink: Sink<'
     if !in_order {
         return Err(Error::invalid("rows of a segment are sorted by (keys, time)"));
     }
-    let schema = batch.schema();
+    let schema = batch.schema().clone();
     let mut output = Output::begin(sink)?;
-    let runs = output.section(&runs::encode(batch, &run_list))?;
+    let runs = output.section(&runs::encode(&batch, &run_list))?;
     let times = output.section(&time::encode(&batch.times, &run_list))?;
+    let keys = schema.keys().len();
+    let mut totals: Vec<ColumnTotals> = (schema.keys().iter().zip(&batch.columns))
+        .map(|(spec, column)| ColumnTotals::of(spec.ty, column))
+        .collect();
+    let rows = batch.len();
+    let first = batch.times.iter().min().copied().unwrap_or_default();
+    let last = batch.times.iter().max().copied().unwrap_or_default();
+    drop((batch, run_list));
     let mut sections = Vec::new();
     let no_hints = Hints::default();
-    for (position, spec) in schema.columns().iter().enumerate().skip(schema.keys().len()) {
+    for (position, spec) in schema.columns().iter().enumerate().skip(keys) {
         let hint = hints.get(position).unwrap_or(&no_hints);
-        for part in Column::encode(spec.ty, &batch.columns[position], hint)? {
+        let column = channel(position)?;
+        if column.len() != rows {
+            return Err(Error::invalid("columns of a segment are as long as its times"));
+        }
+        totals.push(ColumnTotals::of(spec.ty, &column));
+        let parts = Column::encode(spec.ty, &column, hint)?;
+        drop(column);
+        for part in parts {
             let range = output.section(&part.body)?;
             sections.push(SectionEntry {
                 column: spec.id.0,
@@ -117,19 +155,12 @@ pub fn write(batch: &Batch, sequences: (u64, u64), hints: &[Hints], sink: Sink<'
             });
         }
     }
-    let first = batch.times.iter().min().copied().unwrap_or_default();
-    let last = batch.times.iter().max().copied().unwrap_or_default();
     output.finish(Footer {
-        rows: batch.len() as u64,
+        rows: rows as u64,
         time_range: (first, last),
         sequences,
-        schema: (**schema).clone(),
-        totals: schema
-            .columns()
-            .iter()
-            .zip(&batch.columns)
-            .map(|(c, b)| ColumnTotals::of(c.ty, b))
-            .collect(),
+        schema: (*schema).clone(),
+        totals,
         runs,
         times,
         sections,

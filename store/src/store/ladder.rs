@@ -118,7 +118,7 @@ impl Store {
         let stream = &state.manifest.streams[descent.index];
         let segments = &stream.segments;
         let newest = newest(stream, state.live[descent.index].tail.newest());
-        let fitting = self.options.memory_limit as u64 / 4 / BUCKET_BYTES;
+        let fitting = self.options.memory().tails() / BUCKET_BYTES;
         let is_due = |entry: &SegmentEntry| {
             let due = newest.map_or(Rung::Sealed, |newest| {
                 stream.retention.due(age(stream, newest, entry))
@@ -132,7 +132,7 @@ impl Store {
         let (mut rows, mut bytes) = (segments[start].rows, segments[start].bytes);
         while end < segments.len() && end - start < MOST && is_due(&segments[end]) {
             rows = rows.saturating_add(segments[end].rows);
-            if rows > fitting.max(self.options.rows_per_segment) {
+            if rows > fitting {
                 break;
             }
             bytes = bytes.saturating_add(segments[end].bytes);

@@ -3,16 +3,19 @@
 //! Only neighbours in sequence are merged, so rows with equal keys and time keep the order in which they came. A merge
 //! at least doubles the segment that each of its rows is in, so a row is written O(log n) times.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Store, Writer, locked};
-use crate::batch::Batch;
+use crate::batch::{Batch, BatchColumn, ColumnData};
 use crate::error::Result;
 use crate::keep::Rung;
 use crate::log::manifest::{Manifest, SegmentEntry};
 use crate::predicate::Predicate;
+use crate::rows::index;
 use crate::schema::SharedSchema;
+use crate::segment::writer::write_by_column;
 use crate::segment::{Segment, carried};
 use crate::snapshot::Snapshot;
 use crate::tail::order;
@@ -21,25 +24,15 @@ use crate::tail::order;
 const FEWEST: usize = 4;
 /// Most segments merged at once.
 const MOST: usize = 64;
-/// Memory that a byte of a plain row takes while a segment is made of it: the rows, their sorted copy, the columns being
-/// encoded.
-const MEMORY_FACTOR: u64 = 4;
 
 impl Store {
     /// Merges what is worth it in stream `index`. The caller has the turn. Gives whether there was anything to do.
     pub(super) fn merge_some(&self, writer: &Writer, index: usize) -> Result<bool> {
-        let (stream, segments) = {
-            let mut state = self.state();
-            let segments = state.open_segments(index, &*self.storage)?;
-            (state.manifest.streams[index].clone(), segments)
+        let (stream, tail_bytes) = {
+            let state = self.state();
+            (state.manifest.streams[index].clone(), state.tail_bytes() as u64)
         };
-        let row_bytes: usize = stream
-            .schema
-            .columns()
-            .iter()
-            .map(|c| c.ty.width_bytes().max(32))
-            .sum();
-        let fitting = self.options.memory_limit as u64 / MEMORY_FACTOR / (row_bytes as u64 + 8);
+        let fitting = self.options.memory().merged_rows(tail_bytes);
         let most = Most {
             rows: self.options.rows_per_segment.min(fitting),
             bytes: self.shares().map_or(u64::MAX, |shares| shares.segment()),
@@ -47,7 +40,11 @@ impl Store {
         let Some(chosen) = choose(&stream.segments, &most) else {
             return Ok(false);
         };
-        let sources = &segments[chosen.clone()];
+        let (chosen, segments) = self.with_short_texts(index, chosen)?;
+        if !pays(&stream.segments[chosen.clone()]) {
+            return Ok(false);
+        }
+        let sources = segments.as_slice();
         for column in stream.schema.channels() {
             // Absolute and relative errors do not add up.
             if carried(sources, column.id)?.is_none() {
@@ -61,7 +58,6 @@ impl Store {
         if !self.has_room_beside(writer, bytes) {
             return Ok(false);
         }
-        let rows = merged_rows(&stream.schema, sources)?;
         let old = &stream.segments[chosen.clone()];
         let first = old.iter().map(|entry| entry.sequences.0).min().unwrap_or(0);
         let last = old.iter().map(|entry| entry.sequences.1).max().unwrap_or(0);
@@ -71,11 +67,22 @@ impl Store {
             Some(entry) if common => entry.wishes.clone(),
             _ => stream.wishes.clone(),
         };
-        let (mut entry, segment) = self.write_segment(&stream, &rows, (first, last), &wishes, sources)?;
+        let hints = self.hints_of_all(&stream, &wishes, sources)?;
+        let (mut entry, segment) = self.write_file(&wishes, |sink| {
+            let (rows, order) = merged_keys(&stream.schema, sources)?;
+            let count = rows.len();
+            let mut channel = |at: usize| {
+                let column = merged_column(&stream.schema, at, sources, count)?;
+                Ok(Cow::Owned(match &order {
+                    Some(order) => order::gather(&column, order),
+                    None => column,
+                }))
+            };
+            write_by_column(Cow::Owned(rows), &mut channel, (first, last), &hints, sink)
+        })?;
         entry.rung = old.first().map_or(Rung::Sealed, |entry| entry.rung);
         entry.tried = old.iter().map(|entry| entry.tried).min().unwrap_or_default();
         entry.pinned = old.iter().all(|entry| entry.pinned);
-        drop(rows);
         let file = entry.file.clone();
         let change = |manifest: &mut Manifest| {
             manifest.next_segment = manifest.next_segment.saturating_add(1);
@@ -93,6 +100,25 @@ impl Store {
             self.storage.remove(&entry.file)?;
         }
         Ok(true)
+    }
+
+    /// Opens neighbours, from the first on, as long as their texts together are not too long to be held.
+    fn with_short_texts(
+        &self,
+        index: usize,
+        chosen: Range<usize>,
+    ) -> Result<(Range<usize>, Vec<Arc<Segment>>)> {
+        let most = self.options.memory().merged_text();
+        let (mut segments, mut bytes) = (Vec::with_capacity(chosen.len()), 0u64);
+        for at in chosen.clone() {
+            let segment = self.state().open_segment(index, at, &*self.storage)?;
+            bytes = bytes.saturating_add(segment.text_bytes());
+            if bytes > most {
+                break;
+            }
+            segments.push(segment);
+        }
+        Ok((chosen.start..chosen.start + segments.len(), segments))
     }
 
     /// Merges until nothing is worth it any more, giving way to appends between two merges.
@@ -138,14 +164,20 @@ fn choose(segments: &[SegmentEntry], most: &Most) -> Option<Range<usize>> {
                 break;
             }
             let run = &segments[start..end];
-            let pays = run.len() >= FEWEST || (run.len() >= 2 && overlap(run));
             let longer = best.as_ref().is_none_or(|best| run.len() > best.len());
-            if pays && longer && largest <= rows / 2 {
+            if longer && largest <= rows / 2 && pays(run) {
                 best = Some(start..end);
             }
         }
     }
     best
+}
+
+/// Whether neighbours are worth a merge: there are enough of them, and none has more than half of all rows.
+fn pays(run: &[SegmentEntry]) -> bool {
+    let rows: u64 = run.iter().map(|entry| entry.rows).sum();
+    let largest = run.iter().map(|entry| entry.rows).max().unwrap_or(0);
+    (run.len() >= FEWEST || (run.len() >= 2 && overlap(run))) && largest <= rows / 2
 }
 
 /// Whether each segment begins before the ones before it have ended.
@@ -154,22 +186,50 @@ fn overlap(run: &[SegmentEntry]) -> bool {
         .all(|pair| pair[1].time_range.0 < pair[0].time_range.1)
 }
 
-/// All rows of some segments, sorted; equal rows in the order of the segments.
-fn merged_rows(schema: &SharedSchema, segments: &[Arc<Segment>]) -> Result<Batch> {
-    let columns: Vec<&str> = schema
-        .columns()
-        .iter()
-        .map(|column| column.name.as_str())
-        .collect();
+/// Times and keys of all rows of some segments, sorted, equal rows in the order of the segments; and where the rows
+/// stood before, if they had to move. Channels have no rows yet.
+fn merged_keys(schema: &SharedSchema, segments: &[Arc<Segment>]) -> Result<(Batch, Option<Vec<u32>>)> {
+    let keys: Vec<&str> = schema.keys().iter().map(|key| key.name.as_str()).collect();
+    let snapshot = Snapshot::new(schema.clone(), segments.to_vec(), None);
     let mut all = Batch::new(schema.clone());
-    for segment in segments {
-        let snapshot = Snapshot::new(schema.clone(), vec![segment.clone()], None);
-        for rows in snapshot.scan(&columns, &Predicate::All)? {
-            let rows = rows?;
-            order::append(&mut all, &rows, 0..rows.len());
+    all.times.reserve_exact(index(snapshot.row_count()));
+    for rows in snapshot.scan(&keys, &Predicate::All)? {
+        let rows = rows?;
+        all.times.extend_from_slice(&rows.times);
+        for (column, source) in all.columns.iter_mut().zip(&rows.columns) {
+            order::append_column(column, source, 0..rows.len());
         }
     }
-    Ok(order::sort(all))
+    let order = order::permutation(&all);
+    if let Some(order) = &order {
+        all.times = order::gather_times(&all.times, order);
+        for column in all.columns.iter_mut().take(keys.len()) {
+            *column = order::gather(column, order);
+        }
+    }
+    Ok((all, order))
+}
+
+/// One channel of all rows of some segments, one segment after the other.
+fn merged_column(
+    schema: &SharedSchema,
+    position: usize,
+    segments: &[Arc<Segment>],
+    rows: usize,
+) -> Result<BatchColumn> {
+    let spec = &schema.columns()[position];
+    let mut all = BatchColumn::new(spec.ty);
+    if let ColumnData::Keys(keys) = &mut all.data {
+        keys.reserve_exact(rows);
+    }
+    let snapshot = Snapshot::new(schema.clone(), segments.to_vec(), None);
+    for rows in snapshot.scan(&[spec.name.as_str()], &Predicate::All)? {
+        let rows = rows?;
+        if let Some(source) = rows.columns.first() {
+            order::append_column(&mut all, source, 0..rows.len());
+        }
+    }
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::open::model_file;
 use super::state::State;
-use super::{SegmentStat, Store, locked};
+use super::{Sealed, SegmentStat, Store, locked};
 use crate::error::{Error, Result};
 use crate::log::manifest::Manifest;
 use crate::segment::Segment;
@@ -72,11 +72,24 @@ impl Store {
     }
 
     pub(super) fn describe_segments(&self, stream: &str) -> Result<Vec<SegmentStat>> {
-        let segments = self.with_fresh_state(|state| {
+        self.with_fresh_state(|state| {
             let index = state.stream(stream)?;
-            state.open_segments(index, &*self.storage)
-        })?;
-        segments.iter().map(|segment| segment.stat()).collect()
+            (0..state.manifest.streams[index].segments.len())
+                .map(|at| state.look_into_segment(index, at, &*self.storage)?.stat())
+                .collect()
+        })
+    }
+
+    pub(super) fn count_sealed(&self, stream: &str) -> Result<Sealed> {
+        self.with_fresh_state(|state| {
+            let index = state.stream(stream)?;
+            let segments = &state.manifest.streams[index].segments;
+            Ok(Sealed {
+                segments: segments.len() as u64,
+                rows: segments.iter().map(|entry| entry.rows).sum(),
+                bytes: segments.iter().map(|entry| entry.bytes).sum(),
+            })
+        })
     }
 
     pub(super) fn find_damage(&self) -> Result<Vec<Error>> {

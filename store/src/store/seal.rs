@@ -18,8 +18,6 @@ use crate::segment::{Segment, SegmentInfo, carried};
 
 /// Bytes at which a log generation ends, once what it holds is sealed.
 const GENERATION_BYTES: u64 = 4 << 20;
-/// Bytes handed to the system at once.
-const BUFFER_BYTES: usize = 1 << 20;
 
 impl Store {
     /// Turns the tail of stream `index` into a segment. The caller has the turn.
@@ -86,17 +84,28 @@ impl Store {
         wishes: &Wishes,
         sources: &[Arc<Segment>],
     ) -> Result<(SegmentEntry, Arc<Segment>)> {
+        let hints = self.hints_of_all(stream, wishes, sources)?;
+        self.write_file(wishes, |sink| {
+            segment_writer::write(rows, sequences, &hints, sink)
+        })
+    }
+
+    /// What is known of each column of a stream before rows of `sources`, or new ones, are encoded.
+    pub(super) fn hints_of_all(
+        &self,
+        stream: &StreamEntry,
+        wishes: &Wishes,
+        sources: &[Arc<Segment>],
+    ) -> Result<Vec<Hints>> {
         let columns = stream.schema.columns();
         let hints = columns.iter().map(|c| {
             Ok(Hints {
                 carried: carried(sources, c.id)?.flatten(),
+                text_block_bytes: Some(self.options.memory().text_block()),
                 ..hints(stream, wishes, c.id)
             })
         });
-        let hints: Vec<Hints> = hints.collect::<Result<_>>()?;
-        self.write_file(wishes, |sink| {
-            segment_writer::write(rows, sequences, &hints, sink)
-        })
+        hints.collect()
     }
 
     /// Writes the next segment file, which nothing refers to yet.
@@ -108,14 +117,18 @@ impl Store {
         let name = segment_file(self.state().manifest.next_segment);
         let beside = format!("{name}.new");
         let written = self.storage.create(&beside).and_then(|file| {
+            let most = self.options.memory().file_buffer();
             let mut buffer = Vec::new();
             let info = write(&mut |bytes| {
                 // Sections may be small, and each call of the system costs.
-                buffer.extend_from_slice(bytes);
-                if buffer.len() >= BUFFER_BYTES {
+                if buffer.len() + bytes.len() > most {
                     file.append(&buffer)?;
                     buffer.clear();
                 }
+                if bytes.len() >= most {
+                    return file.append(bytes);
+                }
+                buffer.extend_from_slice(bytes);
                 Ok(())
             })?;
             file.append(&buffer)?;

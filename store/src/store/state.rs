@@ -207,6 +207,11 @@ impl State {
             .min()
     }
 
+    /// Lets go of all segments; those that somebody else holds stay open for him.
+    pub fn close_segments(&mut self) {
+        self.live.iter_mut().for_each(|live| live.segments.fill(None));
+    }
+
     /// Opens all segments of a stream that are not open yet.
     ///
     /// # Errors
@@ -223,18 +228,25 @@ impl State {
     /// # Errors
     /// What is wrong with it.
     pub fn open_segment(&mut self, stream: usize, at: usize, storage: &dyn Storage) -> Result<Arc<Segment>> {
+        let segment = self.look_into_segment(stream, at, storage)?;
+        self.live[stream].segments[at] = Some(segment.clone());
+        Ok(segment)
+    }
+
+    /// Segment `at` of a stream, which stays open only if it was.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn look_into_segment(&self, stream: usize, at: usize, storage: &dyn Storage) -> Result<Arc<Segment>> {
         let entry = &self.manifest.streams[stream].segments[at];
-        let slot = &mut self.live[stream].segments[at];
-        let segment = match slot {
+        let segment = match &self.live[stream].segments[at] {
             Some(segment) => segment.clone(),
-            None => slot
-                .insert(Arc::new(Segment::open(
-                    &entry.file,
-                    storage
-                        .map(&entry.file)
-                        .map_err(|error| missing(error, &entry.file))?,
-                )?))
-                .clone(),
+            None => Arc::new(Segment::open(
+                &entry.file,
+                storage
+                    .map(&entry.file)
+                    .map_err(|error| missing(error, &entry.file))?,
+            )?),
         };
         let info = segment.info();
         if (info.rows, info.bytes, info.sequences) != (entry.rows, entry.bytes, entry.sequences) {

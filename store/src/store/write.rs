@@ -181,7 +181,8 @@ impl Store {
         loop {
             let largest = {
                 let state = self.state();
-                if state.tail_bytes() + rows.memory_bytes() <= self.options.memory_limit / 4 {
+                let bytes = state.tail_bytes() + rows.memory_bytes();
+                if bytes as u64 <= self.options.memory().tails() {
                     return Ok(());
                 }
                 let tails = state
@@ -269,6 +270,10 @@ impl Store {
             let mut state = self.state();
             state.manifest = next;
             then(&mut state);
+            let segments = state.live.iter().map(|live| live.segments.len()).sum();
+            if !self.options.memory().keeps_open(segments) {
+                state.close_segments();
+            }
         }
         self.limit_room(writer);
         Ok(())

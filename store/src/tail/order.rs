@@ -30,26 +30,40 @@ fn compare_values(a: &BatchColumn, i: usize, b: &BatchColumn, j: usize) -> Order
 }
 
 /// Sorts rows. O(n) where they are sorted already, else O(n log n) comparisons of 16-byte entries.
-pub fn sort(batch: Batch) -> Batch {
-    let rows = batch.len();
-    if (1..rows).all(|row| compare_rows(&batch, row - 1, &batch, row).is_le()) {
-        return batch;
+///
+/// Holds one column twice, not all of them.
+pub fn sort(mut batch: Batch) -> Batch {
+    if let Some(order) = permutation(&batch) {
+        batch.times = gather_times(&batch.times, &order);
+        for column in &mut batch.columns {
+            *column = gather(column, &order);
+        }
     }
-    let ranks = key_ranks(&batch);
+    batch
+}
+
+/// The rows in sorted order; `None` if they are sorted already. Looks at times and key columns only.
+pub fn permutation(batch: &Batch) -> Option<Vec<u32>> {
+    let rows = batch.len();
+    if (1..rows).all(|row| compare_rows(batch, row - 1, batch, row).is_le()) {
+        return None;
+    }
+    let ranks = key_ranks(batch);
     let mut entries: Vec<(u32, i64, u32)> = Vec::with_capacity(rows);
     for (row, &time) in batch.times.iter().enumerate() {
         // Rows are numbered in 32 bits: a tail is bounded by memory far below that.
         let number = u32::try_from(row).unwrap_or(u32::MAX);
         entries.push((ranks.get(row).copied().unwrap_or(0), time, number));
     }
+    drop(ranks);
     debug_assert!(rows <= u32::MAX as usize, "a tail is sealed long before");
     entries.sort_unstable();
-    let mut out = Batch::new(batch.schema().clone());
-    out.times = entries.iter().map(|entry| entry.1).collect();
-    for (column, source) in out.columns.iter_mut().zip(&batch.columns) {
-        *column = gather(source, entries.iter().map(|entry| entry.2 as usize));
-    }
-    out
+    Some(entries.iter().map(|entry| entry.2).collect())
+}
+
+/// The times of `rows`.
+pub fn gather_times(times: &[i64], rows: &[u32]) -> Vec<i64> {
+    rows.iter().map(|&row| times[row as usize]).collect()
 }
 
 /// For each row, the rank of its keys among the different keys; empty when there are no key columns.
@@ -109,14 +123,16 @@ fn name_keys(batch: &Batch, row: usize, out: &mut Vec<u8>) {
     }
 }
 
-fn gather(source: &BatchColumn, rows: impl Iterator<Item = usize>) -> BatchColumn {
+/// The values of `rows` of a column.
+pub fn gather(source: &BatchColumn, rows: &[u32]) -> BatchColumn {
+    let rows = rows.iter().map(|&row| row as usize);
     match (&source.data, &source.validity) {
         (ColumnData::Keys(keys), None) => BatchColumn {
             data: ColumnData::Keys(rows.map(|row| keys[row]).collect()),
             validity: None,
         },
         (ColumnData::Keys(keys), Some(validity)) => {
-            let (mut data, mut valid) = (Vec::new(), crate::rows::Mask::new());
+            let (mut data, mut valid) = (Vec::with_capacity(rows.len()), crate::rows::Mask::new());
             for row in rows {
                 data.push(keys[row]);
                 valid.push(validity[row]);
