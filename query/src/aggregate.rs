@@ -19,7 +19,7 @@
 use std::fmt::{self, Formatter};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -35,21 +35,23 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::stream;
-use siltstone_store::column::{Moments, Sum};
 use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::ColumnType;
-use siltstone_store::value::Value;
 
+use crate::call::{Call, Spread, value};
 use crate::display::Shown;
 use crate::error::external;
 use crate::scan::{Question, SiltScan};
-use crate::types::{column_type, scalar};
+use crate::types::column_type;
+use crate::weigh::WeighBuckets;
 
-/// The state with the rule in front of DataFusion's own.
+/// The state with the rule in front of DataFusion's own, and the one for rows that stand for many.
 pub(crate) fn install(state: SessionState) -> SessionState {
     let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![Arc::new(AnswerOnCodes)];
     rules.extend(state.physical_optimizers().iter().cloned());
+    let logical = WeighBuckets::among(state.optimizers());
     SessionStateBuilder::new_from_existing(state)
+        .with_optimizer_rules(logical)
         .with_physical_optimizer_rules(rules)
         .build()
 }
@@ -75,79 +77,6 @@ impl PhysicalOptimizerRule for AnswerOnCodes {
 
     fn schema_check(&self) -> bool {
         true
-    }
-}
-
-/// One aggregate as a question.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Call {
-    /// `count(*)`.
-    Rows,
-    /// `count(column)`.
-    Values(String),
-    Sum(String),
-    Average(String),
-    Smallest(String),
-    Largest(String),
-    Median(String),
-    Spread(Spread, String),
-}
-
-/// A measure of how far values lie apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spread {
-    PopulationVariance,
-    SampleVariance,
-    PopulationDeviation,
-    SampleDeviation,
-}
-
-impl Spread {
-    /// The one that DataFusion gives this name.
-    fn from_name(name: &str) -> Option<Spread> {
-        Some(match name {
-            "var_pop" => Spread::PopulationVariance,
-            "var" => Spread::SampleVariance,
-            "stddev_pop" => Spread::PopulationDeviation,
-            "stddev" => Spread::SampleDeviation,
-            _ => return None,
-        })
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Spread::PopulationVariance => "var_pop",
-            Spread::SampleVariance => "var",
-            Spread::PopulationDeviation => "stddev_pop",
-            Spread::SampleDeviation => "stddev",
-        }
-    }
-
-    /// The measure of some values; `None` for null.
-    fn of(self, moments: &Moments) -> Option<f64> {
-        match self {
-            // A value is no distance from itself, even if it is no number.
-            Spread::PopulationVariance if moments.count == 1 => Some(0.0),
-            Spread::PopulationVariance => moments.population_variance(),
-            Spread::SampleVariance => moments.sample_variance(),
-            Spread::PopulationDeviation => Spread::PopulationVariance.of(moments).map(f64::sqrt),
-            Spread::SampleDeviation => Spread::SampleVariance.of(moments).map(f64::sqrt),
-        }
-    }
-}
-
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Call::Rows => f.write_str("count(*)"),
-            Call::Values(column) => write!(f, "count({column})"),
-            Call::Sum(column) => write!(f, "sum({column})"),
-            Call::Average(column) => write!(f, "avg({column})"),
-            Call::Smallest(column) => write!(f, "min({column})"),
-            Call::Largest(column) => write!(f, "max({column})"),
-            Call::Median(column) => write!(f, "median({column})"),
-            Call::Spread(spread, column) => write!(f, "{}({column})", spread.name()),
-        }
     }
 }
 
@@ -261,7 +190,7 @@ fn call(
 
 /// Answers of one row, by questions to a snapshot.
 #[derive(Debug)]
-struct SiltAggregate {
+pub(crate) struct SiltAggregate {
     question: Arc<Question>,
     calls: Vec<Call>,
     schema: SchemaRef,
@@ -269,7 +198,8 @@ struct SiltAggregate {
 }
 
 impl SiltAggregate {
-    fn new(question: Arc<Question>, calls: Vec<Call>, schema: SchemaRef) -> Self {
+    /// The answers to `calls`, of these names and types.
+    pub fn new(question: Arc<Question>, calls: Vec<Call>, schema: SchemaRef) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
             Partitioning::UnknownPartitioning(1),
@@ -363,93 +293,6 @@ fn answers(question: &Question, calls: &[Call], schema: SchemaRef) -> Result<Rec
         }
         columns.push(value.to_array()?);
     }
-    Ok(RecordBatch::try_new(schema, columns)?)
-}
-
-/// One answer; `None` for null.
-fn value(
-    question: &Question,
-    call: &Call,
-    result: &DataType,
-) -> siltstone_store::Result<Option<ScalarValue>> {
-    let (snapshot, predicate) = (&question.snapshot, &question.predicate);
-    let count = |n: u64| Some(ScalarValue::Int64(Some(i64::try_from(n).unwrap_or(i64::MAX))));
-    let typed = |column: &str, value: &Value| scalar(column_type(snapshot.schema(), column)?, value);
-    Ok(match call {
-        Call::Rows => count(snapshot.count(predicate)?),
-        Call::Values(column) => count(snapshot.count_values(column, predicate)?),
-        Call::Sum(column) => snapshot.sum(column, predicate)?.map(|sum| match (sum, result) {
-            #[expect(clippy::cast_possible_truncation, reason = "DataFusion's sums wrap")]
-            (Sum::Integer(sum), DataType::UInt64) => ScalarValue::UInt64(Some(sum.cast_unsigned() as u64)),
-            #[expect(clippy::cast_possible_truncation, reason = "DataFusion's sums wrap")]
-            (Sum::Integer(sum), _) => ScalarValue::Int64(Some(sum as i64)),
-            (Sum::Float(sum), _) => ScalarValue::Float64(Some(sum)),
-        }),
-        Call::Average(column) => {
-            let sum = snapshot.sum(column, predicate)?;
-            let values = snapshot.count_values(column, predicate)?;
-            #[expect(clippy::cast_precision_loss, reason = "an average is rounded")]
-            sum.map(|sum| {
-                let sum = match sum {
-                    Sum::Integer(sum) => sum as f64,
-                    Sum::Float(sum) => sum,
-                };
-                ScalarValue::Float64(Some(sum / values as f64))
-            })
-        }
-        Call::Spread(spread, column) => {
-            let moments = snapshot.moments(column, predicate)?;
-            spread
-                .of(&moments)
-                .map(|spread| ScalarValue::Float64(Some(spread)))
-        }
-        Call::Smallest(column) => snapshot
-            .min_max(column, predicate)?
-            .and_then(|(smallest, _)| typed(column, &smallest)),
-        Call::Largest(column) => snapshot
-            .min_max(column, predicate)?
-            .and_then(|(_, largest)| typed(column, &largest)),
-        Call::Median(column) => {
-            let values = snapshot.count_values(column, predicate)?;
-            let middle = |k| snapshot.nth(column, k, predicate);
-            match values {
-                0 => None,
-                n if n % 2 == 1 => middle(n / 2)?.and_then(|value| mean(&value, None, result)),
-                n => match (middle(n / 2 - 1)?, middle(n / 2)?) {
-                    (Some(low), Some(high)) => mean(&low, Some(&high), result),
-                    _ => None,
-                },
-            }
-        }
-    })
-}
-
-/// The middle value, or the mean of the two, in the arithmetic of the result's type.
-fn mean(low: &Value, high: Option<&Value>, result: &DataType) -> Option<ScalarValue> {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "DataFusion's median casts integers before it orders them"
-    )]
-    let number = |value: &Value| match *value {
-        Value::F64(v) => Some(v),
-        Value::F32(v) => Some(f64::from(v)),
-        Value::I64(v) => Some(v as f64),
-        Value::U64(v) => Some(v as f64),
-        _ => None,
-    };
-    match (result, low, high) {
-        (DataType::Float32, Value::F32(low), None) => Some(ScalarValue::Float32(Some(*low))),
-        (DataType::Float32, Value::F32(low), Some(Value::F32(high))) => {
-            Some(ScalarValue::Float32(Some((low + high) / 2.0)))
-        }
-        (DataType::Float64, low, high) => {
-            let low = number(low)?;
-            let mean = match high {
-                Some(high) => (low + number(high)?) / 2.0,
-                None => low,
-            };
-            Some(ScalarValue::Float64(Some(mean)))
-        }
-        _ => None,
-    }
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
 }

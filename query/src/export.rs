@@ -107,7 +107,7 @@ pub fn run(context: &SessionContext, sql: &str, format: Format, output: impl Wri
             .enable_time()
             .build()?;
         runtime.block_on(async {
-            let frame = context.sql(sql).await?;
+            let frame = crate::sql(context, sql).await?;
             write_frame(frame, format, output).await
         })
     };

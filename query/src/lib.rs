@@ -9,13 +9,17 @@
 //! keep order; LIKE and its relatives; IS NULL; AND, OR, NOT). `EXPLAIN` shows it as `SiltScan: ..., predicate=...`.
 //! Aggregates without GROUP BY (`count, sum, min, max, avg, median, var_pop, stddev` and their like) are answered without a scan: `SiltAggregate`.
 //!
+//! Rows that were downsampled are one row a bucket of time to a scan, and as many as they stand for to aggregates; those
+//! that cannot be weighed are refused. [`sql`] understands `_precision` (how exact a row is), a column that `*` does not
+//! stand for. `count_bounds(*)`, `sum_bounds(x)`, `avg_bounds(x)`, `quantile_bounds(x, q)` give a struct (low, value, high)
+//! that the truth lies in, without GROUP BY.
+//!
 //! `silt.segments`, `silt.columns`, `silt.models` and `silt.losses` are system tables; INSERT INTO appends to a stream.
 
 #![deny(unsafe_code)]
 
 use std::sync::Arc;
 
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -23,11 +27,14 @@ use siltstone_store::snapshot::Snapshot;
 use siltstone_store::store::Store;
 
 mod aggregate;
+mod bounds;
+mod call;
 mod catalog;
 mod display;
 pub mod error;
 pub mod export;
 mod layout;
+mod precision;
 mod predicate;
 mod scan;
 mod sink;
@@ -36,8 +43,10 @@ mod system;
 mod table;
 mod threshold;
 mod types;
+mod weigh;
 
 pub use error::{Error, Result};
+pub use precision::sql;
 
 /// How queries run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,13 +83,7 @@ pub fn context_of(
     snapshots: impl IntoIterator<Item = (String, Snapshot)>,
     settings: Settings,
 ) -> Result<SessionContext> {
-    let schema = MemorySchemaProvider::new();
-    for (name, snapshot) in snapshots {
-        let table = table::StreamTable::fixed(snapshot, &name);
-        schema.register_table(name, Arc::new(table))?;
-    }
-    let catalog = MemoryCatalogProvider::new();
-    catalog.register_schema(catalog::STREAMS, Arc::new(schema))?;
+    let catalog = catalog::FixedCatalog::new(snapshots)?;
     let context = session(settings, catalog::CATALOG, catalog::STREAMS)?;
     context.register_catalog(catalog::CATALOG, Arc::new(catalog));
     Ok(context)
@@ -108,5 +111,7 @@ fn session(settings: Settings, catalog: &str, schema: &str) -> Result<SessionCon
         .with_runtime_env(runtime.build_arc()?)
         .with_default_features()
         .build();
-    Ok(SessionContext::new_with_state(aggregate::install(state)))
+    let context = SessionContext::new_with_state(aggregate::install(state));
+    bounds::functions().for_each(|function| context.register_udaf(function.as_ref().clone()));
+    Ok(context)
 }

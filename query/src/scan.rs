@@ -20,13 +20,13 @@ use datafusion::physical_plan::{
 };
 use futures::stream;
 use siltstone_store::predicate::Predicate;
-use siltstone_store::snapshot::{Scan, Snapshot};
+use siltstone_store::snapshot::Snapshot;
 
 use crate::display::Shown;
 use crate::error::external;
 use crate::layout;
 use crate::statistics::statistics;
-use crate::types::record_batch;
+use crate::weigh::{HiddenColumns, PartScan, Shape};
 
 /// Most parts that a sort is pushed into: each is a stream of its own under the merge.
 const MAX_MERGED_PARTS: usize = 256;
@@ -37,6 +37,8 @@ pub(crate) struct SiltScan {
     question: Arc<Question>,
     /// Columns to give back, in order.
     schema: SchemaRef,
+    /// Columns that the stream does not have, if some may be given back.
+    hidden: Option<Arc<HiddenColumns>>,
     /// Most rows to give back from one partition.
     limit: Option<usize>,
     /// Parts of each partition.
@@ -65,6 +67,7 @@ impl SiltScan {
         snapshot: Snapshot,
         stream: String,
         schema: SchemaRef,
+        hidden: Option<Arc<HiddenColumns>>,
         predicate: Predicate,
         limit: Option<usize>,
         wanted: usize,
@@ -75,12 +78,13 @@ impl SiltScan {
             predicate,
         });
         let (partitions, sorted) = layout::divide(&question, wanted.max(1));
-        Self::with_partitions(question, schema, limit, partitions, sorted)
+        Self::with_partitions(question, schema, hidden, limit, partitions, sorted)
     }
 
     fn with_partitions(
         question: Arc<Question>,
         schema: SchemaRef,
+        hidden: Option<Arc<HiddenColumns>>,
         limit: Option<usize>,
         partitions: Vec<Vec<usize>>,
         sorted: bool,
@@ -96,6 +100,7 @@ impl SiltScan {
         Ok(SiltScan {
             question,
             schema,
+            hidden,
             limit,
             partitions,
             sorted,
@@ -184,14 +189,11 @@ impl ExecutionPlan for SiltScan {
         };
         let rows = PartitionRows {
             question: Arc::clone(&self.question),
-            schema: Arc::clone(&self.schema),
-            columns: self
-                .schema
-                .fields()
-                .iter()
-                .map(|field| field.name().clone())
-                .filter(|name| name != self.question.snapshot.schema().time_name())
-                .collect(),
+            shape: Shape::new(
+                self.question.snapshot.schema(),
+                &self.schema,
+                self.hidden.as_deref(),
+            ),
             parts: parts.clone().into_iter(),
             current: None,
             remaining: self.limit.unwrap_or(usize::MAX),
@@ -249,6 +251,7 @@ impl ExecutionPlan for SiltScan {
         let sorted = Self::with_partitions(
             Arc::clone(&self.question),
             Arc::clone(&self.schema),
+            self.hidden.clone(),
             None,
             partitions,
             true,
@@ -292,11 +295,9 @@ impl SiltScan {
 /// Rows of one partition, batch by batch.
 struct PartitionRows {
     question: Arc<Question>,
-    schema: SchemaRef,
-    /// Columns besides the time.
-    columns: Vec<String>,
+    shape: Shape,
     parts: std::vec::IntoIter<usize>,
-    current: Option<Scan>,
+    current: Option<PartScan>,
     remaining: usize,
     metrics: BaselineMetrics,
 }
@@ -305,13 +306,8 @@ impl PartitionRows {
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         while self.remaining > 0 {
             if let Some(scan) = &mut self.current {
-                match scan.next() {
+                match scan.next_batch(&self.question.snapshot, &self.shape)? {
                     Some(batch) => {
-                        let batch = batch.map_err(external)?;
-                        if batch.is_empty() {
-                            continue;
-                        }
-                        let batch = record_batch(batch, &self.schema)?;
                         let batch = if batch.num_rows() > self.remaining {
                             batch.slice(0, self.remaining)
                         } else {
@@ -326,12 +322,8 @@ impl PartitionRows {
             let Some(part) = self.parts.next() else {
                 break;
             };
-            let columns: Vec<&str> = self.columns.iter().map(String::as_str).collect();
-            let scan = self
-                .question
-                .snapshot
-                .scan_part(part, &columns, &self.question.predicate);
-            self.current = Some(scan.map_err(external)?);
+            let (snapshot, predicate) = (&self.question.snapshot, &self.question.predicate);
+            self.current = Some(PartScan::new(snapshot, part, &self.shape, predicate)?);
         }
         self.remaining = 0;
         Ok(None)

@@ -1,6 +1,7 @@
 //! INSERT: record batches appended to a stream.
 //!
-//! Each record batch (8,192 rows by default) is one atomic append. A statement that fails half way keeps the batches
+//! Each record batch (8,192 rows by default) is one atomic append, or several where a small budget leaves too little of
+//! the log for it. A statement that fails half way keeps the batches
 //! before; the rows of one `VALUES` list are one batch.
 
 use std::fmt::{self, Formatter};
@@ -74,7 +75,7 @@ impl DataSink for StreamSink {
             }
             sequence = Some(
                 self.store
-                    .append(&self.stream, &batch)
+                    .append_in_pieces(&self.stream, &batch)
                     .map_err(external)?
                     .sequence,
             );

@@ -20,7 +20,9 @@ pub(crate) fn statistics(
 ) -> siltstone_store::Result<Statistics> {
     let snapshot = &question.snapshot;
     let mut statistics = Statistics::new_unknown(schema);
-    let decided = decided_by_runs(&question.predicate, snapshot.schema());
+    // A scan gives one row a bucket, and questions count what it stands for: the two are not the same then.
+    let weighed = snapshot.has_buckets();
+    let decided = !weighed && decided_by_runs(&question.predicate, snapshot.schema());
     let rows = if decided {
         snapshot.count(&question.predicate)?
     } else {
@@ -29,10 +31,10 @@ pub(crate) fn statistics(
     let rows = usize::try_from(rows).unwrap_or(usize::MAX);
     statistics.num_rows = match limit {
         Some(limit) if limit < rows => Precision::Inexact(limit),
-        _ if decided => Precision::Exact(rows),
+        _ if decided || (weighed && question.predicate == Predicate::All) => Precision::Exact(rows),
         _ => Precision::Inexact(rows),
     };
-    if question.predicate != Predicate::All || limit.is_some() {
+    if weighed || question.predicate != Predicate::All || limit.is_some() {
         return Ok(statistics);
     }
     for (field, column) in schema.fields().iter().zip(&mut statistics.column_statistics) {

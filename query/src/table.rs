@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, SchemaExt, not_impl_err};
 use datafusion::datasource::sink::DataSinkExec;
@@ -16,13 +16,15 @@ use siltstone_store::snapshot::Snapshot;
 use siltstone_store::store::Store;
 
 use crate::error::external;
+use crate::precision;
 use crate::predicate::{translate, translate_all};
 use crate::scan::SiltScan;
 use crate::sink::StreamSink;
 use crate::types::arrow_schema;
+use crate::weigh::{HiddenColumns, PRECISION};
 
 /// When a query began, as far as DataFusion says.
-type QueryStart = Option<i64>;
+pub(crate) type QueryStart = Option<i64>;
 
 /// Where a table's rows come from.
 enum Source {
@@ -40,6 +42,10 @@ pub(crate) struct StreamTable {
     stream: String,
     schema: SharedSchema,
     arrow: SchemaRef,
+    /// Whether there is a column that says how exact rows are.
+    precise: bool,
+    /// Columns for rows that stand for many, where a plan has been rewritten to use them.
+    hidden: Option<Arc<HiddenColumns>>,
     /// The snapshot taken last, and the query that it was taken for.
     last: Mutex<Option<(QueryStart, Snapshot)>>,
 }
@@ -73,19 +79,79 @@ impl StreamTable {
             stream: stream.to_owned(),
             schema,
             arrow,
+            precise: false,
+            hidden: None,
             last: Mutex::new(None),
         }
     }
 
-    fn snapshot(&self, state: &dyn Session) -> Result<Snapshot> {
+    /// The same table with the column `_precision`, unless the stream has one of that name.
+    #[must_use]
+    pub fn with_precision(mut self) -> Self {
+        self.precise = self.schema.time_name() != PRECISION && self.schema.column(PRECISION).is_none();
+        self.arrow = self.wider(self.precise, None);
+        self
+    }
+
+    /// One state of the table, with hidden columns for rows that stand for many.
+    pub fn weighed(&self, snapshot: Snapshot) -> Self {
+        let hidden = Arc::new(HiddenColumns::of(&self.schema));
+        StreamTable {
+            arrow: self.wider(self.precise, Some(&hidden)),
+            precise: self.precise,
+            hidden: Some(hidden),
+            schema: Arc::clone(&self.schema),
+            ..Self::fixed(snapshot, &self.stream)
+        }
+    }
+
+    fn wider(&self, precise: bool, hidden: Option<&HiddenColumns>) -> SchemaRef {
+        let arrow = arrow_schema(&self.schema);
+        let precision = precise.then(|| Arc::new(Field::new(PRECISION, DataType::Utf8, false)));
+        let fields = arrow.fields().iter().cloned().chain(precision);
+        let more = hidden.into_iter().flat_map(HiddenColumns::fields).cloned();
+        Arc::new(ArrowSchema::new(fields.chain(more).collect::<Vec<_>>()))
+    }
+
+    /// Name of the stream.
+    pub fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    /// Whether the table has hidden columns.
+    pub fn is_weighed(&self) -> bool {
+        self.hidden.is_some()
+    }
+
+    /// The filters that do not say how exact rows are to be.
+    pub fn without_precision(&self, filters: &[Expr]) -> Vec<Expr> {
+        let others = filters.iter().filter(|filter| !self.is_of_precision(filter));
+        others.cloned().collect()
+    }
+
+    fn is_of_precision(&self, filter: &Expr) -> bool {
+        let columns = filter.column_refs();
+        self.precise && !columns.is_empty() && columns.iter().all(|column| column.name == PRECISION)
+    }
+
+    /// The snapshot for a query, with only the parts whose precision the filters ask for.
+    ///
+    /// # Errors
+    /// If it cannot be taken, or a filter cannot be evaluated.
+    pub fn snapshot_for(&self, start: QueryStart, filters: &[Expr]) -> Result<Snapshot> {
+        let snapshot = self.snapshot(start)?;
+        let of_precision: Vec<&Expr> = filters.iter().filter(|f| self.is_of_precision(f)).collect();
+        if of_precision.is_empty() {
+            return Ok(snapshot);
+        }
+        precision::parts_with(&snapshot, &of_precision)
+    }
+
+    fn snapshot(&self, start: QueryStart) -> Result<Snapshot> {
         let store = match &self.source {
             Source::Live(store) => store,
             Source::Fixed(snapshot) => return Ok(snapshot.clone()),
         };
-        let start = state
-            .execution_props()
-            .query_execution_start_time
-            .and_then(|time| time.timestamp_nanos_opt());
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, snapshot)) = &*last
             && start.is_some()
@@ -111,6 +177,7 @@ impl TableProvider for StreamTable {
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         let verdict = |filter: &&Expr| match translate(filter, &self.schema) {
+            _ if self.is_of_precision(filter) => TableProviderFilterPushDown::Exact,
             Some(_) => TableProviderFilterPushDown::Exact,
             None => TableProviderFilterPushDown::Unsupported,
         };
@@ -126,7 +193,8 @@ impl TableProvider for StreamTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         // DataFusion passes only filters with a verdict that is not `Unsupported`. Should it pass another, its own
         // filter stays above the scan, and so the scan may keep every row, but then must not stop early.
-        let (predicate, limit) = match translate_all(filters, &self.schema) {
+        let rest = self.without_precision(filters);
+        let (predicate, limit) = match translate_all(&rest, &self.schema) {
             Some(predicate) => (predicate, limit),
             None => (Predicate::All, None),
         };
@@ -134,12 +202,15 @@ impl TableProvider for StreamTable {
             Some(projection) => Arc::new(self.arrow.project(projection)?),
             None => Arc::clone(&self.arrow),
         };
-        let snapshot = self.snapshot(state)?;
+        let start = state.execution_props().query_execution_start_time;
+        let start = start.and_then(|time| time.timestamp_nanos_opt());
+        let snapshot = self.snapshot_for(start, filters)?;
         let partitions = state.config().target_partitions();
         Ok(Arc::new(SiltScan::try_new(
             snapshot,
             self.stream.clone(),
             schema,
+            self.hidden.clone(),
             predicate,
             limit,
             partitions,

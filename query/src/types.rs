@@ -174,7 +174,7 @@ fn primitive_of_unit(unit: TimeUnit, values: ScalarBuffer<i64>, nulls: Option<Nu
 }
 
 /// A column as an arrow array.
-fn array(ty: ColumnType, column: BatchColumn) -> Result<ArrayRef, ArrowError> {
+pub(crate) fn array(ty: ColumnType, column: BatchColumn) -> Result<ArrayRef, ArrowError> {
     let nulls = column.validity.map(null_buffer);
     match column.data {
         ColumnData::Keys(keys) => Ok(fixed_width(ty, keys, nulls)),

@@ -128,6 +128,19 @@ impl RowRanges {
         }
         out
     }
+
+    /// The first `count` rows, and the rest.
+    pub fn split(&self, count: u64) -> (RowRanges, RowRanges) {
+        let (mut first, mut rest) = (RowRanges::empty(), RowRanges::empty());
+        let mut left = count;
+        for range in &self.0 {
+            let middle = range.start + left.min(range.end - range.start);
+            left -= middle - range.start;
+            first.push(range.start..middle);
+            rest.push(middle..range.end);
+        }
+        (first, rest)
+    }
 }
 
 impl FromIterator<Range<u64>> for RowRanges {

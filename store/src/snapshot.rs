@@ -9,12 +9,14 @@ use crate::predicate::Predicate;
 use crate::question::aggregate::{self, Ordered};
 use crate::question::bounds;
 pub use crate::question::bounds::Bounds;
+pub use crate::question::known::{Bucket, Spread};
 use crate::question::part::{Part, PartData};
 use crate::question::resolve::{Node, Target, resolve, target, type_of};
 use crate::question::scan::{self, Batches, Projection, RowSets};
 use crate::rows::RowRanges;
 use crate::schema::{ColumnType, SharedSchema};
 use crate::segment::Segment;
+pub use crate::segment::buckets::Cell;
 use crate::tail::values::Orders;
 use crate::value::{Value, number_of};
 
@@ -365,7 +367,15 @@ impl Snapshot {
             .get_many(rows, &Projection::new(&self.schema, columns)?)
     }
 
-    fn part(&self, part: usize) -> Result<&Part> {
+    /// The same stream with these parts of it.
+    pub(crate) fn of_parts(&self, parts: Vec<Part>) -> Snapshot {
+        Snapshot {
+            parts: Arc::new(parts),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn part(&self, part: usize) -> Result<&Part> {
         let end = self.parts.len() as u64;
         self.parts.get(part).ok_or(Error::OutOfRange {
             what: "part",
@@ -374,7 +384,7 @@ impl Snapshot {
         })
     }
 
-    fn resolve(&self, predicate: &Predicate) -> Result<Node> {
+    pub(crate) fn resolve(&self, predicate: &Predicate) -> Result<Node> {
         resolve(&self.schema, predicate)
     }
 

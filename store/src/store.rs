@@ -31,6 +31,7 @@ use crate::snapshot::Snapshot;
 use crate::storage::file::FileStorage;
 use crate::storage::{Storage, StorageLock};
 
+mod adopt;
 mod age;
 mod changes;
 mod conform;
@@ -41,6 +42,7 @@ mod memory;
 mod merge;
 mod models;
 mod open;
+mod pieces;
 mod pins;
 mod read;
 mod rejects;
@@ -51,6 +53,7 @@ mod seal;
 mod state;
 mod write;
 
+pub use changes::Change;
 pub use explain::ColumnExplanation;
 pub use layouts::Layouts;
 pub use relayout::Relaid;
@@ -559,10 +562,20 @@ impl Store {
         repair::repair(from, to, options, progress)
     }
 
+    /// [`Store::append`] for callers that do not choose how many rows come at a time: where the rows may be too many for
+    /// the log's share of the budget, they are appended in pieces, each of which is one append. Gives the last receipt.
+    ///
+    /// # Errors
+    /// See [`Store::append`]; the pieces before the one that failed stay.
+    pub fn append_in_pieces(&self, stream: &str, batch: &Batch) -> Result<Receipt> {
+        self.append_by_pieces(stream, batch)
+    }
+
     /// Visits rows of all streams that were appended after `sequence`, and gives the sequence number to go on from.
     ///
     /// Each row comes at least once: exactly once and in order of appending while the log still holds it, and with the
-    /// whole segment that it is in after that. Only rows that survive a power cut come; the others are left for the
+    /// whole segment that it is in after that, as it is there: in a downsampled segment one row stands for many, and
+    /// [`Change::buckets`] says for how many. Only rows that survive a power cut come; the others are left for the
     /// next call. In a reading process, which knows of a sync only by what was written after it, that may be later.
     ///
     /// # Errors
@@ -570,7 +583,7 @@ impl Store {
     pub fn changes_since(
         &self,
         sequence: u64,
-        visit: &mut dyn FnMut(&str, &Batch) -> Result<()>,
+        visit: &mut dyn FnMut(&Change<'_>) -> Result<()>,
     ) -> Result<u64> {
         self.visit_changes(sequence, visit)
     }

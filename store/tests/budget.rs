@@ -425,7 +425,7 @@ fn rows_that_a_cursor_has_to_read_go_after_those_that_it_has_read() {
         next += 50;
     }
     assert_eq!(store.losses("a").unwrap()[0].cause, Cause::FullUnread);
-    let end = store.changes_since(0, &mut |_, _| Ok(())).unwrap();
+    let end = store.changes_since(0, &mut |_| Ok(())).unwrap();
     store.set_cursor("backup", end).unwrap();
     assert_eq!(store.cursors(), [("backup".to_owned(), end)]);
     while store.losses("a").unwrap().len() < 2 {

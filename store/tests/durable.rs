@@ -134,7 +134,8 @@ fn changes_come_at_least_once_and_cursors_stay() {
     store.create_stream("b", schema()).unwrap();
     let changes = |store: &Store, since: u64| {
         let mut found = Vec::new();
-        let next = store.changes_since(since, &mut |stream, rows| {
+        let next = store.changes_since(since, &mut |change| {
+            let (stream, rows) = (change.stream, change.rows);
             found.extend(rows.times.iter().map(|time| (stream.to_owned(), *time)));
             Ok(())
         });
@@ -169,7 +170,7 @@ fn changes_come_at_least_once_and_cursors_stay() {
         assert_eq!(changes(store, 5), (of("a", 4..5), 6));
         assert_eq!(changes(store, 0).0.len(), 6);
     }
-    let stopped = store.changes_since(0, &mut |_, _| Err(siltstone_store::Error::invalid("enough")));
+    let stopped = store.changes_since(0, &mut |_| Err(siltstone_store::Error::invalid("enough")));
     assert!(stopped.is_err());
     store.remove_cursor("backup").unwrap();
     assert_eq!(store.cursor("backup"), 0);

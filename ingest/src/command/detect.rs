@@ -46,7 +46,7 @@ pub struct Args {
     /// Windows above the threshold that make an alarm, of how many: 3/5; the model's by default
     #[arg(long, value_name = "K/N")]
     pub debounce: Option<String>,
-    /// Keep rows this near an alarm to the last when the store's budget is full (5s, 2min)
+    /// Keep rows this near an alarm to the last when the store's budget is full (5s, 2m)
     #[arg(long, value_name = "TIME")]
     pub pin: Option<String>,
     /// Most alarms to list

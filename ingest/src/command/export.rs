@@ -5,9 +5,12 @@ use std::fs::File;
 use std::io::IsTerminal;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use siltstone_store::schema::Schema;
-use siltstone_store::snapshot::{Scan, Snapshot};
+use siltstone_store::batch::{Batch, BatchColumn};
+use siltstone_store::predicate::Predicate;
+use siltstone_store::schema::{ColumnType, Schema};
+use siltstone_store::snapshot::Snapshot;
 
 use super::common::{self, Reading};
 use super::count::Condition;
@@ -19,6 +22,9 @@ use crate::progress::grouped;
 /// Arguments of `silt export`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+Of rows that were downsampled one line is written for each bucket of time: its start, its keys, means of numbers, and the
+last text. --precision tells such lines from others.
+
 Examples:
   silt export store climate --format csv > climate.csv
   silt export store climate --columns temp_c,rh_pct --where \"ts >= '2016-07-01'\" --format parquet --output july.parquet")]
@@ -33,6 +39,9 @@ pub struct Args {
     /// File to write (default: standard output)
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// A last column that says how exact each line is: raw, eps=0.05, or 60s for one that stands for all rows of a minute
+    #[arg(long)]
+    pub precision: bool,
     /// Only these columns, and the time
     #[arg(long, value_name = "COL,...", value_delimiter = ',')]
     pub columns: Vec<String>,
@@ -73,9 +82,13 @@ pub fn run(args: &Args) -> Outcome {
             .filter(|name| *name != schema.time_name())
             .collect(),
     };
+    let mut shape = common::projected(schema, &names)?;
+    if args.precision {
+        shape = shape.with_channel(PRECISION, ColumnType::Text, "")?;
+    }
     let question = Question {
         snapshot: &snapshot,
-        schema: common::projected(schema, &names)?,
+        schema: Arc::new(shape),
         names,
         args,
     };
@@ -87,12 +100,21 @@ pub fn run(args: &Args) -> Outcome {
         }
     };
     eprintln!("silt: {} rows", grouped(rows));
+    if snapshot.has_buckets() && !args.precision {
+        eprintln!("silt: some of them stand for many, which were downsampled; --precision says which");
+    }
     Ok(answer)
 }
 
+/// Name of the column that says how exact a line is.
+const PRECISION: &str = "_precision";
+
+/// Rows, batch by batch.
+type Rows<'a> = Box<dyn Iterator<Item = siltstone_store::Result<Batch>> + 'a>;
+
 struct Question<'a> {
     snapshot: &'a Snapshot,
-    schema: Schema,
+    schema: Arc<Schema>,
     names: Vec<&'a str>,
     args: &'a Args,
 }
@@ -101,7 +123,7 @@ impl Question<'_> {
     fn write(&self, out: Box<dyn Write + Send>) -> Outcome<u64> {
         let expression = self.args.condition.expression.as_deref();
         let predicate = filter::parse_optional(expression, self.snapshot.schema())?;
-        let scan = self.snapshot.scan(&self.names, &predicate)?;
+        let scan = self.scan(&predicate)?;
         let format = match self.args.format {
             ExportFormat::Csv => RowFormat::Csv,
             ExportFormat::Jsonl => RowFormat::Jsonl,
@@ -118,8 +140,32 @@ impl Question<'_> {
         Ok(rows)
     }
 
+    /// The rows part by part, with their precision if that is asked for.
+    fn scan(&self, predicate: &Predicate) -> Outcome<Rows<'_>> {
+        if !self.args.precision {
+            return Ok(Box::new(self.snapshot.scan(&self.names, predicate)?));
+        }
+        let mut parts = Vec::with_capacity(self.snapshot.part_count());
+        for part in 0..self.snapshot.part_count() {
+            let precision = self.snapshot.part_precision(part)?;
+            let schema = Arc::clone(&self.schema);
+            let scan = self.snapshot.scan_part(part, &self.names, predicate)?;
+            parts.push(scan.map(move |batch| {
+                let batch = batch?;
+                let mut wider = Batch::new(Arc::clone(&schema));
+                let mut column = BatchColumn::new(ColumnType::Text);
+                (0..batch.len()).for_each(|_| column.push_bytes(precision.as_bytes()));
+                wider.times = batch.times;
+                wider.columns = batch.columns;
+                wider.columns.push(column);
+                Ok(wider)
+            }));
+        }
+        Ok(Box::new(parts.into_iter().flatten()))
+    }
+
     #[cfg(feature = "sql")]
-    fn write_binary(&self, scan: Scan, format: ExportFormat, out: Box<dyn Write + Send>) -> Outcome<u64> {
+    fn write_binary(&self, scan: Rows<'_>, format: ExportFormat, out: Box<dyn Write + Send>) -> Outcome<u64> {
         use siltstone_query::export::{self, Format};
         if self.args.output.is_none() && std::io::stdout().is_terminal() {
             return Err(Failure::usage(
@@ -135,7 +181,7 @@ impl Question<'_> {
     }
 
     #[cfg(not(feature = "sql"))]
-    fn write_binary(&self, _: Scan, _: ExportFormat, _: Box<dyn Write + Send>) -> Outcome<u64> {
+    fn write_binary(&self, _: Rows<'_>, _: ExportFormat, _: Box<dyn Write + Send>) -> Outcome<u64> {
         Err(Failure::usage(
             "this build writes csv and jsonl; parquet and arrow need one with SQL (the default features)",
         ))

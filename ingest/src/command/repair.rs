@@ -13,7 +13,9 @@ use crate::progress::{Work, grouped};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The damaged store is only read. Rows that can be read go to the new store; a value that cannot be read is null there,
-and rejects/repair.jsonl in it lists every loss: file, stream, column, rows, reason. Named cursors start again.
+and rejects/repair.jsonl in it lists every loss: file, stream, column, rows, reason. Downsampled rows stay buckets, and
+rounded values keep their error. Policies, pins and the budget are those of before if the manifest could be read; named
+cursors start again.
 
 Examples:
   silt verify store
@@ -53,6 +55,12 @@ pub fn run(args: &Args) -> Outcome {
         grouped(report.rows_lost()),
         grouped(report.values_lost()),
     );
+    if report.buckets > 0 {
+        eprintln!(
+            "silt: {} of the new store's rows are buckets, counted with all that they stand for",
+            grouped(report.buckets)
+        );
+    }
     let whole = report.lost.is_empty() && report.damage.is_empty();
     if report.lost.is_empty() {
         for error in &report.damage {
@@ -74,9 +82,6 @@ fn write_losses(args: &Args, report: &Repaired) -> Outcome<()> {
     if report.lost.is_empty() {
         return Ok(());
     }
-    let folder = args.to.join("rejects");
-    std::fs::create_dir_all(&folder).map_err(|e| Failure::io("create", &folder, &e))?;
-    let path = folder.join("repair.jsonl");
     let mut text = Vec::new();
     for lost in &report.lost {
         let entry = json!({
@@ -85,5 +90,10 @@ fn write_losses(args: &Args, report: &Repaired) -> Outcome<()> {
         });
         writeln!(text, "{entry}")?;
     }
-    std::fs::write(&path, text).map_err(|e| Failure::io("write", &path, &e))
+    let store = Store::open(&args.to, Options::default())?;
+    if !store.append_rejects("repair.jsonl", &text)? {
+        eprintln!("silt: the budget leaves no room for rejects/repair.jsonl");
+    }
+    store.close()?;
+    Ok(())
 }

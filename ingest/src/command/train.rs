@@ -177,7 +177,7 @@ fn request(store: &Store, args: &Args) -> Outcome<Request> {
 pub(super) fn duration(text: &str, unit: TimeUnit) -> Outcome<i64> {
     let wrong = || {
         Failure::usage(format!(
-            "{text:?} is no length of time; write 200us, 10ms, 5s, 2min, 1h or 1d"
+            "{text:?} is no length of time; write 200us, 10ms, 5s, 2m, 1h, 1d or 1w"
         ))
     };
     let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(wrong)?;
@@ -188,9 +188,10 @@ pub(super) fn duration(text: &str, unit: TimeUnit) -> Outcome<i64> {
         "us" => 1e-6,
         "ms" => 1e-3,
         "s" => 1.0,
-        "min" => 60.0,
+        "m" | "min" => 60.0,
         "h" => 3600.0,
         "d" => 86400.0,
+        "w" => 604_800.0,
         _ => return Err(wrong()),
     };
     let ticks = (number * seconds * unit.per_second() as f64).round();

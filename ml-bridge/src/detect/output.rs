@@ -99,7 +99,7 @@ impl<'a> Output<'a> {
     /// Appends what was gathered.
     pub(crate) fn flush(&mut self) -> Result<()> {
         if !self.batch.is_empty() {
-            self.store.append(&self.name, &self.batch)?;
+            self.store.append_in_pieces(&self.name, &self.batch)?;
             self.batch = Batch::new(self.batch.schema().clone());
         }
         Ok(())

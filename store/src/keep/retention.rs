@@ -21,6 +21,8 @@ const MAX_STEPS: usize = 16;
 const WHEN_FULL: u8 = 1;
 /// On disk: a step is taken at an age.
 const BY_AGE: u8 = 2;
+/// Units below a second, with their nanoseconds.
+const FINE: [(&str, u64); 3] = [("ns", 1), ("us", 1_000), ("ms", 1_000_000)];
 /// Units of ages as text, with their seconds.
 const UNITS: [(char, u64); 5] = [
     ('w', 7 * 86_400),
@@ -371,8 +373,8 @@ pub fn age_text(age: Duration) -> String {
     )
 }
 
-/// Reads an age: a whole number of weeks, days, hours, minutes, seconds or nanoseconds, as `2w`, `30d`, `12h`, `90m`,
-/// `5s` or `100ns`.
+/// Reads an age: a whole number of weeks, days, hours, minutes, seconds or less, as `2w`, `30d`, `12h`, `90m`, `5s`,
+/// `250ms` or `100ns`. `90min` is read as `90m`.
 ///
 /// # Errors
 /// `InvalidArgument` that says how to write one.
@@ -382,9 +384,17 @@ pub fn parse_age(text: &str) -> Result<Duration> {
             "{text:?} is no age: write a whole number and w, d, h, m or s, as in 30d"
         ))
     };
-    if let Some(number) = text.strip_suffix("ns") {
-        return number.parse().map(Duration::from_nanos).map_err(|_| wrong());
+    for (unit, of) in FINE {
+        if let Some(number) = text.strip_suffix(unit) {
+            let number: u64 = number.parse().map_err(|_| wrong())?;
+            return number.checked_mul(of).map(Duration::from_nanos).ok_or_else(wrong);
+        }
     }
+    // Minutes may be written as elsewhere.
+    let text = text
+        .strip_suffix("in")
+        .filter(|text| text.ends_with('m'))
+        .unwrap_or(text);
     let unit = UNITS
         .iter()
         .find(|(name, _)| text.ends_with(*name))
@@ -400,6 +410,14 @@ pub fn parse_age(text: &str) -> Result<Duration> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn minutes_are_read_in_both_ways() {
+        assert_eq!(parse_age("90min").unwrap(), parse_age("90m").unwrap());
+        assert_eq!(parse_age("250ms").unwrap(), Duration::from_millis(250));
+        assert_eq!(age_text(parse_age("90min").unwrap()), "90m");
+        assert!(parse_age("min").is_err() && parse_age("90in").is_err() && parse_age("5sin").is_err());
+    }
 
     #[test]
     fn policies_are_written_and_read_as_text() {

@@ -12,6 +12,8 @@
 //! | [`descent`] | the k-th smallest value of several parts, by one descent through all of them |
 //! | [`order`] | the same of sources that only count |
 //! | [`scan`] | values of selected rows, in batches |
+//! | [`weighted`], [`known`] | rows that stand for many: plain questions, and what is known of each |
+//! | [`chance`], [`bounds`] | answers between which the truth lies |
 
 pub mod aggregate;
 pub mod bounds;
@@ -20,6 +22,7 @@ pub mod clock;
 pub mod condition;
 mod descent;
 pub mod keyed;
+pub mod known;
 pub mod memory;
 mod order;
 pub mod part;

@@ -214,7 +214,7 @@ impl Batches {
                 None => return Ok(None),
             },
         };
-        let (now, later) = split(&rows, BATCH_ROWS);
+        let (now, later) = rows.split(BATCH_ROWS);
         if !later.is_empty() {
             self.pending = Some((at, later));
         }
@@ -233,17 +233,4 @@ impl Iterator for Batches {
         }
         found.transpose()
     }
-}
-
-/// The first `count` rows, and the rest.
-fn split(rows: &RowRanges, count: u64) -> (RowRanges, RowRanges) {
-    let (mut now, mut later) = (RowRanges::empty(), RowRanges::empty());
-    let mut left = count;
-    for range in rows.as_slice() {
-        let middle = range.start + left.min(range.end - range.start);
-        left -= middle - range.start;
-        now.push(range.start..middle);
-        later.push(middle..range.end);
-    }
-    (now, later)
 }

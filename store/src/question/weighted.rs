@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::known::Bucket;
 use super::part::{Part, PartData};
 use super::resolve::Target;
 use super::view::View;
@@ -11,11 +12,11 @@ use crate::batch::BatchColumn;
 use crate::column::{Column, Moments, Sum};
 use crate::domain::integer_of;
 use crate::error::Result;
-use crate::rows::RowRanges;
+use crate::rows::{RowRanges, index};
 use crate::schema::{ColumnId, ColumnType};
 use crate::segment::Segment;
 use crate::segment::buckets::{Cell, Role};
-use crate::value::number_of;
+use crate::value::{key_of_i64, number_of};
 
 /// Rows decoded at a time.
 const CHUNK: u64 = 8_192;
@@ -123,6 +124,9 @@ impl Weighted<'_> {
 
     /// Smallest and largest key.
     pub fn min_max(&self, target: Target, view: &View<'_>, rows: &RowRanges) -> Result<Option<(u64, u64)>> {
+        if target == Target::Time {
+            return self.time_range(rows);
+        }
         let Some((id, _)) = self.channel(target) else {
             return view.min_max(rows);
         };
@@ -133,6 +137,39 @@ impl Weighted<'_> {
         Ok(of(Role::Min)?
             .zip(of(Role::Max)?)
             .map(|(low, high)| (low.0, high.1)))
+    }
+
+    /// Keys of the first and the last time of what `rows` stand for.
+    fn time_range(&self, rows: &RowRanges) -> Result<Option<(u64, u64)>> {
+        let mut found: Option<(i64, i64)> = None;
+        each_chunk(rows, |rows| {
+            for bucket in self.spans(rows)? {
+                let (low, high) = found.unwrap_or((bucket.first, bucket.last));
+                found = Some((low.min(bucket.first), high.max(bucket.last)));
+            }
+            Ok(())
+        })?;
+        Ok(found.map(|(low, high)| (key_of_i64(low), key_of_i64(high))))
+    }
+
+    /// What each of `rows` stands for.
+    pub fn spans(&self, rows: Range<u64>) -> Result<Vec<Bucket>> {
+        let mut starts = vec![0; index(rows.end - rows.start)];
+        self.part.data.times(rows.clone(), &mut starts)?;
+        let of_none = |role| self.segment.companion_keys(ColumnId(0), role, 0, rows.clone());
+        let (weights, firsts, lasts) = (
+            of_none(Role::Rows)?,
+            of_none(Role::FirstTime)?,
+            of_none(Role::LastTime)?,
+        );
+        let after = |start: i64, offset: u64| start.saturating_add(i64::try_from(offset).unwrap_or(i64::MAX));
+        let all = starts.into_iter().zip(weights).zip(firsts.into_iter().zip(lasts));
+        let all = all.map(|((start, rows), (first, last))| Bucket {
+            rows,
+            first: after(start, first),
+            last: after(start, last),
+        });
+        Ok(all.collect())
     }
 
     /// Adds the values of `rows`, as near as their sketches tell, each with how often it stands there.
@@ -187,7 +224,7 @@ pub fn each_chunk(rows: &RowRanges, mut each: impl FnMut(Range<u64>) -> Result<(
 }
 
 /// The values of a bucket: each rank takes the known value that stands nearest to it.
-fn spread(cell: &Cell, points: usize, out: &mut Vec<(u64, u64)>) {
+pub fn spread(cell: &Cell, points: usize, out: &mut Vec<(u64, u64)>) {
     let last = cell.count.saturating_sub(1);
     let mut known = (cell.min, 0u64);
     let mut from = 0u64;

@@ -20,6 +20,7 @@ use crate::schema::{ColumnId, ColumnSpec, Schema};
 use crate::section::{FileBytes, Pages, Section};
 
 pub mod buckets;
+mod check;
 pub mod downsample;
 pub mod footer;
 pub mod rewrite;

@@ -11,16 +11,28 @@ use crate::log::generation::{self, GenerationHeader};
 use crate::log::manifest::{CursorEntry, Manifest};
 use crate::log::replay::LogReader;
 use crate::predicate::Predicate;
+use crate::rows::RowRanges;
 use crate::segment::Segment;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Bucket, PartRows, Snapshot};
 use crate::storage::is_not_found;
 use crate::tail::order;
 
 /// How often reading starts again because the log moved on under it.
 const ATTEMPTS: usize = 16;
 
-/// Gets the name of a stream and rows of it.
-pub(super) type Visit<'a> = dyn FnMut(&str, &Batch) -> Result<()> + 'a;
+/// Rows of a stream that somebody has still to read.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// Name of the stream.
+    pub stream: &'a str,
+    /// The rows.
+    pub rows: &'a Batch,
+    /// What each of them stands for, where they were downsampled; `None` if for itself.
+    pub buckets: Option<Vec<Bucket>>,
+}
+
+/// Gets some rows.
+pub(super) type Visit<'a> = dyn FnMut(&Change<'_>) -> Result<()> + 'a;
 
 /// The segments of a stream, and which stream it is.
 type Sealed = Vec<(String, Vec<Arc<Segment>>)>;
@@ -31,8 +43,8 @@ impl Store {
         let mut stopped = false;
         for _ in 1..ATTEMPTS {
             let (manifest, sealed) = self.sealed_after(done)?;
-            let mut visit = |stream: &str, rows: &Batch| {
-                let visited = visit(stream, rows);
+            let mut visit = |change: &Change<'_>| {
+                let visited = visit(change);
                 stopped = visited.is_err();
                 visited
             };
@@ -96,8 +108,20 @@ impl Store {
                 let (first, last) = segment.info().sequences;
                 if last > *done && first <= log_start {
                     let snapshot = Snapshot::new(entry.schema.clone(), vec![segment.clone()], None);
+                    let mut first = 0;
                     for rows in snapshot.scan(&names, &Predicate::All)? {
-                        visit(stream, &rows?)?;
+                        let rows = rows?;
+                        let end = first + rows.len() as u64;
+                        let these = PartRows {
+                            part: 0,
+                            rows: RowRanges::single(first..end),
+                        };
+                        visit(&Change {
+                            stream,
+                            rows: &rows,
+                            buckets: snapshot.buckets(&these)?,
+                        })?;
+                        first = end;
                     }
                 }
             }
@@ -137,12 +161,17 @@ impl Store {
                     let before = part.before;
                     let rows = batch_of(stream, part, file)?;
                     let known = usize::try_from(done.saturating_sub(before)).unwrap_or(usize::MAX);
-                    if known == 0 {
-                        visit(&stream.name, &rows)?;
-                    } else if known < rows.len() {
-                        let mut rest = Batch::new(stream.schema.clone());
+                    let mut rest = Batch::new(stream.schema.clone());
+                    if known > 0 && known < rows.len() {
                         order::append(&mut rest, &rows, known..rows.len());
-                        visit(&stream.name, &rest)?;
+                    }
+                    let rows = if known == 0 { &rows } else { &rest };
+                    if !rows.is_empty() {
+                        visit(&Change {
+                            stream: &stream.name,
+                            rows,
+                            buckets: None,
+                        })?;
                     }
                 }
                 *done = frame.last();

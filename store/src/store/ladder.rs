@@ -40,6 +40,8 @@ struct Descent {
     index: usize,
     /// Positions of the segments.
     at: Range<usize>,
+    /// Position of the one that is due; the others come along.
+    due: usize,
     to: Rung,
     cause: Cause,
     stream: StreamEntry,
@@ -83,12 +85,12 @@ impl Store {
                 let old = age(stream, newest, entry);
                 let by_age = allowed(stream, entry, stream.retention.due(old));
                 let when_full = allowed(stream, entry, stream.retention.due_when_full());
-                let (to, cause) = if by_age > entry.tried.max(entry.rung) || !is_full {
+                let (to, cause) = if by_age > reached(entry) || !is_full {
                     (by_age, Cause::Age)
                 } else {
                     (when_full, Cause::Full)
                 };
-                if to <= entry.tried.max(entry.rung) || damaged.contains(&entry.file) {
+                if to <= reached(entry) || damaged.contains(&entry.file) {
                     continue;
                 }
                 // The oldest of all streams first.
@@ -97,6 +99,7 @@ impl Store {
                     let descent = Descent {
                         index,
                         at: at..at + 1,
+                        due: at,
                         to,
                         cause,
                         stream: stream.clone(),
@@ -123,8 +126,7 @@ impl Store {
             let due = newest.map_or(Rung::Sealed, |newest| {
                 stream.retention.due(age(stream, newest, entry))
             });
-            entry.rung < Rung::Downsampled
-                && entry.tried < Rung::Downsampled
+            reached(entry) < Rung::Downsampled
                 && allowed(stream, entry, due) == Rung::Downsampled
                 && !damaged.contains(&entry.file)
         };
@@ -140,7 +142,9 @@ impl Store {
         }
         // Buckets made before come along where that is little beside what is new.
         while let Some(before) = start.checked_sub(1).map(|at| &segments[at]) {
-            let is_small = before.rung == Rung::Downsampled && before.bytes.saturating_mul(4) <= bytes;
+            let is_small = before.rung == Rung::Downsampled
+                && before.tried == Rung::Downsampled
+                && before.bytes.saturating_mul(4) <= bytes;
             let has_room = end - start < MOST && rows.saturating_add(before.rows) <= fitting;
             if !is_small || !has_room || before.pinned || damaged.contains(&before.file) {
                 break;
@@ -168,16 +172,24 @@ impl Store {
         };
         // Buckets of another policy that do not fit into these stay by themselves.
         let misfit = |segment: &Arc<Segment>| segment.buckets().is_some_and(|own| every % own.every != 0);
+        let due = descent.due - descent.at.start;
+        if segments.get(due).is_some_and(misfit) {
+            return self.publish(writer, |manifest| {
+                manifest.streams[index].segments[descent.due].tried = to;
+            });
+        }
+        let end = segments.iter().skip(due).position(misfit);
+        segments.truncate(end.map_or(segments.len(), |end| due + end));
         let fitting = segments.iter().rposition(misfit).map_or(0, |last| last + 1);
         segments.drain(..fitting);
-        let mut at = descent.at.start + fitting..descent.at.end;
+        let start = descent.at.start + fitting;
+        let mut at = start..start + segments.len();
         // Absolute and relative errors do not add up: then one that has rows as they came goes by itself.
         let mut channels = stream.schema.channels().iter();
         if !channels.try_fold(true, |all, spec| {
             Ok::<_, Error>(all && carried(&segments, spec.id)?.is_some())
         })? {
-            let alone = segments.iter().position(|segment| segment.buckets().is_none());
-            let alone = alone.unwrap_or_default();
+            let alone = descent.due - at.start;
             at = at.start + alone..at.start + alone + 1;
             segments = segments.drain(alone..=alone).collect();
         }
@@ -267,6 +279,15 @@ impl Store {
             self.storage.remove(&entry.file)?;
         }
         self.settle(writer)
+    }
+}
+
+/// The rung that a segment came to, or that was tried; buckets that may become longer have not come to the end.
+fn reached(entry: &SegmentEntry) -> Rung {
+    match (entry.rung, entry.tried) {
+        (Rung::Downsampled, Rung::Downsampled) => Rung::Downsampled,
+        (Rung::Downsampled, _) => Rung::Bounded,
+        (rung, tried) => rung.max(tried),
     }
 }
 

@@ -20,6 +20,11 @@ pub(super) const LOCK: &str = "lock";
 pub(super) const MODELS: &str = "models";
 
 pub(super) fn create(storage: Arc<dyn Storage>, options: Options) -> Result<Store> {
+    create_after(storage, options, 0)
+}
+
+/// [`create`], with sequence numbers that go on after `sequence`.
+pub(super) fn create_after(storage: Arc<dyn Storage>, options: Options, sequence: u64) -> Result<Store> {
     storage.create_directory("")?;
     let lock = lock(&*storage)?;
     // A creation that was cut off leaves only these behind.
@@ -44,6 +49,7 @@ pub(super) fn create(storage: Arc<dyn Storage>, options: Options) -> Result<Stor
         oldest_generation: 1,
         next_segment: 1,
         next_stream: 1,
+        durable: sequence,
         ..Manifest::default()
     };
     let room = Room::new(storage, ByRole::default())?;
@@ -53,7 +59,7 @@ pub(super) fn create(storage: Arc<dyn Storage>, options: Options) -> Result<Stor
         manifest.budget = budget;
     }
     manifest.store(&*storage)?;
-    let wal = Wal::new(storage.clone(), 0, 0);
+    let wal = Wal::new(storage.clone(), 0, sequence);
     let writer = Writer::new(wal, room, lock);
     let store = assemble(storage, options, State::new(manifest, None), Some(writer), false);
     store.limit_room(store.writer()?);

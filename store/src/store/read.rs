@@ -124,7 +124,10 @@ impl Store {
                 .map(&entry.file)
                 .and_then(|file| Segment::open(&entry.file, file));
             match opened {
-                Ok(segment) => damage.extend(segment.scrub()),
+                Ok(segment) => match segment.scrub() {
+                    found if found.is_empty() => damage.extend(segment.check_buckets().err()),
+                    found => damage.extend(found),
+                },
                 Err(error) => damage.push(missing(error, &entry.file)),
             }
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::layouts::Layouts;
-use super::open::{LOCK, is_segment, lock, model_file};
+use super::open::{LOCK, create_after, is_segment, lock, model_file};
 use super::read::{check_model, missing};
 use super::state::State;
 use super::{Options, Store};
@@ -16,9 +16,10 @@ use crate::log::generation;
 use crate::log::manifest::{self, Manifest, SegmentEntry, StreamEntry};
 use crate::rows::RowRanges;
 use crate::schema::{Schema, SharedSchema};
-use crate::segment::Segment;
+use crate::segment::{Segment, carried};
 use crate::snapshot::{PartRows, Snapshot};
 use crate::storage::Storage;
+use crate::tail::order;
 
 /// Rows read together where nothing is damaged.
 const CHUNK_ROWS: u64 = 8_192;
@@ -28,8 +29,10 @@ const LEAST_ROWS: u64 = 64;
 /// What [`Store::repair`] did.
 #[derive(Debug, Default)]
 pub struct Repaired {
-    /// Rows in the new store.
+    /// Rows in the new store; a row of buckets counts as the rows that it stands for.
     pub rows: u64,
+    /// Rows in the new store of which each stands for many, as it did before.
+    pub buckets: u64,
     /// Models in the new store, counting versions.
     pub models: u64,
     /// Everything that is not in it.
@@ -90,23 +93,20 @@ pub(super) fn repair(
         report.damage.push(missing(error, manifest::FILE));
         found
     });
-    let store = Store::create_in(to, options)?;
+    // Nothing goes while rows come; the budget is kept again once all policies are.
+    let budget = options.budget.unwrap_or(manifest.budget);
+    let options = Options {
+        budget: Some(0),
+        ..options
+    };
+    let store = create_after(to, options, last_sequence(&manifest))?;
     for stream in &manifest.streams {
         store.create_stream(&stream.name, (*stream.schema).clone())?;
         store.set_layouts(&stream.name, &Layouts::of(&stream.wishes, &stream.schema))?;
         for entry in &stream.segments {
             let opened = from.map(&entry.file).map_err(|error| missing(error, &entry.file));
             match opened.and_then(|file| Segment::open(&entry.file, file)) {
-                Ok(segment) => {
-                    let mut salvage = Salvage {
-                        store: &store,
-                        stream,
-                        snapshot: Snapshot::new(stream.schema.clone(), vec![Arc::new(segment)], None),
-                        file: &entry.file,
-                        report: &mut report,
-                    };
-                    salvage.all(progress)?;
-                }
+                Ok(segment) => salvage_segment(&store, stream, entry, segment, &mut report, progress)?,
                 Err(error) => lose_file(&mut report, entry, &stream.name, error),
             }
         }
@@ -117,12 +117,89 @@ pub(super) fn repair(
     for stream in store.streams() {
         store.seal(&stream)?;
     }
+    if let Err(error) = store.keep_to(budget) {
+        report.damage.push(error);
+    }
     store.close()?;
     drop(held);
     if !files.iter().any(|entry| entry.name == LOCK) {
         let _ = from.remove(LOCK);
     }
     Ok(report)
+}
+
+/// The last sequence number that a store gave.
+fn last_sequence(manifest: &Manifest) -> u64 {
+    let streams = manifest.streams.iter();
+    let sealed = streams.flat_map(|stream| stream.segments.iter().map(|entry| entry.sequences.1));
+    let last = sealed.chain([manifest.durable]).max().unwrap_or(0);
+    // Only a damaged file says more.
+    if last < 1 << 62 { last } else { 0 }
+}
+
+fn salvage_segment(
+    store: &Store,
+    stream: &StreamEntry,
+    entry: &SegmentEntry,
+    segment: Segment,
+    report: &mut Repaired,
+    progress: &mut dyn FnMut(u64),
+) -> Result<()> {
+    let segment = Arc::new(segment);
+    if segment.buckets().is_some() {
+        match store.adopt_buckets(stream, &segment) {
+            Ok(adopted) => {
+                report.rows += adopted.rows;
+                report.buckets += adopted.buckets;
+                progress(adopted.buckets);
+                for (column, error) in adopted.lost {
+                    report.lost.push(Lost {
+                        file: entry.file.clone(),
+                        stream: stream.name.clone(),
+                        column: Some(column),
+                        rows: 0..entry.rows,
+                        reason: error.to_string(),
+                    });
+                    report.damage.push(error);
+                }
+            }
+            Err(
+                error @ (Error::Corrupt { .. }
+                | Error::UnsupportedVersion { .. }
+                | Error::InvalidArgument { .. }),
+            ) => {
+                lose_file(report, entry, &stream.name, error);
+            }
+            Err(error) => return Err(error),
+        }
+        return Ok(());
+    }
+    // Values that were moved are not those of new rows.
+    let mut channels = stream.schema.channels().iter();
+    let moved = channels.any(|spec| {
+        let carried = carried(std::slice::from_ref(&segment), spec.id);
+        matches!(carried, Ok(Some(Some(_))))
+    });
+    let mut salvage = Salvage {
+        store,
+        stream,
+        snapshot: Snapshot::new(stream.schema.clone(), vec![Arc::clone(&segment)], None),
+        file: &entry.file,
+        report,
+        gathered: moved.then(|| Batch::new(stream.schema.clone())),
+    };
+    salvage.all(progress)?;
+    if let Some(rows) = salvage.gathered.take() {
+        if let Err(error) = store.adopt_bounded(stream, entry, &segment, &rows) {
+            if !matches!(error, Error::Corrupt { .. } | Error::InvalidArgument { .. }) {
+                return Err(error);
+            }
+            // How far they were moved is lost, not the rows.
+            report.damage.push(error);
+            store.append(&stream.name, &rows)?;
+        }
+    }
+    Ok(())
 }
 
 fn lose_file(report: &mut Repaired, entry: &SegmentEntry, stream: &str, error: Error) {
@@ -143,6 +220,8 @@ struct Salvage<'a> {
     snapshot: Snapshot,
     file: &'a str,
     report: &'a mut Repaired,
+    /// Rows that are written together in the end, instead of appended.
+    gathered: Option<Batch>,
 }
 
 impl Salvage<'_> {
@@ -184,7 +263,12 @@ impl Salvage<'_> {
             columns.push(column);
         }
         out.columns = columns;
-        self.store.append(&self.stream.name, &out)?;
+        match &mut self.gathered {
+            Some(gathered) => order::append(gathered, &out, 0..out.len()),
+            None => {
+                self.store.append(&self.stream.name, &out)?;
+            }
+        }
         self.report.rows += count as u64;
         Ok(())
     }

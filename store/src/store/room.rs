@@ -8,8 +8,9 @@ use super::{Store, Writer, locked};
 use crate::error::{Error, Result};
 use crate::keep::budget::{Shares, in_blocks};
 use crate::keep::room::{ByRole, Role};
-use crate::keep::{Cause, Loss, LossKind, Retention, losses};
+use crate::keep::{Cause, Loss, LossKind, Retention, Rung, losses};
 use crate::log::manifest::{Manifest, SegmentEntry, StreamEntry};
+use crate::rows::RowRanges;
 
 /// Share of a budget that goes at once when something has to, so that not every append writes a manifest.
 const SLICE: u64 = 64;
@@ -78,9 +79,23 @@ impl Store {
     /// # Errors
     /// `InvalidArgument` if no store could work with it; `BudgetFull` if what must stay does not fit.
     pub(super) fn adopt_budget(&self, unsure: u64) -> Result<()> {
+        let before = self.state().manifest.budget;
+        self.go_over_to(self.options.budget.unwrap_or(before), unsure)
+    }
+
+    /// Goes over to a budget, 0 for none.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if no store could work with it; `BudgetFull` if what must stay does not fit.
+    pub(super) fn keep_to(&self, budget: u64) -> Result<()> {
+        let writer = self.writer()?;
+        let _turn = locked(&writer.turn);
+        self.go_over_to(budget, 0)
+    }
+
+    fn go_over_to(&self, budget: u64, unsure: u64) -> Result<()> {
         let writer = self.writer()?;
         let before = self.state().manifest.budget;
-        let budget = self.options.budget.unwrap_or(before);
         if let Some(shares) = self.shares_of(budget) {
             let room = &writer.room;
             self.settle(writer)?;
@@ -297,13 +312,24 @@ impl Store {
         if victims.is_empty() {
             return Ok(());
         }
-        let files: Vec<String> = {
-            let state = self.state();
+        let (files, stood_for): (Vec<String>, Vec<u64>) = {
+            let mut state = self.state();
             let entries = victims.iter().map(|victim| {
                 let stream = &state.manifest.streams[victim.index];
-                stream.segments[victim.at].file.clone()
+                let entry = &stream.segments[victim.at];
+                let (file, rows) = (entry.file.clone(), entry.rows);
+                if entry.rung < Rung::Downsampled {
+                    return (file, rows);
+                }
+                // Nobody knows it of a damaged one.
+                let segment = state.open_segment(victim.index, victim.at, &*self.storage);
+                let all = RowRanges::single(0..rows);
+                (
+                    file,
+                    segment.and_then(|segment| segment.weight(&all)).unwrap_or(rows),
+                )
             });
-            entries.collect()
+            entries.unzip()
         };
         let goes = |index: usize, at: usize| victims.iter().any(|v| (v.index, v.at) == (index, at));
         let change = |manifest: &mut Manifest| {
@@ -311,13 +337,13 @@ impl Store {
                 let mut gone = Vec::new();
                 let all = std::mem::take(&mut stream.segments);
                 for (at, entry) in all.into_iter().enumerate() {
-                    match victims.iter().find(|v| (v.index, v.at) == (index, at)) {
-                        Some(victim) => gone.push((entry, victim.cause)),
+                    match victims.iter().position(|v| (v.index, v.at) == (index, at)) {
+                        Some(place) => gone.push((entry, victims[place].cause, stood_for[place])),
                         None => stream.segments.push(entry),
                     }
                 }
-                for (entry, cause) in gone {
-                    note_loss(stream, dropped(&entry, cause));
+                for (entry, cause, rows) in gone {
+                    note_loss(stream, dropped(&entry, cause, rows));
                 }
             }
         };
@@ -353,12 +379,16 @@ impl Store {
         }
         self.publish(writer, |manifest| {
             let stream = &mut manifest.streams[index];
+            let buckets_change = stream.retention.every != retention.every;
             stream.retention = retention.clone();
-            // What was not worth it under the policy before may be now.
-            stream
-                .segments
-                .iter_mut()
-                .for_each(|entry| entry.tried = entry.rung);
+            for entry in &mut stream.segments {
+                // What was not worth it under the policy before may be now, and buckets may become longer.
+                entry.tried = if entry.rung == Rung::Downsampled && buckets_change {
+                    Rung::Sealed
+                } else {
+                    entry.rung
+                };
+            }
         })
     }
 
@@ -401,12 +431,13 @@ fn worth(stream: &StreamEntry, entry: &SegmentEntry, read_to: Option<u64>, carvi
     }
 }
 
-fn dropped(entry: &SegmentEntry, cause: Cause) -> Loss {
+/// The loss of a segment whose rows stand for `rows`.
+fn dropped(entry: &SegmentEntry, cause: Cause, rows: u64) -> Loss {
     Loss {
         kind: LossKind::Dropped,
         cause,
         time_range: entry.time_range,
-        rows: entry.rows,
+        rows,
         bytes: entry.bytes,
     }
 }

@@ -1,0 +1,586 @@
+//! One aggregate over rows that stand for many, as aggregates of hidden columns.
+//!
+//! | SQL | becomes |
+//! |---|---|
+//! | `count(*)`, `count(x)` | sum of rows, of rows with a value |
+//! | `sum(x)`, `avg(x)` | sum of sums, divided by the number of values |
+//! | `min(x)`, `max(x)`; of the time | extremes of extremes; first and last time |
+//! | `first_value`, `last_value`, ordered by the time or not at all | of the first, of the last values |
+//! | `var_pop` and its like | moments, merged |
+//! | `median`, `percentile_cont`, `approx_percentile_cont`, `approx_median` | of the values that sketches tell |
+//! | any of `sum`, `avg`, `min`, `max` of a line in `x` (`1.8 * x + 32`) | the same of what `x` becomes |
+//! | of keys | each as often as there are rows |
+//!
+//! Any other expression is computed once a row, of what the row says (means), and counts for all rows, as a condition
+//! does. DISTINCT is of keys, or of times made coarser. What is left over is refused by name.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Column, Result, ScalarValue, plan_datafusion_err};
+use datafusion::functions::core::expr_fn::{coalesce, greatest, least};
+use datafusion::functions_aggregate::{min_max, sum};
+use datafusion::logical_expr::expr::{AggregateFunction, Sort};
+use datafusion::logical_expr::{
+    AggregateUDF, Cast, Expr, ExprSchemable, LogicalPlan, Operator, cast, lit, when,
+};
+
+use super::carry::{Origin, Rows};
+use super::functions;
+use super::hidden::{Hidden, Known};
+use crate::call::{Call, Spread};
+use crate::types::column_type;
+
+/// An aggregation over rows that stand for many.
+pub(super) struct Weigher<'a> {
+    pub rows: &'a Rows,
+    /// The plan below, whose rows these are.
+    pub input: &'a LogicalPlan,
+}
+
+/// What an argument is.
+enum Argument {
+    /// A channel, perhaps made wider.
+    Channel(String),
+    /// The time.
+    Time,
+    /// The same in all rows that a row stands for.
+    Constant,
+    /// A line in a channel, which is called so here.
+    Line(String, Column),
+    /// Anything else, of one channel if it is of one.
+    Other(Option<String>),
+}
+
+impl Weigher<'_> {
+    /// The aggregate as an expression over aggregates of hidden columns.
+    ///
+    /// # Errors
+    /// If there is no such.
+    pub fn weigh(&self, call: &AggregateFunction) -> Result<Expr> {
+        let name = call.func.name();
+        let arguments = &call.params.args;
+        let first = arguments.first();
+        if call.params.distinct && !matches!(name, "min" | "max") {
+            return self.distinct(call);
+        }
+        let ordered = !call.params.order_by.is_empty();
+        let (Some(argument), false) = (
+            first,
+            ordered
+                && !matches!(
+                    name,
+                    "first_value"
+                        | "last_value"
+                        | "array_agg"
+                        | "string_agg"
+                        | "percentile_cont"
+                        | "approx_percentile_cont"
+                ),
+        ) else {
+            return Err(self.refuse(call));
+        };
+        let kind = self.kind(argument)?;
+        match name {
+            "count" => self.count(call),
+            "sum" => self.sum(call, argument, &kind),
+            "avg" => self.average(call, argument, &kind),
+            "min" | "max" => self.extreme(call, argument, &kind),
+            "bool_and" | "bool_or" => Ok(match &kind {
+                Argument::Channel(of) => {
+                    let known = if name == "bool_and" {
+                        Known::Least
+                    } else {
+                        Known::Most
+                    };
+                    self.same(call, vec![self.known(known, of)])
+                }
+                _ => Expr::AggregateFunction(call.clone()),
+            }),
+            "first_value" | "last_value" => self.end(call, &kind),
+            "any_value" => Ok(match &kind {
+                Argument::Channel(of) if !self.is_binary(of) => {
+                    self.same(call, vec![self.known(Known::First, of)])
+                }
+                _ => Expr::AggregateFunction(call.clone()),
+            }),
+            // One value a row, as a scan.
+            "array_agg" | "string_agg" => Ok(Expr::AggregateFunction(call.clone())),
+            "median" | "approx_median" => self.quantile(call, argument, &kind, None),
+            "percentile_cont" | "approx_percentile_cont" => {
+                let q = match arguments.get(1) {
+                    Some(Expr::Literal(q, _)) => q.cast_to(&DataType::Float64)?,
+                    _ => return Err(self.refuse(call)),
+                };
+                let ScalarValue::Float64(Some(q)) = q else {
+                    return Err(self.refuse(call));
+                };
+                let falling = call.params.order_by.first().is_some_and(|sort| !sort.asc);
+                self.quantile(call, argument, &kind, Some(if falling { 1.0 - q } else { q }))
+            }
+            _ => match Spread::from_name(name) {
+                Some(spread) => self.spread(call, spread, argument, &kind),
+                None => Err(self.refuse(call)),
+            },
+        }
+    }
+
+    /// The aggregate as a question to the snapshot, where it is one.
+    pub fn question(&self, call: &AggregateFunction) -> Option<Call> {
+        let (name, params) = (call.func.name(), &call.params);
+        let is_distinct = params.distinct && !matches!(name, "min" | "max");
+        if is_distinct || params.filter.is_some() || !params.order_by.is_empty() {
+            return None;
+        }
+        let argument = params.args.first()?;
+        let bounded = name.ends_with("_bounds");
+        if params.args.len() != 1 && name != "quantile_bounds" {
+            return None;
+        }
+        if let Expr::Literal(literal, _) = argument {
+            return match name {
+                "count" if !literal.is_null() => Some(Call::Rows),
+                "count_bounds" => Some(Call::RowsBetween),
+                _ => None,
+            };
+        }
+        let (bare, widened) = match argument {
+            Expr::Cast(Cast { expr, field }) => (expr.as_ref(), Some(field.data_type().clone())),
+            other => (other, None),
+        };
+        let Expr::Column(_) = bare else { return None };
+        let column = match self.rows.origin_of(bare, self.input) {
+            Origin::Key(name) | Origin::Time(name) | Origin::Channel(name) => name,
+            Origin::Other | Origin::Computed(_) => return None,
+        };
+        let ty = column_type(self.rows.snapshot.schema(), &column)?;
+        let number = ty.is_integer() || ty.is_float();
+        let result = call
+            .func
+            .return_type(&[argument.get_type(self.input.schema()).ok()?])
+            .ok();
+        let plain = widened.is_none();
+        let as_float = widened.as_ref().is_none_or(|to| *to == DataType::Float64);
+        match name {
+            "count" if plain => Some(Call::Values(column)),
+            "min" if plain && !ty.is_binary() => Some(Call::Smallest(column)),
+            "max" if plain && !ty.is_binary() => Some(Call::Largest(column)),
+            "sum" if number => {
+                let sums = Known::Sum.data_type(ty)?;
+                let fits = result? == sums && widened.is_none_or(|to| to == sums);
+                fits.then_some(Call::Sum(column))
+            }
+            "avg" if number && as_float => Some(Call::Average(column)),
+            "median" if number && (plain && ty.is_float() || widened == Some(DataType::Float64)) => {
+                Some(Call::Median(column))
+            }
+            "sum_bounds" if number && as_float => Some(Call::SumBetween(column)),
+            "avg_bounds" if number && as_float => Some(Call::AverageBetween(column)),
+            "quantile_bounds" if number && as_float => match params.args.get(1)? {
+                Expr::Literal(q, _) => match q.cast_to(&DataType::Float64).ok()? {
+                    ScalarValue::Float64(Some(q)) => Some(Call::QuantileBetween(column, q)),
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ if bounded => None,
+            _ if number && as_float => Some(Call::Spread(Spread::from_name(name)?, column)),
+            _ => None,
+        }
+    }
+
+    fn refuse(&self, call: &AggregateFunction) -> datafusion::common::DataFusionError {
+        let shown = Expr::AggregateFunction(call.clone());
+        refusal(
+            &self.rows.stream,
+            &format!("{} is not computed", shown.schema_name()),
+        )
+    }
+
+    fn known(&self, known: Known, column: &str) -> Expr {
+        self.rows.column(&Hidden::Of(known, column.to_owned()))
+    }
+
+    fn is_binary(&self, column: &str) -> bool {
+        column_type(self.rows.snapshot.schema(), column).is_none_or(|ty| ty.is_binary())
+    }
+
+    fn is_number(&self, column: &str) -> bool {
+        column_type(self.rows.snapshot.schema(), column).is_some_and(|ty| ty.is_integer() || ty.is_float())
+    }
+
+    fn type_of(&self, expression: &Expr) -> Result<DataType> {
+        expression.get_type(self.input.schema())
+    }
+
+    /// The same function of other arguments.
+    fn same(&self, call: &AggregateFunction, arguments: Vec<Expr>) -> Expr {
+        let mut call = call.clone();
+        call.params.args = arguments;
+        Expr::AggregateFunction(call)
+    }
+
+    /// Another function with the filter of the call.
+    fn other(call: &AggregateFunction, function: Arc<AggregateUDF>, arguments: Vec<Expr>) -> Expr {
+        let filter = call.params.filter.clone();
+        Expr::AggregateFunction(AggregateFunction::new_udf(
+            function,
+            arguments,
+            false,
+            filter,
+            Vec::new(),
+            None,
+        ))
+    }
+
+    fn kind(&self, argument: &Expr) -> Result<Argument> {
+        let bare = match argument {
+            // Wider types hold the same values, and floats nearly.
+            Expr::Cast(Cast { expr, field }) if is_wide(field.data_type()) => expr.as_ref(),
+            other => other,
+        };
+        match self.rows.origin_of(bare, self.input) {
+            Origin::Channel(name) if matches!(bare, Expr::Column(_)) => {
+                if std::ptr::eq(bare, argument) || self.is_number(&name) {
+                    return Ok(Argument::Channel(name));
+                }
+            }
+            Origin::Time(_) if matches!(argument, Expr::Column(_)) => return Ok(Argument::Time),
+            _ => {}
+        }
+        Ok(match self.rows.origin_of(argument, self.input) {
+            Origin::Key(_) | Origin::Other => Argument::Constant,
+            Origin::Time(_) => Argument::Other(None),
+            Origin::Channel(name) => Argument::Other(Some(name)),
+            Origin::Computed(of) => {
+                let mut of = of.into_iter();
+                let (name, more) = (of.next(), of.next());
+                let lone = name.filter(|_| more.is_none());
+                if let Some(name) = &lone
+                    && let Some(column) = self.line(argument)?
+                    && self.is_number(name)
+                    && self.rows.origin_of(&Expr::Column(column.clone()), self.input)
+                        == Origin::Channel(name.clone())
+                {
+                    return Ok(Argument::Line(name.clone(), column));
+                }
+                Argument::Other(lone.filter(|_| is_strict(argument)))
+            }
+        })
+    }
+
+    /// The column that an expression is a line in.
+    fn line(&self, expression: &Expr) -> Result<Option<Column>> {
+        let ty = self.type_of(expression)?;
+        if !matches!(ty, DataType::Float64 | DataType::Float32) && !ty.is_signed_integer() {
+            return Ok(None);
+        }
+        let is_constant =
+            |e: &Expr| matches!(self.rows.origin_of(e, self.input), Origin::Key(_) | Origin::Other);
+        Ok(match expression {
+            Expr::Column(column) if !is_constant(expression) => Some(column.clone()),
+            Expr::Alias(alias) => self.line(&alias.expr)?,
+            Expr::Negative(inner) => self.line(inner)?,
+            Expr::Cast(Cast { expr, field }) if is_wide(field.data_type()) => match expr.as_ref() {
+                Expr::Column(column) => Some(column.clone()),
+                other if field.data_type().is_floating() => self.line(other)?,
+                other if self.type_of(other)?.is_signed_integer() => self.line(other)?,
+                _ => None,
+            },
+            Expr::BinaryExpr(binary) => {
+                let (left, right) = (&binary.left, &binary.right);
+                match (binary.op, is_constant(left), is_constant(right)) {
+                    (Operator::Plus | Operator::Minus | Operator::Multiply, false, true) => {
+                        self.line(left)?
+                    }
+                    (Operator::Plus | Operator::Minus | Operator::Multiply, true, false) => {
+                        self.line(right)?
+                    }
+                    (Operator::Divide, false, true) if ty.is_floating() => self.line(left)?,
+                    _ => None,
+                }
+            }
+            _ => None,
+        })
+    }
+
+    /// How many rows have a value in the argument.
+    fn weight(&self, argument: &Expr, kind: &Argument) -> Result<Expr> {
+        let rows = || self.rows.column(&Hidden::Rows);
+        Ok(match kind {
+            Argument::Channel(of) | Argument::Line(of, _) => self.known(Known::Count, of),
+            Argument::Time => rows(),
+            _ if matches!(argument, Expr::Literal(value, _) if !value.is_null()) => rows(),
+            Argument::Other(Some(of)) => {
+                when(argument.clone().is_null(), lit(0i64)).otherwise(self.known(Known::Count, of))?
+            }
+            _ => when(argument.clone().is_null(), lit(0i64)).otherwise(rows())?,
+        })
+    }
+
+    fn count(&self, call: &AggregateFunction) -> Result<Expr> {
+        let weight = match call.params.args.as_slice() {
+            [argument] => self.weight(argument, &self.kind(argument)?)?,
+            several => {
+                let null = several.iter().map(|argument| argument.clone().is_null());
+                let null = null.reduce(Expr::or).unwrap_or_else(|| lit(false));
+                when(null, lit(0i64)).otherwise(self.rows.column(&Hidden::Rows))?
+            }
+        };
+        Ok(coalesce(vec![
+            Self::other(call, sum::sum_udaf(), vec![weight]),
+            lit(0i64),
+        ]))
+    }
+
+    /// What the argument of each row sums up to, as `ty`.
+    fn sums(&self, argument: &Expr, kind: &Argument, ty: &DataType) -> Result<Expr> {
+        let own = |of: &str| {
+            let own = column_type(self.rows.snapshot.schema(), of);
+            own.and_then(|own| Known::Sum.data_type(own))
+        };
+        Ok(match kind {
+            Argument::Channel(of) if own(of).as_ref() == Some(ty) && *ty != DataType::Float64 => {
+                self.known(Known::Sum, of)
+            }
+            Argument::Channel(of) if *ty == DataType::Float64 => self.known(Known::Total, of),
+            Argument::Line(of, column)
+                if *ty == DataType::Float64
+                    || (*ty == DataType::Int64 && own(of).as_ref() == Some(&DataType::Int64)) =>
+            {
+                let at = |value: ScalarValue| -> Result<Expr> {
+                    Ok(cast(replaced(argument, column, &lit(value))?, ty.clone()))
+                };
+                let own = self.type_of(&Expr::Column(column.clone()))?;
+                let (at_zero, at_one) = (
+                    at(ScalarValue::new_zero(&own)?)?,
+                    at(ScalarValue::new_one(&own)?)?,
+                );
+                let known = if *ty == DataType::Float64 {
+                    Known::Total
+                } else {
+                    Known::Sum
+                };
+                let count = cast(self.known(Known::Count, of), ty.clone());
+                (at_one - at_zero.clone()) * self.known(known, of) + at_zero * count
+            }
+            _ => cast(argument.clone(), ty.clone()) * cast(self.weight(argument, kind)?, ty.clone()),
+        })
+    }
+
+    fn sum(&self, call: &AggregateFunction, argument: &Expr, kind: &Argument) -> Result<Expr> {
+        let ty = self.type_of(&Expr::AggregateFunction(call.clone()))?;
+        if !matches!(ty, DataType::Int64 | DataType::UInt64 | DataType::Float64) {
+            return Err(self.refuse(call));
+        }
+        let sums = self.sums(argument, kind, &ty)?;
+        Ok(Self::other(call, sum::sum_udaf(), vec![sums]))
+    }
+
+    fn average(&self, call: &AggregateFunction, argument: &Expr, kind: &Argument) -> Result<Expr> {
+        if self.type_of(&Expr::AggregateFunction(call.clone()))? != DataType::Float64 {
+            return Err(self.refuse(call));
+        }
+        let sums = self.sums(argument, kind, &DataType::Float64)?;
+        let count = Self::other(call, sum::sum_udaf(), vec![self.weight(argument, kind)?]);
+        Ok(Self::other(call, sum::sum_udaf(), vec![sums]) / cast(count, DataType::Float64))
+    }
+
+    fn extreme(&self, call: &AggregateFunction, argument: &Expr, kind: &Argument) -> Result<Expr> {
+        let smallest = call.func.name() == "min";
+        let function = if smallest {
+            min_max::min_udaf()
+        } else {
+            min_max::max_udaf()
+        };
+        let known = if smallest { Known::Least } else { Known::Most };
+        let of = match kind {
+            Argument::Channel(of) if !self.is_binary(of) => {
+                let extreme = self.known(known, of);
+                match argument {
+                    Expr::Cast(Cast { field, .. }) => cast(extreme, field.data_type().clone()),
+                    _ => extreme,
+                }
+            }
+            Argument::Time if smallest => self.rows.column(&Hidden::FirstTime),
+            Argument::Time => self.rows.column(&Hidden::LastTime),
+            Argument::Line(of, column) => {
+                let ends = [Known::Least, Known::Most]
+                    .map(|known| replaced(argument, column, &self.known(known, of)));
+                let ends = ends.into_iter().collect::<Result<Vec<_>>>()?;
+                if smallest { least(ends) } else { greatest(ends) }
+            }
+            _ => argument.clone(),
+        };
+        Ok(Self::other(call, function, vec![of]))
+    }
+
+    /// The first or the last value.
+    fn end(&self, call: &AggregateFunction, kind: &Argument) -> Result<Expr> {
+        let mut call = call.clone();
+        let mut first = call.func.name() == "first_value";
+        let by_time = match call.params.order_by.as_slice() {
+            [] => false,
+            [sort, ..] => {
+                let is_time = matches!(self.rows.origin_of(&sort.expr, self.input), Origin::Time(_))
+                    && matches!(sort.expr, Expr::Column(_));
+                let same = |sort: &Sort| {
+                    let origin = self.rows.origin_of(&sort.expr, self.input);
+                    matches!(origin, Origin::Key(_) | Origin::Other)
+                };
+                if !is_time && !call.params.order_by.iter().all(same) {
+                    return Err(self.refuse(&call));
+                }
+                first ^= is_time && !sort.asc;
+                is_time
+            }
+        };
+        if by_time && let Some(sort) = call.params.order_by.first_mut() {
+            let time = if first {
+                Hidden::FirstTime
+            } else {
+                Hidden::LastTime
+            };
+            sort.expr = self.rows.column(&time);
+        }
+        let known = if first { Known::First } else { Known::Last };
+        match kind {
+            Argument::Channel(of) if !self.is_binary(of) => {
+                let value = self.known(known, of);
+                let value = match call.params.args.first() {
+                    Some(Expr::Cast(Cast { field, .. })) => cast(value, field.data_type().clone()),
+                    _ => value,
+                };
+                call.params.args = vec![value];
+            }
+            Argument::Line(of, column) => {
+                let line = call.params.args.first().cloned().unwrap_or_else(|| lit(0));
+                call.params.args = vec![replaced(&line, column, &self.known(known, of))?];
+            }
+            Argument::Time => {
+                let time = if first {
+                    Hidden::FirstTime
+                } else {
+                    Hidden::LastTime
+                };
+                call.params.args = vec![self.rows.column(&time)];
+            }
+            _ => {}
+        }
+        Ok(Expr::AggregateFunction(call))
+    }
+
+    fn spread(
+        &self,
+        call: &AggregateFunction,
+        spread: Spread,
+        argument: &Expr,
+        kind: &Argument,
+    ) -> Result<Expr> {
+        let squares = match kind {
+            Argument::Channel(of) => self.known(Known::Squares, of),
+            _ => lit(0.0),
+        };
+        let arguments = vec![
+            self.weight(argument, kind)?,
+            self.sums(argument, kind, &DataType::Float64)?,
+            squares,
+        ];
+        Ok(Self::other(call, functions::spread(spread), arguments))
+    }
+
+    fn quantile(
+        &self,
+        call: &AggregateFunction,
+        argument: &Expr,
+        kind: &Argument,
+        q: Option<f64>,
+    ) -> Result<Expr> {
+        let ty = self.type_of(argument)?;
+        if !ty.is_numeric() {
+            return Err(self.refuse(call));
+        }
+        let arguments = match kind {
+            Argument::Channel(of) => vec![self.known(Known::Values, of), self.known(Known::Ranks, of)],
+            _ => {
+                let wide = if ty == DataType::Float32 {
+                    ty
+                } else {
+                    DataType::Float64
+                };
+                vec![cast(argument.clone(), wide), self.weight(argument, kind)?]
+            }
+        };
+        Ok(Self::other(call, functions::quantile(q), arguments))
+    }
+
+    /// Different values: of keys, or of times that whole buckets may share.
+    fn distinct(&self, call: &AggregateFunction) -> Result<Expr> {
+        let coarse = |argument: &Expr| match self.rows.origin_of(argument, self.input) {
+            Origin::Key(_) | Origin::Other => true,
+            Origin::Computed(channels) => channels.is_empty(),
+            Origin::Time(_) | Origin::Channel(_) => false,
+        };
+        let name = call.func.name();
+        if matches!(name, "array_agg" | "string_agg") || call.params.args.iter().all(coarse) {
+            return Ok(Expr::AggregateFunction(call.clone()));
+        }
+        Err(self.refuse(call))
+    }
+}
+
+/// The error for what cannot be computed over a stream.
+pub(super) fn refusal(stream: &str, what: &str) -> datafusion::common::DataFusionError {
+    plan_datafusion_err!(
+        "{what} over rows of {stream:?} of which some stand for many (they were downsampled); ask for the others alone \
+         with WHERE _precision = 'raw'"
+    )
+}
+
+/// Whether a cast to the type keeps numbers as they are, or nearly.
+fn is_wide(ty: &DataType) -> bool {
+    matches!(ty, DataType::Int64 | DataType::UInt64 | DataType::Float64)
+}
+
+/// Whether an expression is null where its column is: it has no branches.
+fn is_strict(expression: &Expr) -> bool {
+    let branches = [
+        "coalesce",
+        "nvl",
+        "nvl2",
+        "ifnull",
+        "nullif",
+        "concat",
+        "concat_ws",
+        "greatest",
+        "least",
+    ];
+    let found = expression.exists(|part| {
+        Ok(match part {
+            Expr::Case(_)
+            | Expr::IsNull(_)
+            | Expr::IsNotNull(_)
+            | Expr::IsTrue(_)
+            | Expr::IsFalse(_)
+            | Expr::IsUnknown(_)
+            | Expr::IsNotTrue(_)
+            | Expr::IsNotFalse(_)
+            | Expr::IsNotUnknown(_) => true,
+            Expr::ScalarFunction(call) => branches.contains(&call.name()),
+            _ => false,
+        })
+    });
+    !found.unwrap_or(true)
+}
+
+/// An expression with another in the place of a column.
+fn replaced(expression: &Expr, column: &Column, by: &Expr) -> Result<Expr> {
+    let found = expression.clone().transform(|part| {
+        Ok(match &part {
+            Expr::Column(found) if found == column => Transformed::yes(by.clone()),
+            _ => Transformed::no(part),
+        })
+    });
+    found.data()
+}
