@@ -51,7 +51,6 @@ fn row(c: &mut Choice, hour: i64, id: usize) -> Row {
             "k2" => Value::I64([-1, 0, 7][c.below(3)]),
             "id" => Value::I64(i64::try_from(id).unwrap()),
             "f" => Value::F64(number(c) as f64 / 4.0),
-            #[expect(clippy::cast_possible_truncation, reason = "small")]
             "g" => Value::F32(number(c) as f32 / 4.0),
             "i" => Value::I64(number(c)),
             "u" => Value::U64(number(c).unsigned_abs()),
@@ -214,13 +213,14 @@ fn query(c: &mut Choice) -> (String, f64) {
         " HAVING count(*) > 3",
         " HAVING sum(i) IS NOT NULL AND max(f) > 1",
     ]);
+    // DataFusion takes the order of its input for that of grouping sets, so these are put in order here.
     let order = if plain {
-        groups.to_owned()
+        format!(" ORDER BY {groups}")
     } else {
-        "k1 NULLS LAST, k2 NULLS LAST".to_owned()
+        String::new()
     };
     (
-        format!("SELECT {listed}, {answers} FROM {from}{filter} GROUP BY {groups}{having} ORDER BY {order}"),
+        format!("SELECT {listed}, {answers} FROM {from}{filter} GROUP BY {groups}{having}{order}"),
         share,
     )
 }
@@ -260,13 +260,19 @@ proptest! {
             let (found, expected) = runtime().block_on(async { (ask(&ours, &sql).await, ask(&theirs, &sql).await) });
             // DataFusion calls two of its own sums by one name now and then.
             let Ok(expected) = expected else { continue };
-            let found = match found {
+            let mut expected = expected;
+            let mut found = match found {
                 Ok(found) => found,
                 Err(error) => {
                     failed.push(format!("{sql}\n{error}\n"));
                     continue;
                 }
             };
+            if sql.contains("ROLLUP") {
+                let name = |row: &Vec<ScalarValue>| format!("{:?}", &row[..2]);
+                found.sort_by_key(name);
+                expected.sort_by_key(name);
+            }
             let alike = found.len() == expected.len()
                 && found.iter().zip(&expected).all(|(a, b)| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b, share)));
             if !alike {
@@ -389,6 +395,16 @@ async fn what_cannot_be_weighed_is_refused_and_raw_rows_are_not() {
             .collect();
         let expected = ask(&memory(&schema(), &young), &plain).await.unwrap();
         assert_eq!(found.len(), expected.len(), "{raw}");
+    }
+    for sql in [
+        "SELECT k1, count(*) FROM s WHERE f > (SELECT avg(f) FROM s) GROUP BY k1",
+        "SELECT k1, count(*) FROM s, (SELECT avg(f) AS mean FROM s) AS a WHERE f > mean GROUP BY k1",
+        "SELECT DISTINCT ON (k1) k1, ts, f FROM s ORDER BY k1, ts DESC",
+        "SELECT count(*) FROM s AS a WHERE EXISTS (SELECT 1 FROM s AS b WHERE b.k2 = a.k2 AND b.f > 1)",
+    ] {
+        ask(&ours, sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
     let window = "SELECT count(*) OVER () FROM s";
     assert!(ask(&ours, window).await.is_ok(), "windows see one row a bucket");

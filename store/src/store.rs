@@ -36,6 +36,7 @@ mod age;
 mod changes;
 mod conform;
 mod explain;
+mod found;
 mod ladder;
 mod layouts;
 mod memory;

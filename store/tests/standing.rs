@@ -279,6 +279,39 @@ fn a_repair_of_damaged_buckets_loses_a_channel_or_the_file() {
 }
 
 #[test]
+fn without_a_manifest_buckets_tell_what_they_are() {
+    let storage = MemoryStorage::new();
+    let store = filled(&storage, Options::default(), 2);
+    let raw: Vec<(String, Vec<u8>)> = storage
+        .names()
+        .into_iter()
+        .filter_map(|n| Some((n.clone(), storage.get(&n)?)))
+        .collect();
+    age(&store, "downsample=0s,every=60s,drop=full");
+    let before = summary(&store);
+    store.close().unwrap();
+    storage.put("manifest", Vec::new());
+    let (store, report) = repaired(&storage);
+    assert_eq!(
+        (report.rows, store.streams()),
+        (before.1, vec!["recovered_1".to_owned()])
+    );
+    let snapshot = store.snapshot("recovered_1").unwrap();
+    assert_eq!(snapshot.schema().columns().len(), 4);
+    assert_eq!(
+        (snapshot.row_count(), snapshot.count(&Predicate::All).unwrap()),
+        (before.0, before.1)
+    );
+    // A crash may have left what the buckets were made of.
+    for (name, bytes) in raw {
+        if name.starts_with("segment-") {
+            storage.put(&name, bytes);
+        }
+    }
+    assert_eq!(repaired(&storage).1.rows, before.1);
+}
+
+#[test]
 fn large_batches_are_taken_in_pieces() {
     let storage = MemoryStorage::new();
     let options = Options {

@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::{Field, FieldRef, Schema as ArrowSchema, Schem
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Column, Result, TableReference};
 use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
@@ -52,7 +53,9 @@ pub(crate) fn plan(
         calls,
         schema,
     };
-    LogicalPlanBuilder::scan(NAME, provider_as_source(Arc::new(answers)), None)?
+    // That there is one row only is worth knowing to joins.
+    let scan = TableScanBuilder::new(NAME, provider_as_source(Arc::new(answers))).with_fetch(Some(1));
+    LogicalPlanBuilder::from(LogicalPlan::TableScan(scan.build()?))
         .project(named)?
         .build()
 }

@@ -207,11 +207,12 @@ fn find_join(join: &Join, start: QueryStart, wanted: Wanted) -> Result<Found> {
             place.is_none_or(|place| matches!(rows.origins.get(place), Some(Origin::Key(_) | Origin::Other)))
         })
     };
-    if !conditions.chain(&join.filter).all(same) {
+    let others = if on_left { &join.right } else { &join.left };
+    // One row beside makes a condition of the join one of each row alone.
+    if others.max_rows() != Some(1) && !conditions.chain(&join.filter).all(same) {
         let (stream, by) = (rows.stream, "a join on anything but keys");
         return Ok(Found::Blocked { stream, by });
     }
-    let others = if on_left { &join.right } else { &join.left };
     let others = vec![Origin::Other; others.schema().fields().len()];
     rows.origins = if on_left {
         [rows.origins, others].concat()

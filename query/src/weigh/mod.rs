@@ -5,7 +5,7 @@
 //! the place of each aggregation over it:
 //!
 //! - without GROUP BY, over rows that the store alone chooses, questions to the snapshot ([`answers`]);
-//! - else the same aggregation of hidden columns ([`hidden`]) which say what each row stands for ([`rewrite`]), brought
+//! - else the same aggregation of hidden columns ([`hidden`]) which say what each row stands for ([`rewrite`], [`argument`]), brought
 //!   along through projections, filters, names, and joins on keys ([`carry`]).
 //!
 //! What cannot be weighed is refused with an error that says so. Rows are chosen and put into groups by what they say:
@@ -24,6 +24,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use siltstone_store::predicate::Predicate;
 
 mod answers;
+mod argument;
 mod carry;
 mod functions;
 mod hidden;

@@ -68,7 +68,7 @@ impl Shape {
 
 /// A scan of one part.
 pub(crate) enum PartScan {
-    Plain(Scan),
+    Plain(Box<Scan>),
     /// Rows that are not read yet, those at hand first.
     Wide(Box<Select>, Option<PartRows>),
 }
@@ -82,7 +82,7 @@ impl PartScan {
         if shape.hidden.is_empty() {
             let columns: Vec<&str> = shape.columns.iter().map(String::as_str).collect();
             let scan = snapshot.scan_part(part, &columns, predicate).map_err(external)?;
-            return Ok(PartScan::Plain(scan));
+            return Ok(PartScan::Plain(Box::new(scan)));
         }
         let rows = snapshot.select_part(part, predicate).map_err(external)?;
         Ok(PartScan::Wide(Box::new(rows), None))
@@ -95,7 +95,7 @@ impl PartScan {
     pub fn next_batch(&mut self, snapshot: &Snapshot, shape: &Shape) -> Result<Option<RecordBatch>> {
         match self {
             PartScan::Plain(scan) => {
-                for batch in scan {
+                for batch in scan.by_ref() {
                     let batch = batch.map_err(external)?;
                     if !batch.is_empty() {
                         return Ok(Some(record_batch(batch, &shape.schema)?));

@@ -17,15 +17,13 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{Column, Result, ScalarValue, plan_datafusion_err};
+use datafusion::common::{Result, ScalarValue, plan_datafusion_err};
 use datafusion::functions::core::expr_fn::{coalesce, greatest, least};
 use datafusion::functions_aggregate::{min_max, sum};
 use datafusion::logical_expr::expr::{AggregateFunction, Sort};
-use datafusion::logical_expr::{
-    AggregateUDF, Cast, Expr, ExprSchemable, LogicalPlan, Operator, cast, lit, when,
-};
+use datafusion::logical_expr::{AggregateUDF, Cast, Expr, ExprSchemable, LogicalPlan, cast, lit, when};
 
+use super::argument::{Argument, replaced};
 use super::carry::{Origin, Rows};
 use super::functions;
 use super::hidden::{Hidden, Known};
@@ -37,20 +35,6 @@ pub(super) struct Weigher<'a> {
     pub rows: &'a Rows,
     /// The plan below, whose rows these are.
     pub input: &'a LogicalPlan,
-}
-
-/// What an argument is.
-enum Argument {
-    /// A channel, perhaps made wider.
-    Channel(String),
-    /// The time.
-    Time,
-    /// The same in all rows that a row stands for.
-    Constant,
-    /// A line in a channel, which is called so here.
-    Line(String, Column),
-    /// Anything else, of one channel if it is of one.
-    Other(Option<String>),
 }
 
 impl Weigher<'_> {
@@ -198,7 +182,7 @@ impl Weigher<'_> {
         )
     }
 
-    fn known(&self, known: Known, column: &str) -> Expr {
+    pub(super) fn known(&self, known: Known, column: &str) -> Expr {
         self.rows.column(&Hidden::Of(known, column.to_owned()))
     }
 
@@ -206,11 +190,11 @@ impl Weigher<'_> {
         column_type(self.rows.snapshot.schema(), column).is_none_or(|ty| ty.is_binary())
     }
 
-    fn is_number(&self, column: &str) -> bool {
+    pub(super) fn is_number(&self, column: &str) -> bool {
         column_type(self.rows.snapshot.schema(), column).is_some_and(|ty| ty.is_integer() || ty.is_float())
     }
 
-    fn type_of(&self, expression: &Expr) -> Result<DataType> {
+    pub(super) fn type_of(&self, expression: &Expr) -> Result<DataType> {
         expression.get_type(self.input.schema())
     }
 
@@ -232,91 +216,6 @@ impl Weigher<'_> {
             Vec::new(),
             None,
         ))
-    }
-
-    fn kind(&self, argument: &Expr) -> Result<Argument> {
-        let bare = match argument {
-            // Wider types hold the same values, and floats nearly.
-            Expr::Cast(Cast { expr, field }) if is_wide(field.data_type()) => expr.as_ref(),
-            other => other,
-        };
-        match self.rows.origin_of(bare, self.input) {
-            Origin::Channel(name) if matches!(bare, Expr::Column(_)) => {
-                if std::ptr::eq(bare, argument) || self.is_number(&name) {
-                    return Ok(Argument::Channel(name));
-                }
-            }
-            Origin::Time(_) if matches!(argument, Expr::Column(_)) => return Ok(Argument::Time),
-            _ => {}
-        }
-        Ok(match self.rows.origin_of(argument, self.input) {
-            Origin::Key(_) | Origin::Other => Argument::Constant,
-            Origin::Time(_) => Argument::Other(None),
-            Origin::Channel(name) => Argument::Other(Some(name)),
-            Origin::Computed(of) => {
-                let mut of = of.into_iter();
-                let (name, more) = (of.next(), of.next());
-                let lone = name.filter(|_| more.is_none());
-                if let Some(name) = &lone
-                    && let Some(column) = self.line(argument)?
-                    && self.is_number(name)
-                    && self.rows.origin_of(&Expr::Column(column.clone()), self.input)
-                        == Origin::Channel(name.clone())
-                {
-                    return Ok(Argument::Line(name.clone(), column));
-                }
-                Argument::Other(lone.filter(|_| is_strict(argument)))
-            }
-        })
-    }
-
-    /// The column that an expression is a line in.
-    fn line(&self, expression: &Expr) -> Result<Option<Column>> {
-        let ty = self.type_of(expression)?;
-        if !matches!(ty, DataType::Float64 | DataType::Float32) && !ty.is_signed_integer() {
-            return Ok(None);
-        }
-        let is_constant =
-            |e: &Expr| matches!(self.rows.origin_of(e, self.input), Origin::Key(_) | Origin::Other);
-        Ok(match expression {
-            Expr::Column(column) if !is_constant(expression) => Some(column.clone()),
-            Expr::Alias(alias) => self.line(&alias.expr)?,
-            Expr::Negative(inner) => self.line(inner)?,
-            Expr::Cast(Cast { expr, field }) if is_wide(field.data_type()) => match expr.as_ref() {
-                Expr::Column(column) => Some(column.clone()),
-                other if field.data_type().is_floating() => self.line(other)?,
-                other if self.type_of(other)?.is_signed_integer() => self.line(other)?,
-                _ => None,
-            },
-            Expr::BinaryExpr(binary) => {
-                let (left, right) = (&binary.left, &binary.right);
-                match (binary.op, is_constant(left), is_constant(right)) {
-                    (Operator::Plus | Operator::Minus | Operator::Multiply, false, true) => {
-                        self.line(left)?
-                    }
-                    (Operator::Plus | Operator::Minus | Operator::Multiply, true, false) => {
-                        self.line(right)?
-                    }
-                    (Operator::Divide, false, true) if ty.is_floating() => self.line(left)?,
-                    _ => None,
-                }
-            }
-            _ => None,
-        })
-    }
-
-    /// How many rows have a value in the argument.
-    fn weight(&self, argument: &Expr, kind: &Argument) -> Result<Expr> {
-        let rows = || self.rows.column(&Hidden::Rows);
-        Ok(match kind {
-            Argument::Channel(of) | Argument::Line(of, _) => self.known(Known::Count, of),
-            Argument::Time => rows(),
-            _ if matches!(argument, Expr::Literal(value, _) if !value.is_null()) => rows(),
-            Argument::Other(Some(of)) => {
-                when(argument.clone().is_null(), lit(0i64)).otherwise(self.known(Known::Count, of))?
-            }
-            _ => when(argument.clone().is_null(), lit(0i64)).otherwise(rows())?,
-        })
     }
 
     fn count(&self, call: &AggregateFunction) -> Result<Expr> {
@@ -420,23 +319,19 @@ impl Weigher<'_> {
     fn end(&self, call: &AggregateFunction, kind: &Argument) -> Result<Expr> {
         let mut call = call.clone();
         let mut first = call.func.name() == "first_value";
-        let by_time = match call.params.order_by.as_slice() {
-            [] => false,
-            [sort, ..] => {
-                let is_time = matches!(self.rows.origin_of(&sort.expr, self.input), Origin::Time(_))
-                    && matches!(sort.expr, Expr::Column(_));
-                let same = |sort: &Sort| {
-                    let origin = self.rows.origin_of(&sort.expr, self.input);
-                    matches!(origin, Origin::Key(_) | Origin::Other)
-                };
-                if !is_time && !call.params.order_by.iter().all(same) {
-                    return Err(self.refuse(&call));
-                }
-                first ^= is_time && !sort.asc;
-                is_time
-            }
+        // Keys come before the time without changing which of the rows that a row stands for is first.
+        let varies = |sort: &Sort| {
+            let origin = self.rows.origin_of(&sort.expr, self.input);
+            !matches!(origin, Origin::Key(_) | Origin::Other)
         };
-        if by_time && let Some(sort) = call.params.order_by.first_mut() {
+        if let Some(place) = call.params.order_by.iter().position(varies) {
+            let refused = self.refuse(&call);
+            let sort = &mut call.params.order_by[place];
+            let is_time = matches!(self.rows.origin_of(&sort.expr, self.input), Origin::Time(_));
+            if !is_time || !matches!(sort.expr, Expr::Column(_)) {
+                return Err(refused);
+            }
+            first ^= !sort.asc;
             let time = if first {
                 Hidden::FirstTime
             } else {
@@ -536,51 +431,4 @@ pub(super) fn refusal(stream: &str, what: &str) -> datafusion::common::DataFusio
         "{what} over rows of {stream:?} of which some stand for many (they were downsampled); ask for the others alone \
          with WHERE _precision = 'raw'"
     )
-}
-
-/// Whether a cast to the type keeps numbers as they are, or nearly.
-fn is_wide(ty: &DataType) -> bool {
-    matches!(ty, DataType::Int64 | DataType::UInt64 | DataType::Float64)
-}
-
-/// Whether an expression is null where its column is: it has no branches.
-fn is_strict(expression: &Expr) -> bool {
-    let branches = [
-        "coalesce",
-        "nvl",
-        "nvl2",
-        "ifnull",
-        "nullif",
-        "concat",
-        "concat_ws",
-        "greatest",
-        "least",
-    ];
-    let found = expression.exists(|part| {
-        Ok(match part {
-            Expr::Case(_)
-            | Expr::IsNull(_)
-            | Expr::IsNotNull(_)
-            | Expr::IsTrue(_)
-            | Expr::IsFalse(_)
-            | Expr::IsUnknown(_)
-            | Expr::IsNotTrue(_)
-            | Expr::IsNotFalse(_)
-            | Expr::IsNotUnknown(_) => true,
-            Expr::ScalarFunction(call) => branches.contains(&call.name()),
-            _ => false,
-        })
-    });
-    !found.unwrap_or(true)
-}
-
-/// An expression with another in the place of a column.
-fn replaced(expression: &Expr, column: &Column, by: &Expr) -> Result<Expr> {
-    let found = expression.clone().transform(|part| {
-        Ok(match &part {
-            Expr::Column(found) if found == column => Transformed::yes(by.clone()),
-            _ => Transformed::no(part),
-        })
-    });
-    found.data()
 }

@@ -33,6 +33,11 @@ pub(super) const DIRECTORY: u32 = u32::MAX;
 /// Companions have ids from here on, which no stream comes to.
 pub(super) const FIRST_ID: u32 = 1 << 31;
 
+/// Whether a column of a downsampled segment is one that its stream does not have.
+pub(crate) fn is_companion(id: ColumnId) -> bool {
+    id.0 >= FIRST_ID
+}
+
 /// What a companion tells. Numbers are never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]

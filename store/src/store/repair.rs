@@ -1,9 +1,9 @@
 //! Salvaging a damaged store: what can be read is written to a new store beside it.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::found::found_segments;
 use super::layouts::Layouts;
 use super::open::{LOCK, create_after, is_segment, lock, model_file};
 use super::read::{check_model, missing};
@@ -11,11 +11,8 @@ use super::state::State;
 use super::{Options, Store};
 use crate::batch::{Batch, BatchColumn};
 use crate::error::{Error, Result};
-use crate::keep::Rung;
-use crate::log::generation;
 use crate::log::manifest::{self, Manifest, SegmentEntry, StreamEntry};
 use crate::rows::RowRanges;
-use crate::schema::{Schema, SharedSchema};
 use crate::segment::{Segment, carried};
 use crate::snapshot::{PartRows, Snapshot};
 use crate::storage::Storage;
@@ -380,109 +377,4 @@ fn salvage_models(
         }
     }
     Ok(())
-}
-
-/// What the segments in a directory say of themselves, where no manifest does.
-fn found_segments(from: &dyn Storage, report: &mut Repaired) -> Manifest {
-    let mut shapes: BTreeMap<String, (SharedSchema, Vec<SegmentEntry>)> = BTreeMap::new();
-    let entries = from.list("").unwrap_or_default();
-    for entry in entries
-        .iter()
-        .filter(|entry| is_segment(&entry.name) && !entry.name.ends_with(".new"))
-    {
-        let opened = from
-            .map(&entry.name)
-            .and_then(|file| Segment::open(&entry.name, file));
-        let segment = match opened {
-            Ok(segment) => segment,
-            Err(error) => {
-                report.lost.push(Lost {
-                    file: entry.name.clone(),
-                    stream: "?".to_owned(),
-                    column: None,
-                    rows: 0..0,
-                    reason: error.to_string(),
-                });
-                report.damage.push(error);
-                continue;
-            }
-        };
-        let info = segment.info();
-        let (_, segments) = shapes
-            .entry(shape_of(segment.schema()))
-            .or_insert_with(|| (Arc::new(segment.schema().clone()), Vec::new()));
-        segments.push(SegmentEntry {
-            file: entry.name.clone(),
-            rows: info.rows,
-            time_range: info.time_range,
-            sequences: info.sequences,
-            bytes: info.bytes,
-            wishes: Default::default(),
-            pinned: false,
-            rung: Rung::default(),
-            tried: Rung::default(),
-        });
-    }
-    for (generation, _) in generation::list(from).unwrap_or_default() {
-        report.lost.push(Lost {
-            file: generation::file_name(generation),
-            stream: "?".to_owned(),
-            column: None,
-            rows: 0..0,
-            reason: "without a manifest nobody knows the shape of its rows".to_owned(),
-        });
-    }
-    let mut manifest = Manifest {
-        // Without shapes the log's rows cannot be read.
-        oldest_generation: u64::MAX,
-        ..Manifest::default()
-    };
-    for (number, (schema, mut segments)) in (1..).zip(shapes.into_values()) {
-        segments.sort_by_key(|segment| (segment.sequences, segment.rows));
-        without_merged(&mut segments);
-        manifest.streams.push(StreamEntry {
-            id: number,
-            name: format!("recovered_{number}"),
-            schema,
-            sealed: u64::MAX,
-            digits: Vec::new(),
-            wishes: Default::default(),
-            retention: Default::default(),
-            pins: Default::default(),
-            losses: Vec::new(),
-            segments,
-        });
-    }
-    manifest
-}
-
-/// Streams are told apart by what their columns are called and hold.
-fn shape_of(schema: &Schema) -> String {
-    let columns = schema.columns().iter();
-    let columns: Vec<String> = columns
-        .map(|c| format!("{} {} {}", c.id.0, c.name, c.ty))
-        .collect();
-    format!("{} {}", schema.time_name(), columns.join("\n"))
-}
-
-/// Drops segments whose rows are all in a merged one too: a crash may leave both.
-fn without_merged(segments: &mut Vec<SegmentEntry>) {
-    let all = segments.clone();
-    let merged_into = |outer: &SegmentEntry| -> Vec<String> {
-        let inside = all.iter().filter(|segment| {
-            segment.file != outer.file
-                && segment.sequences.0 >= outer.sequences.0
-                && segment.sequences.1 <= outer.sequences.1
-                && segment.time_range.0 >= outer.time_range.0
-                && segment.time_range.1 <= outer.time_range.1
-        });
-        let inside: Vec<&SegmentEntry> = inside.collect();
-        if inside.iter().map(|segment| segment.rows).sum::<u64>() == outer.rows {
-            inside.iter().map(|segment| segment.file.clone()).collect()
-        } else {
-            Vec::new()
-        }
-    };
-    let dropped: Vec<String> = all.iter().flat_map(merged_into).collect();
-    segments.retain(|segment| !dropped.contains(&segment.file));
 }
