@@ -90,7 +90,7 @@ fn write_losses(args: &Args, report: &Repaired) -> Outcome<()> {
         });
         writeln!(text, "{entry}")?;
     }
-    let store = Store::open(&args.to, Options::default())?;
+    let store = Store::open(&args.to, crate::ram::options())?;
     if !store.append_rejects("repair.jsonl", &text)? {
         eprintln!("silt: the budget leaves no room for rejects/repair.jsonl");
     }
