@@ -40,12 +40,12 @@ pub fn options() -> Options {
 
 /// Bytes of text in a batch of rows: a batch is parsed, two wait and one is appended.
 pub fn batch_bytes() -> usize {
-    (limit() / 48).clamp(64 << 10, 8 << 20)
+    (limit() / 64).clamp(64 << 10, 8 << 20)
 }
 
 /// Bytes of an input that types are inferred from.
 pub fn sample_bytes() -> usize {
-    (limit() / 8).min(16 << 20)
+    (limit() / 16).clamp(256 << 10, 16 << 20)
 }
 
 /// Bytes that are read at once.

@@ -20,6 +20,11 @@ pub use crate::segment::buckets::Cell;
 use crate::tail::values::Orders;
 use crate::value::{Value, number_of};
 
+/// Memory that a snapshot is given if nothing else is said, in bytes.
+const MEMORY_LIMIT: usize = 128 << 20;
+/// Bytes of the limit for each range of rows: it takes 16, and the places in a tree that it becomes twice as much and more.
+const RANGE_BYTES: usize = 128;
+
 /// Rows in one part of a snapshot (a segment, or the tail), each sorted by (keys, time).
 ///
 /// Parts are numbered in the order of their first sequence; the tail, if it has rows, is the last.
@@ -69,6 +74,7 @@ impl Snapshot {
                 })),
                 data,
                 schema: Arc::clone(&schema),
+                most_ranges: MEMORY_LIMIT / RANGE_BYTES,
             })
             .collect();
         Snapshot {
@@ -85,6 +91,16 @@ impl Snapshot {
             if matches!(part.data, PartData::Tail(..)) {
                 part.orders = Arc::clone(&orders);
             }
+        }
+        self
+    }
+
+    /// The same snapshot, whose questions hold about half of `memory_limit` bytes: an order statistic of more rows here and
+    /// there than fit is found by counting.
+    #[must_use]
+    pub fn with_memory_limit(mut self, memory_limit: usize) -> Snapshot {
+        for part in Arc::make_mut(&mut self.parts) {
+            part.most_ranges = memory_limit / RANGE_BYTES;
         }
         self
     }

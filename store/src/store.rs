@@ -109,6 +109,8 @@ pub struct ReadOptions {
     pub allow_partial: bool,
     /// Map files. Without it they are read into memory, see [`FileStorage::unmapped`].
     pub mapped: bool,
+    /// Memory that questions may hold, in bytes.
+    pub memory_limit: usize,
 }
 
 impl Default for ReadOptions {
@@ -116,6 +118,7 @@ impl Default for ReadOptions {
         ReadOptions {
             allow_partial: false,
             mapped: true,
+            memory_limit: Options::default().memory_limit,
         }
     }
 }
@@ -212,7 +215,7 @@ impl Store {
     pub fn open_read_with(path: impl AsRef<Path>, options: ReadOptions) -> Result<Store> {
         let files = FileStorage::new(path.as_ref());
         let files = if options.mapped { files } else { files.unmapped() };
-        open::open_read(Arc::new(files), options.allow_partial)
+        open::open_read(Arc::new(files), options)
     }
 
     /// [`Store::create`] in any storage.
@@ -236,7 +239,7 @@ impl Store {
     /// # Errors
     /// See [`Store::open`].
     pub fn open_read_in(storage: Arc<dyn Storage>) -> Result<Store> {
-        open::open_read(storage, false)
+        open::open_read(storage, ReadOptions::default())
     }
 
     /// A store in any storage, open for reading, that answers from what is intact: see [`ReadOptions::allow_partial`].
@@ -244,7 +247,11 @@ impl Store {
     /// # Errors
     /// See [`Store::open`].
     pub fn open_partial_in(storage: Arc<dyn Storage>) -> Result<Store> {
-        open::open_read(storage, true)
+        let options = ReadOptions {
+            allow_partial: true,
+            ..ReadOptions::default()
+        };
+        open::open_read(storage, options)
     }
 
     /// The directory.

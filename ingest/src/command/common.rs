@@ -47,6 +47,7 @@ impl Reading {
         let options = ReadOptions {
             allow_partial: self.allow_partial,
             mapped: !self.no_map,
+            memory_limit: crate::ram::limit(),
         };
         Ok(Store::open_read_with(path, options)?)
     }

@@ -28,7 +28,7 @@ const SEAL_ROWS: u64 = 4_096;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The store and the stream are created when they are not there. Types are inferred from the first 100,000 rows (at
-most 16 MiB): true/false is bool, whole numbers are i64, other numbers f64, anything else text; empty fields are null. Rows may
+most 16 MiB, and a sixteenth of --ram): true/false is bool, whole numbers are i64, other numbers f64, anything else text; empty fields are null. Rows may
 come late and out of order. What does not fit is refused: the line, its number and the reason go to
 STORE/rejects/STREAM.jsonl, all other rows are kept, and the exit code is 3.
 

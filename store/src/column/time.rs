@@ -43,6 +43,7 @@
 //! The product has 128 bits, sums wrap around at 64: every sequence of times is representable.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use super::packed::{PADDING_BYTES, read_in, stream_bytes};
 use crate::error::{Error, Result};
@@ -119,8 +120,8 @@ pub struct TimeColumn {
     step: u64,
     /// First byte of the residuals.
     stream: u64,
-    /// The pieces, where they are few.
-    kept: Vec<(Opened, Option<gaps::Gaps>)>,
+    /// The pieces, where they are few; read when single rows or times are first asked for.
+    kept: OnceLock<Vec<(Opened, Option<gaps::Gaps>)>>,
 }
 
 /// A piece as read.
@@ -181,7 +182,7 @@ impl TimeColumn {
         }
         let (piece_bits, shift) = (u64::from(piece_bits), u32::from(shift));
         let stream = stream.unwrap_or_default();
-        let mut times = TimeColumn {
+        Ok(TimeColumn {
             section,
             rows,
             pieces,
@@ -191,12 +192,23 @@ impl TimeColumn {
             shift,
             step,
             stream,
-            kept: Vec::new(),
-        };
-        if pieces <= MOST_KEPT {
-            times.kept = times.read_pieces()?;
+            kept: OnceLock::new(),
+        })
+    }
+
+    /// Keeps the pieces from now on, where they are few. Not for whoever reads rows in a stretch.
+    #[inline]
+    fn keep(&self) -> Result<()> {
+        if self.pieces <= MOST_KEPT && self.kept.get().is_none() {
+            let pieces = self.read_pieces()?;
+            self.kept.get_or_init(|| pieces);
         }
-        Ok(times)
+        Ok(())
+    }
+
+    #[inline]
+    fn kept(&self, number: u64) -> Option<&(Opened, Option<gaps::Gaps>)> {
+        self.kept.get()?.get(index(number))
     }
 
     fn read_pieces(&self) -> Result<Vec<(Opened, Option<gaps::Gaps>)>> {
@@ -237,6 +249,7 @@ impl TimeColumn {
     /// Logarithmic in the number of pieces.
     pub fn get(&self, row: u64) -> Result<i64> {
         self.check(row, row.saturating_add(1))?;
+        self.keep()?;
         let view = self.section.view();
         let piece = self.piece_of(&view, row)?;
         let index = row - piece.first;
@@ -308,6 +321,7 @@ impl TimeColumn {
         if run.is_empty() {
             return Ok(run.end);
         }
+        self.keep()?;
         let view = self.section.view();
         // The last piece whose first row in the run is earlier than `time` holds the answer or ends before it.
         let low = if run.start == 0 {
@@ -408,7 +422,7 @@ impl TimeColumn {
     }
 
     fn gaps(&self, view: &View<'_>, piece: &Opened) -> Result<gaps::Gaps> {
-        match self.kept.get(index(piece.index)) {
+        match self.kept(piece.index) {
             Some((_, Some(gaps))) => Ok(*gaps),
             _ => gaps::Gaps::open(view, self.stream, *piece),
         }
@@ -426,7 +440,7 @@ impl TimeColumn {
     }
 
     fn first_row(&self, view: &View<'_>, number: u64) -> Result<u64> {
-        if let Some((piece, _)) = self.kept.get(index(number)) {
+        if let Some((piece, _)) = self.kept(number) {
             return Ok(piece.first);
         }
         read_in(
@@ -462,7 +476,7 @@ impl TimeColumn {
     }
 
     fn piece(&self, view: &View<'_>, number: u64) -> Result<Opened> {
-        if let Some((piece, _)) = self.kept.get(index(number)) {
+        if let Some((piece, _)) = self.kept(number) {
             return Ok(*piece);
         }
         let end = if number + 1 < self.pieces {
@@ -482,7 +496,7 @@ impl TimeColumn {
 
     /// A piece whose end is not looked up.
     fn open_ended(&self, view: &View<'_>, number: u64) -> Result<Opened> {
-        if let Some((piece, _)) = self.kept.get(index(number)) {
+        if let Some((piece, _)) = self.kept(number) {
             return Ok(*piece);
         }
         let at = number.saturating_mul(self.piece_bits);

@@ -194,7 +194,8 @@ struct Slice<'a> {
 }
 
 impl<'a> Slice<'a> {
-    fn new(part: &'a Part, target: Target, node: &Node) -> Result<Option<Slice<'a>>> {
+    /// Holds at most `room` ranges, and takes them from it.
+    fn new(part: &'a Part, target: Target, node: &Node, room: &mut usize) -> Result<Option<Slice<'a>>> {
         let mut selection = part.select(node)?;
         if selection.ranges.is_empty() {
             return Ok(None);
@@ -212,7 +213,9 @@ impl<'a> Slice<'a> {
             _ => true,
         });
         if !selection.residual.is_empty() {
-            if let Some(ranges) = collect(part, &selection)? {
+            let most = MAX_RANGES.min(*room);
+            if let Some(ranges) = collect(part, &selection, most)? {
+                *room -= ranges.as_slice().len();
                 selection = Selection {
                     ranges,
                     residual: Vec::new(),
@@ -323,13 +326,13 @@ impl order::Source for Slice<'_> {
 }
 
 /// Selected rows as ranges, unless there are too many of them.
-fn collect(part: &Part, selection: &Selection) -> Result<Option<RowRanges>> {
+fn collect(part: &Part, selection: &Selection, most: usize) -> Result<Option<RowRanges>> {
     let mut out = RowRanges::empty();
     part.each_chunk(selection, |rows| {
         rows.as_slice().iter().for_each(|range| out.push(range.clone()));
-        Ok(out.as_slice().len() <= MAX_RANGES)
+        Ok(out.as_slice().len() <= most)
     })?;
-    Ok((out.as_slice().len() <= MAX_RANGES).then_some(out))
+    Ok((out.as_slice().len() <= most).then_some(out))
 }
 
 /// Values of a fixed-width column over some parts, ready to be asked for order statistics.
@@ -344,8 +347,9 @@ impl<'a> Ordered<'a> {
     pub fn new(parts: &'a [Part], target: Target, node: &Node) -> Result<Ordered<'a>> {
         let mut slices = Vec::new();
         let mut total = 0;
+        let mut room = parts.first().map_or(0, |part| part.most_ranges);
         for part in parts {
-            if let Some(slice) = Slice::new(part, target, node)? {
+            if let Some(slice) = Slice::new(part, target, node, &mut room)? {
                 if slice.values > 0 {
                     total += slice.values;
                     slices.push(slice);

@@ -194,9 +194,20 @@ pub struct Part {
     pub schema: SharedSchema,
     /// Orders of the values, where they are in memory.
     pub orders: Arc<Orders>,
+    /// Ranges of rows that an order statistic may hold, of all parts together.
+    pub most_ranges: usize,
 }
 
 impl Part {
+    /// The same part without what was opened of it, see [`Segment::anew`].
+    pub(crate) fn anew(&self) -> Part {
+        let data = match &self.data {
+            PartData::Segment(segment) => PartData::Segment(Arc::new(segment.anew())),
+            tail @ PartData::Tail(..) => tail.clone(),
+        };
+        Part { data, ..self.clone() }
+    }
+
     /// One column.
     pub fn view(&self, target: Target) -> Result<View<'_>> {
         self.data.view(&self.schema, target)

@@ -16,6 +16,8 @@ pub const BATCH_ROWS: u64 = 8_192;
 
 /// Rows of a range on average, up to which they are looked up one by one.
 const SINGLE_ROWS: u64 = 4;
+/// Parts up to which what a question opens of them is kept for the next one.
+const KEPT_PARTS: usize = 64;
 
 /// The named columns of a stream and the shape of batches that hold them.
 #[derive(Debug, Clone)]
@@ -151,13 +153,20 @@ impl RowSets {
     }
 
     fn advance(&mut self) -> Result<Option<(usize, RowRanges)>> {
-        while let Some((_, part)) = self.parts.get(self.at) {
+        let many = self.parts.len() > KEPT_PARTS;
+        while let Some((_, part)) = self.parts.get_mut(self.at) {
+            if many && self.current.is_none() {
+                *part = part.anew();
+            }
             let (selection, start) = match &mut self.current {
                 Some(current) => current,
                 None => self.current.insert((part.select(&self.node)?, 0)),
             };
             if let Some(rows) = part.next_chunk(selection, start)? {
                 return Ok(Some((self.at, rows)));
+            }
+            if many {
+                *part = part.anew();
             }
             self.at += 1;
             self.current = None;

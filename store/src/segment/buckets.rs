@@ -262,7 +262,7 @@ impl Cell {
 impl Segment {
     /// What one row stands for; `None` if for itself.
     pub fn buckets(&self) -> Option<&Buckets> {
-        self.buckets.as_ref()
+        self.buckets.as_deref()
     }
 
     pub(crate) fn companion(&self, of: ColumnId, role: Role, number: usize) -> Result<Option<&Column>> {

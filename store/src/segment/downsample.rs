@@ -130,7 +130,13 @@ pub fn downsample(
         sequences: sequences
             .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
             .unwrap_or_default(),
-        schema: Schema::from_parts(time_name, unit, schema.keys().len(), file.specs, u32::MAX)?,
+        schema: Arc::new(Schema::from_parts(
+            time_name,
+            unit,
+            schema.keys().len(),
+            file.specs,
+            u32::MAX,
+        )?),
         totals: file.totals,
         runs,
         times,

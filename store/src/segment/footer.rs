@@ -7,7 +7,7 @@ use super::{HEADER_BYTES, MAGIC, VERSION};
 use crate::column::PartKind;
 use crate::error::{Error, Result};
 use crate::rows::index;
-use crate::schema::{Schema, read_schema, write_schema};
+use crate::schema::{SharedSchema, read_schema, write_schema};
 use crate::section::PAGE_BYTES;
 use crate::wire::{Reader, Writer};
 
@@ -37,7 +37,7 @@ pub struct Footer {
     /// First and last sequence number.
     pub sequences: (u64, u64),
     /// Shape of the stream.
-    pub schema: Schema,
+    pub schema: SharedSchema,
     /// Rows with a value and plain bytes of each column of the schema.
     pub totals: Vec<ColumnTotals>,
     /// Bytes of the run directory.
@@ -183,7 +183,7 @@ fn read_body(name: &str, body: &[u8]) -> Result<(Footer, Vec<u32>)> {
     let sequences = (input.u64()?, input.u64()?);
     let runs = read_range(&mut input)?;
     let times = read_range(&mut input)?;
-    let schema = read_schema(&mut input)?;
+    let schema = SharedSchema::new(read_schema(&mut input)?);
     let mut totals = Vec::with_capacity(schema.columns().len());
     for _ in schema.columns() {
         let found = ColumnTotals {

@@ -16,7 +16,7 @@ use crate::column::time::TimeColumn;
 use crate::column::{Column, Part, PartKind};
 use crate::domain::bounded::Precision;
 use crate::error::{Error, Result};
-use crate::schema::{ColumnId, ColumnSpec, Schema};
+use crate::schema::{ColumnId, ColumnSpec, Schema, SharedSchema};
 use crate::section::{FileBytes, Pages, Section};
 
 pub mod buckets;
@@ -58,13 +58,13 @@ pub struct SegmentInfo {
 #[derive(Debug)]
 pub struct Segment {
     pages: Arc<Pages>,
-    footer: Footer,
-    runs: RunDirectory,
-    times: TimeColumn,
-    /// Columns of the footer's schema, opened when first asked.
-    columns: Vec<OnceLock<Column>>,
+    footer: Arc<Footer>,
+    runs: Arc<RunDirectory>,
+    times: Arc<TimeColumn>,
+    /// Columns of the footer's schema, opened when first asked. Boxed, since most segments are asked for few.
+    columns: Vec<OnceLock<Box<Column>>>,
     /// What a row stands for, if for more than itself.
-    buckets: Option<Buckets>,
+    buckets: Option<Arc<Buckets>>,
     bytes: u64,
 }
 
@@ -89,7 +89,7 @@ impl Segment {
             (None, _) => None,
             (Some(entry), None) if entry.column == DIRECTORY => {
                 let section = pages.section(entry.range.clone(), "directory of buckets")?;
-                Some(Buckets::open(&section, &footer.schema)?)
+                Some(Arc::new(Buckets::open(&section, &footer.schema)?))
             }
             _ => {
                 let what = "a segment has one directory of buckets, which is of no column";
@@ -99,12 +99,34 @@ impl Segment {
         Ok(Segment {
             pages,
             buckets,
-            footer,
-            runs,
-            times,
+            footer: Arc::new(footer),
+            runs: Arc::new(runs),
+            times: Arc::new(times),
             columns,
             bytes,
         })
+    }
+
+    /// The same segment without the columns that were opened: what is opened through it goes with it.
+    pub(crate) fn anew(&self) -> Segment {
+        Segment {
+            pages: Arc::clone(&self.pages),
+            footer: Arc::clone(&self.footer),
+            runs: Arc::clone(&self.runs),
+            times: Arc::clone(&self.times),
+            columns: self.columns.iter().map(|_| OnceLock::new()).collect(),
+            buckets: self.buckets.clone(),
+            bytes: self.bytes,
+        }
+    }
+
+    /// The same segment, which shares the shape of its stream in memory where it has not changed.
+    #[must_use]
+    pub(crate) fn with_schema_of(mut self, stream: &SharedSchema) -> Segment {
+        if let Some(footer) = Arc::get_mut(&mut self.footer).filter(|footer| footer.schema == *stream) {
+            footer.schema = SharedSchema::clone(stream);
+        }
+        self
     }
 
     /// Name of the file.
@@ -176,7 +198,7 @@ impl Segment {
         if let Some(column) = cell.get() {
             return Ok(Some(column));
         }
-        let column = self.open_column(spec)?;
+        let column = Box::new(self.open_column(spec)?);
         Ok(Some(cell.get_or_init(|| column)))
     }
 

@@ -47,7 +47,7 @@ pub fn rewrite(segment: &Segment, hints: HintsOf<'_>, sink: Sink<'_>) -> Result<
         runs,
         times,
         sections,
-        ..old.clone()
+        ..(**old).clone()
     })
 }
 

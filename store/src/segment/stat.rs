@@ -76,7 +76,7 @@ impl Segment {
             schema,
             totals,
             ..
-        } = &self.footer;
+        } = &*self.footer;
         let (directory, times) = self.row_directory_bytes();
         let mut columns = vec![ColumnStat {
             name: schema.time_name().to_owned(),

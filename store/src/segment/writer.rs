@@ -159,7 +159,7 @@ pub fn write_by_column<'a>(
         rows: rows as u64,
         time_range: (first, last),
         sequences,
-        schema: (*schema).clone(),
+        schema,
         totals,
         runs,
         times,

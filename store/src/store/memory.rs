@@ -8,7 +8,9 @@
 //! | 1/8 | segments that a writer keeps open |
 //! | 1/64 | bytes of a file handed to the system at once |
 //!
-//! Shares are of what is left after 3 MiB for the program itself.
+//! A question of a snapshot has its own bound, see [`crate::snapshot::Snapshot::with_memory_limit`].
+//!
+//! Shares are of what is left after 6 MiB for the program itself.
 
 use super::Options;
 
@@ -19,8 +21,8 @@ const MERGED_ROW_BYTES: u64 = 64;
 const OPEN_SEGMENT_BYTES: u64 = 16 << 10;
 /// Largest block of a text index: larger ones are not searched faster.
 const LARGEST_TEXT_BLOCK: u64 = 16 << 20;
-/// What a program needs besides: code that was relocated, stacks, batches on their way in.
-const PROGRAM_BYTES: u64 = 3 << 20;
+/// What a program needs besides: relocated code, stacks, batches on their way in, what its allocator cannot give back.
+const PROGRAM_BYTES: u64 = 6 << 20;
 /// What is divided at least.
 const LEAST: u64 = 1 << 20;
 

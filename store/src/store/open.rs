@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::state::State;
-use super::{Options, Store, Writer};
+use super::{Options, ReadOptions, Store, Writer};
 use crate::error::{Error, Result};
 use crate::keep::budget::Shares;
 use crate::keep::room::{ByRole, Room};
@@ -104,10 +104,14 @@ pub(super) fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Store>
     Ok(store)
 }
 
-pub(super) fn open_read(storage: Arc<dyn Storage>, partial: bool) -> Result<Store> {
+pub(super) fn open_read(storage: Arc<dyn Storage>, how: ReadOptions) -> Result<Store> {
     let manifest = load(&*storage)?;
     let state = State::new(manifest, None);
-    let store = assemble(storage, Options::default(), state, None, partial);
+    let options = Options {
+        memory_limit: how.memory_limit,
+        ..Options::default()
+    };
+    let store = assemble(storage, options, state, None, how.allow_partial);
     store.refresh()?;
     Ok(store)
 }

@@ -63,11 +63,13 @@ impl Store {
                 let (segments, left_out) = state.intact_segments(index, &*self.storage);
                 let tail = &mut state.live[index].tail;
                 let snapshot = Snapshot::new(schema, segments, tail.view()).with_orders(tail.orders());
+                let snapshot = snapshot.with_memory_limit(self.options.memory_limit);
                 return Ok(snapshot.with_left_out(left_out));
             }
             let segments = state.open_segments(index, &*self.storage)?;
             let tail = &mut state.live[index].tail;
-            Ok(Snapshot::new(schema, segments, tail.view()).with_orders(tail.orders()))
+            let snapshot = Snapshot::new(schema, segments, tail.view()).with_orders(tail.orders());
+            Ok(snapshot.with_memory_limit(self.options.memory_limit))
         })
     }
 
@@ -75,7 +77,8 @@ impl Store {
         self.with_fresh_state(|state| {
             let index = state.stream(stream)?;
             (0..state.manifest.streams[index].segments.len())
-                .map(|at| state.look_into_segment(index, at, &*self.storage)?.stat())
+                // Opened for this alone: there may be many, and each opens all its columns.
+                .map(|at| state.look_into_segment(index, at, &*self.storage)?.anew().stat())
                 .collect()
         })
     }

@@ -241,12 +241,12 @@ impl State {
         let entry = &self.manifest.streams[stream].segments[at];
         let segment = match &self.live[stream].segments[at] {
             Some(segment) => segment.clone(),
-            None => Arc::new(Segment::open(
-                &entry.file,
-                storage
-                    .map(&entry.file)
-                    .map_err(|error| missing(error, &entry.file))?,
-            )?),
+            None => {
+                let bytes = storage.map(&entry.file);
+                let bytes = bytes.map_err(|error| missing(error, &entry.file))?;
+                let opened = Segment::open(&entry.file, bytes)?;
+                Arc::new(opened.with_schema_of(&self.manifest.streams[stream].schema))
+            }
         };
         let info = segment.info();
         if (info.rows, info.bytes, info.sequences) != (entry.rows, entry.bytes, entry.sequences) {
