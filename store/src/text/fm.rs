@@ -41,7 +41,7 @@ use crate::section::Section;
 
 mod bits;
 mod block;
-mod packed;
+pub(in crate::text) mod packed;
 mod search;
 mod sort;
 mod sparse;
@@ -188,6 +188,49 @@ impl Fm {
             blocks,
             section_bytes: section.len(),
         })
+    }
+
+    /// How many strings are below `bound` in byte order, or below or equal to it. Where the strings are in byte order,
+    /// that is the place of the first one that is not.
+    ///
+    /// # Complexity
+    /// Two ranks a byte of the bound, in each block.
+    pub fn below(&self, bound: &[u8], or_equal: bool) -> Result<u64> {
+        let mut below = 0;
+        for block in &self.blocks {
+            let wrong = || block.corrupt("a search left the index");
+            let view = block.view()?;
+            below += search::rows_below(&view, bound, or_equal).ok_or_else(wrong)?;
+            // Long strings stand in the index as empty ones.
+            let mut long = 0;
+            for index in 0..block.long_count() {
+                let string = block.long_bytes(index)?;
+                long += u64::from(string < bound || (or_equal && string == bound));
+            }
+            if or_equal || !bound.is_empty() {
+                below = (below + long).checked_sub(block.long_count()).ok_or_else(wrong)?;
+            }
+        }
+        Ok(below)
+    }
+
+    /// The strings that match, in order.
+    pub fn find(&self, pattern: &TextPattern) -> Result<Vec<u64>> {
+        let mut found = Vec::new();
+        for block in &self.blocks {
+            let rows = block.range();
+            search::select(
+                block,
+                0..rows.end - rows.start,
+                &Question::Pattern(pattern),
+                &mut |row| {
+                    found.push(rows.start + row);
+                },
+            )?;
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
     }
 
     fn block_of(&self, row: u64) -> Result<&Block> {

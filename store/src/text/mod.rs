@@ -11,12 +11,14 @@ use crate::error::Result;
 use crate::rows::Mask;
 use crate::section::Section;
 
+pub mod choose;
 pub mod dictionary;
 pub mod fm;
 pub mod pattern;
 pub mod regex;
+pub mod template;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use pattern::TextPattern;
 
@@ -28,11 +30,13 @@ pub enum TextKind {
     Dictionary = 1,
     /// FM-index over the joined strings.
     Fm = 2,
+    /// Templates, and columns of what varies in them.
+    Template = 3,
 }
 
 impl TextKind {
     /// All indexes, for tests and benches that walk them.
-    pub const ALL: [TextKind; 2] = [TextKind::Dictionary, TextKind::Fm];
+    pub const ALL: [TextKind; 3] = [TextKind::Dictionary, TextKind::Fm, TextKind::Template];
 
     /// Index with this number, if there is one.
     pub fn from_code(code: u16) -> Option<Self> {
@@ -44,6 +48,7 @@ impl TextKind {
         match self {
             TextKind::Dictionary => "dictionary",
             TextKind::Fm => "fm",
+            TextKind::Template => "template",
         }
     }
 }
@@ -137,6 +142,7 @@ pub fn encode_with(kind: TextKind, strings: &ByteColumn, wish: Layout) -> Result
     match kind {
         TextKind::Dictionary => dictionary::encode(strings, wish),
         TextKind::Fm => fm::encode(strings),
+        TextKind::Template => template::encode(strings, wish),
     }
 }
 
@@ -148,6 +154,7 @@ pub fn open(kind: TextKind, section: Section) -> Result<Box<dyn TextIndex>> {
     Ok(match kind {
         TextKind::Dictionary => Box::new(dictionary::Dictionary::open(section)?),
         TextKind::Fm => Box::new(fm::Fm::open(section)?),
+        TextKind::Template => Box::new(template::Templates::open(section)?),
     })
 }
 

@@ -9,20 +9,20 @@ use super::regex::{RegexOptions, RegexPattern};
 use super::*;
 use crate::codes::testing::golden;
 
-fn column(strings: &[Vec<u8>]) -> ByteColumn {
+pub fn column(strings: &[Vec<u8>]) -> ByteColumn {
     let mut column = ByteColumn::default();
     strings.iter().for_each(|s| column.push(s));
     column
 }
 
 /// Strings of few letters, so that patterns repeat inside and across rows.
-fn strings() -> impl Strategy<Value = Vec<Vec<u8>>> {
+pub fn strings() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let letter = prop_oneof![4 => Just(b'a'), 4 => Just(b'b'), 2 => Just(b'A'), 1 => Just(0u8), 1 => Just(b'\n'), 1 => Just(0xc3u8), 1 => Just(255u8)];
     let string = prop_oneof![3 => proptest::collection::vec(letter, 0..12), 1 => Just(b"abab".to_vec()), 1 => Just(Vec::new())];
     proptest::collection::vec(string, 0..40)
 }
 
-fn needles() -> impl Strategy<Value = Vec<u8>> {
+pub fn needles() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(
         prop_oneof![4 => Just(b'a'), 4 => Just(b'b'), 1 => Just(b'A'), 1 => Just(0u8), 1 => Just(255u8), 1 => Just(b'z')],
         0..5,
@@ -50,7 +50,7 @@ fn regexes() -> impl Strategy<Value = String> {
         .prop_map(|pieces| pieces.concat())
 }
 
-fn patterns() -> impl Strategy<Value = TextPattern> {
+pub fn patterns() -> impl Strategy<Value = TextPattern> {
     prop_oneof![
         needles().prop_map(TextPattern::Contains),
         needles().prop_map(TextPattern::ContainsIgnoreAsciiCase),
@@ -79,7 +79,7 @@ fn ranges(rows: u64, cuts: &[u64]) -> Vec<Range<u64>> {
     cuts.chunks_exact(2).map(|pair| pair[0]..pair[1]).collect()
 }
 
-fn check(
+pub fn check(
     index: &dyn TextIndex,
     rows: &[Vec<u8>],
     pattern: &TextPattern,
@@ -137,7 +137,7 @@ fn check(
     }
 }
 
-fn bound(kind: u8, value: &[u8]) -> Bound<&[u8]> {
+pub fn bound(kind: u8, value: &[u8]) -> Bound<&[u8]> {
     match kind {
         0 => Bound::Included(value),
         1 => Bound::Excluded(value),
@@ -198,14 +198,14 @@ proptest! {
     }
 }
 
-fn flip(bytes: &mut [u8], flips: &[(u32, u8)]) {
+pub fn flip(bytes: &mut [u8], flips: &[(u32, u8)]) {
     for (at, bit) in flips {
         let at = *at as usize % bytes.len();
         bytes[at] ^= 1 << bit;
     }
 }
 
-fn ask_everything(kind: TextKind, bytes: Vec<u8>, pattern: &TextPattern) {
+pub fn ask_everything(kind: TextKind, bytes: Vec<u8>, pattern: &TextPattern) {
     let Ok(index) = open(kind, Section::from_vec(bytes)) else {
         return;
     };

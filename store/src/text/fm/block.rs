@@ -7,7 +7,7 @@
 //!                  u32 rows that contain each; u8 code length of the separator and each
 //!     directory    of the tree's bits
 //!     data         of the tree's bits
-//!     permutation  row number of each row in byte order, packed; padding
+//!     permutation  row number of each row in byte order, packed; padding; empty if they are in byte order
 //!     samples      sorted places that carry a row number; the row numbers, packed; padding
 //!     counters     sorted places, sums of numbers: how often occurrences share a row
 //!     places       sorted row numbers of the long rows
@@ -51,11 +51,14 @@ pub fn encode<'a>(rows: impl Iterator<Item = &'a [u8]> + Clone, long: usize, opt
     let mut builder = tree::Builder::new(&shape);
     let (mut permutation, mut samples, mut places) = (BitWriter::default(), BitWriter::default(), Vec::new());
     let mut index = 0u32;
+    let (mut ranked, mut in_order) = (0u32, true);
     let mut before = options.row_counters.then(|| joined.before());
     joined.walk(&array, before.as_mut(), |suffix| {
         builder.push(suffix.before);
         if let Some(row) = suffix.starts_row {
             permutation.push(u64::from(row), width);
+            in_order &= row == ranked;
+            ranked += 1;
         }
         if let Some(row) = suffix.sample {
             places.push(index);
@@ -70,7 +73,9 @@ pub fn encode<'a>(rows: impl Iterator<Item = &'a [u8]> + Clone, long: usize, opt
     parts[0] = tables(&joined, &lengths);
     parts[1] = directory;
     parts[2] = data;
-    parts[3] = permutation.into_padded();
+    if !in_order {
+        parts[3] = permutation.into_padded();
+    }
     if options.sample_step > 0 {
         parts[4] = sparse::encode(&places, symbols);
         parts[4].extend_from_slice(&samples.into_padded());
@@ -306,7 +311,9 @@ impl Block {
             len: tables.shape.bits(),
         };
         let width = width_below(self.rows);
-        if (self.starts[4] - self.starts[3]) * 8 < self.rows * u64::from(width) {
+        // Rows in byte order have no permutation.
+        let permutation = self.starts[4] - self.starts[3];
+        if permutation > 0 && permutation * 8 < self.rows * u64::from(width) {
             return Err(self.corrupt("the row permutation is too short"));
         }
         Ok(View {
@@ -469,6 +476,9 @@ impl<'a> View<'a> {
     /// Row (in the block) of the row that is `rank`-th in byte order.
     #[inline]
     pub fn row_of_rank(&self, locator: &Locator<'_>, rank: u64) -> Option<u64> {
+        if locator.permutation.is_empty() {
+            return Some(rank).filter(|&row| row < self.block.rows);
+        }
         packed(locator.permutation, rank, self.width).filter(|&row| row < self.block.rows)
     }
 

@@ -103,7 +103,7 @@ fn ending(view: &View<'_>, needle: &[u8]) -> Option<Range<u64>> {
 }
 
 /// Number of rows below `bound`, or below or equal to it.
-fn rows_below(view: &View<'_>, bound: &[u8], or_equal: bool) -> Option<u64> {
+pub fn rows_below(view: &View<'_>, bound: &[u8], or_equal: bool) -> Option<u64> {
     // The separator is below every byte, so a row equal to the bound is below the bound followed by a zero byte.
     let mut below = if or_equal { view.below(0, 0)? } else { 0 };
     for &byte in bound.iter().rev() {

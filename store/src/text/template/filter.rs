@@ -1,0 +1,621 @@
+//! What one token has to be, and which rows of a column have such a token.
+
+use std::cell::OnceCell;
+use std::ops::Range;
+
+use super::number::{Form, Radix};
+use super::read::{Column, Exceptions, Model, Root};
+use super::sequence::Sequence;
+use crate::codes::Interval;
+use crate::error::Result;
+use crate::rows::Mask;
+use crate::text::TextPattern;
+
+/// How a token is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// It is the test's bytes.
+    Equals,
+    /// It starts with them.
+    Starts,
+    /// It ends with them.
+    Ends,
+    /// It contains them.
+    Contains,
+}
+
+/// Numbers of the dictionary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ids {
+    /// Consecutive.
+    Range(Range<u64>),
+    /// Increasing.
+    Set(Vec<u64>),
+}
+
+impl Ids {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Ids::Range(range) => range.is_empty(),
+            Ids::Set(set) => set.is_empty(),
+        }
+    }
+
+    /// Whether `id` is one.
+    pub fn contains(&self, id: u64) -> bool {
+        match self {
+            Ids::Range(range) => range.contains(&id),
+            Ids::Set(set) => set.binary_search(&id).is_ok(),
+        }
+    }
+}
+
+/// A condition on one token.
+#[derive(Debug)]
+pub struct Test {
+    /// How it is compared.
+    pub fit: Fit,
+    /// With what.
+    pub bytes: Vec<u8>,
+    /// Whether ASCII letters are compared without case.
+    pub ignore_case: bool,
+    ids: OnceCell<Ids>,
+}
+
+impl Test {
+    /// A condition; case is ignored only where there are letters.
+    pub fn new(fit: Fit, bytes: &[u8], ignore_case: bool) -> Self {
+        Test {
+            fit,
+            bytes: bytes.to_vec(),
+            ignore_case: ignore_case && bytes.iter().any(u8::is_ascii_alphabetic),
+            ids: OnceCell::new(),
+        }
+    }
+
+    /// Whether `token` passes.
+    pub fn passes(&self, token: &[u8]) -> bool {
+        let length = self.bytes.len();
+        let same = |part: &[u8]| {
+            if self.ignore_case {
+                part.eq_ignore_ascii_case(&self.bytes)
+            } else {
+                part == self.bytes
+            }
+        };
+        match self.fit {
+            Fit::Equals => same(token),
+            Fit::Starts => token.get(..length).is_some_and(same),
+            Fit::Ends => token.len() >= length && token.get(token.len() - length..).is_some_and(same),
+            Fit::Contains if self.ignore_case => token.windows(length.max(1)).any(same),
+            Fit::Contains => memchr::memmem::find(token, &self.bytes).is_some(),
+        }
+    }
+
+    /// Numbers of the dictionary's strings that pass.
+    pub fn ids(&self, model: &Model) -> Result<&Ids> {
+        if let Some(ids) = self.ids.get() {
+            return Ok(ids);
+        }
+        let ids = self.find(model)?;
+        Ok(self.ids.get_or_init(|| ids))
+    }
+
+    fn find(&self, model: &Model) -> Result<Ids> {
+        let Some(dictionary) = &model.dictionary else {
+            return Ok(Ids::Range(0..0));
+        };
+        if self.ignore_case {
+            let mut found = Vec::new();
+            let mut token = Vec::new();
+            for id in dictionary.find(&TextPattern::ContainsIgnoreAsciiCase(self.bytes.clone()))? {
+                if self.fit != Fit::Contains {
+                    token.clear();
+                    model.word(id, &mut token)?;
+                    if !self.passes(&token) {
+                        continue;
+                    }
+                }
+                found.push(id);
+            }
+            return Ok(Ids::Set(found));
+        }
+        Ok(match self.fit {
+            Fit::Equals => {
+                let start = dictionary.below(&self.bytes, false)?;
+                Ids::Range(start..dictionary.below(&self.bytes, true)?.max(start))
+            }
+            Fit::Starts => {
+                let start = dictionary.below(&self.bytes, false)?;
+                let mut behind = self.bytes.clone();
+                while behind.last() == Some(&u8::MAX) {
+                    behind.pop();
+                }
+                let end = match behind.last_mut() {
+                    Some(last) => {
+                        *last += 1;
+                        dictionary.below(&behind, false)?
+                    }
+                    None => model.universe(),
+                };
+                Ids::Range(start..end.max(start))
+            }
+            Fit::Ends => Ids::Set(dictionary.find(&TextPattern::EndsWith(self.bytes.clone()))?),
+            Fit::Contains => Ids::Set(dictionary.find(&TextPattern::Contains(self.bytes.clone()))?),
+        })
+    }
+}
+
+/// Codes that pass a test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CodeSet {
+    /// Consecutive.
+    Interval(Interval),
+    /// Increasing, more than one.
+    Sorted(Vec<u64>),
+    /// One bit a code.
+    Bits(Vec<u64>),
+}
+
+impl CodeSet {
+    /// The set of `codes`, which increase.
+    fn of(codes: Vec<u64>, count: u64) -> CodeSet {
+        match (codes.first(), codes.last()) {
+            (Some(&low), Some(&high)) if high.wrapping_sub(low) == codes.len() as u64 - 1 => {
+                CodeSet::Interval(Interval { low, high })
+            }
+            (None, _) => CodeSet::Interval(Interval::NONE),
+            _ if count <= 1 << 16 => {
+                let mut bits = vec![0u64; count.div_ceil(64) as usize];
+                for code in codes {
+                    if let Some(word) = bits.get_mut((code / 64) as usize) {
+                        *word |= 1 << (code % 64);
+                    }
+                }
+                CodeSet::Bits(bits)
+            }
+            _ => CodeSet::Sorted(codes),
+        }
+    }
+
+    #[inline]
+    fn contains(&self, code: u64) -> bool {
+        match self {
+            CodeSet::Interval(interval) => interval.contains(code),
+            CodeSet::Sorted(codes) => codes.binary_search(&code).is_ok(),
+            CodeSet::Bits(bits) => bits
+                .get((code / 64) as usize)
+                .is_some_and(|word| word >> (code % 64) & 1 == 1),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, CodeSet::Interval(interval) if interval.is_empty())
+    }
+}
+
+/// Which rows of a column pass, but for exceptions.
+#[derive(Debug)]
+enum Base<'m> {
+    Codes(&'m Sequence, CodeSet),
+    Number(Digits<'m>),
+    Alias(Box<Plan<'m>>),
+}
+
+/// A test of a number's text.
+#[derive(Debug)]
+struct Digits<'m> {
+    /// The form, fields that are the same in all rows being part of the literals.
+    form: Form,
+    fields: Vec<&'m Sequence>,
+    /// Values of the fields that the token must have, if that decides.
+    values: Option<Vec<u64>>,
+    fit: Fit,
+    bytes: Vec<u8>,
+    ignore_case: bool,
+}
+
+/// Which rows of a column pass a test.
+#[derive(Debug)]
+pub struct Plan<'m> {
+    model: &'m Model,
+    bits: &'m [u8],
+    base: Base<'m>,
+    exceptions: Option<(Exceptions, Vec<bool>)>,
+}
+
+impl<'m> Plan<'m> {
+    /// Plans a test of `column`.
+    pub fn new(model: &'m Model, column: u32, test: &Test) -> Result<Plan<'m>> {
+        Plan::of(model, column, test, true)
+    }
+
+    fn of(model: &'m Model, number: u32, test: &Test, alias: bool) -> Result<Plan<'m>> {
+        let bits = model.bits()?;
+        let column = model.column(number)?;
+        let wrong = || model.corrupt("a column makes no sense");
+        let base = match &column.root {
+            Root::Alias(parent) if alias => Base::Alias(Box::new(Plan::of(model, *parent, test, false)?)),
+            Root::Alias(_) => return Err(wrong()),
+            Root::Number(form, fields) => Base::Number(Digits::new(form, fields, test)),
+            Root::Global(codes) => {
+                let set = match test.ids(model)? {
+                    Ids::Range(range) => interval(range.clone()),
+                    Ids::Set(set) => CodeSet::of(set.clone(), model.universe()),
+                };
+                Base::Codes(codes, set)
+            }
+            Root::Local(values, codes) => {
+                let found = || -> Option<Result<CodeSet>> {
+                    let ids = match test.ids(model) {
+                        Ok(ids) => ids,
+                        Err(error) => return Some(Err(error)),
+                    };
+                    Some(Ok(match ids {
+                        Ids::Range(range) if range.is_empty() => interval(0..0),
+                        Ids::Range(range) => {
+                            let start = values.below(bits, range.start)?;
+                            let end = if range.end - range.start == 1 && start < values.len() {
+                                start + u64::from(values.get(bits, start)? == range.start)
+                            } else {
+                                values.below(bits, range.end)?
+                            };
+                            interval(start..end)
+                        }
+                        Ids::Set(set) if (set.len() as u64) * 8 < values.len() => {
+                            let mut codes = Vec::new();
+                            for &id in set {
+                                codes.extend(values.find(bits, id)?);
+                            }
+                            CodeSet::of(codes, values.len())
+                        }
+                        Ids::Set(set) => {
+                            let mut codes = Vec::new();
+                            let mut code = 0;
+                            values.each(bits, |id| {
+                                if set.binary_search(&id).is_ok() {
+                                    codes.push(code);
+                                }
+                                code += 1;
+                            })?;
+                            CodeSet::of(codes, values.len())
+                        }
+                    }))
+                };
+                Base::Codes(codes, found().ok_or_else(wrong)??)
+            }
+            Root::Function(parent, table) => {
+                let Root::Local(_, codes) = &model.column(*parent)?.root else {
+                    return Err(wrong());
+                };
+                let ids = test.ids(model)?;
+                let mut set = Vec::new();
+                if !ids.is_empty() {
+                    for code in 0..table.len {
+                        if ids.contains(table.get(bits, code).ok_or_else(wrong)?) {
+                            set.push(code);
+                        }
+                    }
+                }
+                Base::Codes(codes, CodeSet::of(set, table.len))
+            }
+        };
+        let exceptions = match &column.exceptions {
+            None => None,
+            Some(exceptions) => Some((*exceptions, outcomes(model, bits, column, exceptions, test)?)),
+        };
+        Ok(Plan {
+            model,
+            bits,
+            base,
+            exceptions,
+        })
+    }
+
+    /// Whether no row can pass.
+    pub fn is_never(&self) -> bool {
+        let base = match &self.base {
+            Base::Codes(_, set) => set.is_empty(),
+            Base::Number(digits) => digits.is_never(),
+            Base::Alias(plan) => plan.is_never(),
+        };
+        base && self
+            .exceptions
+            .as_ref()
+            .is_none_or(|(_, outcomes)| !outcomes.contains(&true))
+    }
+
+    /// About how much it costs to find the rows, the least first.
+    pub fn weight(&self) -> u64 {
+        match &self.base {
+            Base::Codes(_, CodeSet::Interval(interval)) if interval.low == interval.high => 0,
+            Base::Codes(_, CodeSet::Interval(_)) => 1,
+            Base::Codes(..) => 2,
+            Base::Number(digits) if digits.values.is_some() => 1,
+            Base::Number(_) => 4,
+            Base::Alias(plan) => plan.weight(),
+        }
+    }
+
+    fn wrong(&self) -> crate::error::Error {
+        self.model.corrupt("codes of a column make no sense")
+    }
+
+    /// How many rows of `rows` pass, where that is less work than naming them.
+    pub fn count(&self, rows: Range<u64>) -> Result<Option<u64>> {
+        match (&self.base, &self.exceptions) {
+            (Base::Codes(codes, CodeSet::Interval(interval)), None) => {
+                let count = codes.count(self.bits, rows, *interval)?;
+                count.map(Some).ok_or_else(|| self.wrong())
+            }
+            (Base::Alias(plan), None) => plan.count(rows),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether row `row` of the template passes.
+    pub fn passes(&self, row: u64) -> Result<bool> {
+        if let Some((exceptions, outcomes)) = &self.exceptions {
+            let place = exceptions.rows.find(self.bits, row).ok_or_else(|| self.wrong())?;
+            if let Some(place) = place {
+                return Ok(outcomes.get(place as usize).copied().unwrap_or(false));
+            }
+        }
+        match &self.base {
+            Base::Codes(codes, set) => {
+                let code = codes.get(self.bits, row)?.ok_or_else(|| self.wrong())?;
+                Ok(set.contains(code))
+            }
+            Base::Number(digits) => digits.passes(self.bits, row)?.ok_or_else(|| self.wrong()),
+            Base::Alias(plan) => plan.passes(row),
+        }
+    }
+
+    /// Sets the bits of the rows of `rows` that pass.
+    pub fn mark(&self, rows: Range<u64>, mask: &mut Mask) -> Result<()> {
+        match &self.base {
+            Base::Codes(_, set) if set.is_empty() => {}
+            Base::Codes(codes, CodeSet::Interval(interval)) => {
+                codes
+                    .select(self.bits, rows.clone(), *interval, mask)?
+                    .ok_or_else(|| self.wrong())?;
+            }
+            Base::Codes(codes, set) => {
+                let mut values = Vec::new();
+                codes
+                    .decode(self.bits, rows.clone(), &mut values)?
+                    .ok_or_else(|| self.wrong())?;
+                for (place, _) in values.iter().enumerate().filter(|(_, code)| set.contains(**code)) {
+                    mask.set(place, true);
+                }
+            }
+            Base::Number(digits) => {
+                digits
+                    .mark(self.bits, rows.clone(), mask)?
+                    .ok_or_else(|| self.wrong())?;
+            }
+            Base::Alias(plan) => plan.mark(rows.clone(), mask)?,
+        }
+        if let Some((exceptions, outcomes)) = &self.exceptions {
+            let mut place = || {
+                let first = exceptions.rows.below(self.bits, rows.start)?;
+                let last = exceptions.rows.below(self.bits, rows.end)?;
+                for index in first..last {
+                    let row = exceptions.rows.get(self.bits, index)?.checked_sub(rows.start)? as usize;
+                    if row < mask.len() {
+                        mask.set(row, *outcomes.get(index as usize)?);
+                    }
+                }
+                Some(())
+            };
+            place().ok_or_else(|| self.wrong())?;
+        }
+        Ok(())
+    }
+}
+
+fn interval(range: Range<u64>) -> CodeSet {
+    CodeSet::Interval(if range.is_empty() {
+        Interval::NONE
+    } else {
+        Interval {
+            low: range.start,
+            high: range.end - 1,
+        }
+    })
+}
+
+fn outcomes(
+    model: &Model,
+    bits: &[u8],
+    column: &Column,
+    exceptions: &Exceptions,
+    test: &Test,
+) -> Result<Vec<bool>> {
+    debug_assert!(column.exceptions.is_some());
+    let ids = test.ids(model)?;
+    let mut outcomes = Vec::new();
+    for index in 0..exceptions.rows.len() {
+        let id = model
+            .exception_value(bits, exceptions, index)
+            .ok_or_else(|| model.corrupt("exceptions make no sense"))?;
+        outcomes.push(ids.contains(id));
+    }
+    Ok(outcomes)
+}
+
+impl<'m> Digits<'m> {
+    fn new(form: &Form, fields: &'m [Sequence], test: &Test) -> Digits<'m> {
+        let mut simple = Form {
+            radix: form.radix,
+            literals: Vec::new(),
+            digits: Vec::new(),
+        };
+        let mut left = Vec::new();
+        let mut literal = Vec::new();
+        for (index, field) in fields.iter().enumerate() {
+            literal.extend_from_slice(form.literals.get(index).map_or(&[][..], Vec::as_slice));
+            let digits = form.digits.get(index).copied().unwrap_or(0);
+            match field.constant() {
+                Some(value) => {
+                    let one = Form {
+                        radix: form.radix,
+                        literals: vec![Vec::new(), Vec::new()],
+                        digits: vec![digits],
+                    };
+                    one.write(std::iter::once(value), &mut literal);
+                }
+                None => {
+                    simple.literals.push(std::mem::take(&mut literal));
+                    simple.digits.push(digits);
+                    left.push(field);
+                }
+            }
+        }
+        literal.extend_from_slice(form.literals.last().map_or(&[][..], Vec::as_slice));
+        simple.literals.push(literal);
+        let mut values = None;
+        let mut fit = test.fit;
+        if fit == Fit::Equals && !test.ignore_case {
+            let mut found = Vec::new();
+            // What cannot be read as the whole form is none of its tokens.
+            if simple.digits.is_empty() {
+                values = Some(Vec::new());
+            } else if simple.read(&test.bytes, &mut found).is_some() {
+                values = Some(found);
+            } else {
+                fit = Fit::Contains;
+            }
+        }
+        let never = fit != test.fit;
+        let mut digits = Digits {
+            form: simple,
+            fields: left,
+            values,
+            fit,
+            bytes: test.bytes.clone(),
+            ignore_case: test.ignore_case,
+        };
+        if never || !digits.possible() {
+            digits.form.literals.clear();
+        }
+        digits
+    }
+
+    fn is_never(&self) -> bool {
+        self.form.literals.is_empty()
+    }
+
+    /// Whether a token could pass, by its bytes and what it starts or ends with.
+    fn possible(&self) -> bool {
+        if self.values.is_some() || self.ignore_case {
+            return true;
+        }
+        let own = |byte: u8| match self.form.radix {
+            Radix::Decimal => byte.is_ascii_digit() || byte == b'-',
+            Radix::HexLower => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+            Radix::HexUpper => matches!(byte, b'0'..=b'9' | b'A'..=b'F'),
+        };
+        let known = |byte: u8| own(byte) || self.form.literals.iter().any(|literal| literal.contains(&byte));
+        if !self.bytes.iter().all(|&byte| known(byte)) {
+            return false;
+        }
+        let front = self.form.literals.first().map_or(&[][..], Vec::as_slice);
+        let back = self.form.literals.last().map_or(&[][..], Vec::as_slice);
+        let length = self.bytes.len();
+        match self.fit {
+            Fit::Starts => front.iter().zip(&self.bytes).all(|(a, b)| a == b),
+            Fit::Ends => back
+                .iter()
+                .rev()
+                .zip(self.bytes.iter().rev())
+                .all(|(a, b)| a == b),
+            _ => {
+                length <= 20 * self.form.digits.len() + self.form.literals.iter().map(Vec::len).sum::<usize>()
+            }
+        }
+    }
+
+    fn test(&self, token: &[u8]) -> bool {
+        let test = |part: &[u8]| {
+            if self.ignore_case {
+                part.eq_ignore_ascii_case(&self.bytes)
+            } else {
+                part == self.bytes
+            }
+        };
+        let length = self.bytes.len();
+        match self.fit {
+            Fit::Equals => test(token),
+            Fit::Starts => token.get(..length).is_some_and(test),
+            Fit::Ends => token.len() >= length && token.get(token.len() - length..).is_some_and(test),
+            Fit::Contains => length == 0 || token.windows(length).any(test),
+        }
+    }
+
+    fn passes(&self, bits: &[u8], row: u64) -> Result<Option<bool>> {
+        if self.is_never() {
+            return Ok(Some(false));
+        }
+        let mut values = Vec::with_capacity(self.fields.len());
+        for field in &self.fields {
+            match field.get(bits, row)? {
+                Some(value) => values.push(value),
+                None => return Ok(None),
+            }
+        }
+        if let Some(wanted) = &self.values {
+            if !self.form.digits.is_empty() {
+                return Ok(Some(*wanted == values));
+            }
+        }
+        let mut token = Vec::new();
+        self.form.write(values.into_iter(), &mut token);
+        Ok(Some(self.test(&token)))
+    }
+
+    fn mark(&self, bits: &[u8], rows: Range<u64>, mask: &mut Mask) -> Result<Option<()>> {
+        if self.is_never() {
+            return Ok(Some(()));
+        }
+        if self.fields.is_empty() {
+            let mut token = Vec::new();
+            self.form.write(std::iter::empty(), &mut token);
+            if self.test(&token) {
+                mask.fill(true);
+            }
+            return Ok(Some(()));
+        }
+        let mut columns = vec![Vec::new(); self.fields.len()];
+        for (field, values) in self.fields.iter().zip(&mut columns) {
+            if field.decode(bits, rows.clone(), values)?.is_none() {
+                return Ok(None);
+            }
+        }
+        if let Some(wanted) = &self.values {
+            for place in 0..mask.len() {
+                let same = columns
+                    .iter()
+                    .zip(wanted)
+                    .all(|(values, wanted)| values.get(place) == Some(wanted));
+                if same {
+                    mask.set(place, true);
+                }
+            }
+            return Ok(Some(()));
+        }
+        let mut token = Vec::new();
+        for place in 0..mask.len() {
+            token.clear();
+            let values = columns
+                .iter()
+                .map(|values| values.get(place).copied().unwrap_or(0));
+            self.form.write(values, &mut token);
+            if self.test(&token) {
+                mask.set(place, true);
+            }
+        }
+        Ok(Some(()))
+    }
+}

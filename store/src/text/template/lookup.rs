@@ -1,0 +1,127 @@
+//! Where the constants and runs of the templates are: made when an index is first searched.
+
+use super::read::{Model, Token};
+
+/// Stands for no run or no constant.
+pub const NONE: u32 = u32::MAX;
+
+/// Distinct byte strings, in byte order, and the places of each.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// Start and end in the templates' text.
+    pub strings: Vec<(u32, u32)>,
+    starts: Vec<u32>,
+    places: Vec<u32>,
+}
+
+impl Places {
+    fn new(model: &Model, spans: &[Option<(u32, u32)>], numbers: &mut Vec<u32>) -> Places {
+        let bytes = |span: &(u32, u32)| model.slice(span.0, span.1);
+        let mut strings: Vec<(u32, u32)> = spans.iter().flatten().copied().collect();
+        strings.sort_unstable_by(|a, b| bytes(a).cmp(bytes(b)));
+        strings.dedup_by(|a, b| bytes(a) == bytes(b));
+        let mut starts = vec![0u32; strings.len() + 1];
+        for span in spans {
+            let number = match span {
+                Some(span) => strings
+                    .binary_search_by(|other| bytes(other).cmp(bytes(span)))
+                    .map_or(NONE, |number| number as u32),
+                None => NONE,
+            };
+            if let Some(start) = starts.get_mut(number as usize) {
+                *start += 1;
+            }
+            numbers.push(number);
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        let mut places = vec![0; sum as usize];
+        for (place, &number) in numbers.iter().enumerate().rev() {
+            if let Some(start) = starts.get_mut(number as usize) {
+                *start -= 1;
+                places[*start as usize] = place as u32;
+            }
+        }
+        Places {
+            strings,
+            starts,
+            places,
+        }
+    }
+
+    /// Places of string `number`, increasing.
+    pub fn of(&self, number: u32) -> &[u32] {
+        let number = number as usize;
+        match (self.starts.get(number), self.starts.get(number + 1)) {
+            (Some(&start), Some(&end)) => self.places.get(start as usize..end as usize).unwrap_or_default(),
+            _ => &[],
+        }
+    }
+
+    /// Number of a string.
+    pub fn find(&self, model: &Model, bytes: &[u8]) -> Option<u32> {
+        self.strings
+            .binary_search_by(|&(start, end)| model.slice(start, end).cmp(bytes))
+            .ok()
+            .map(|number| number as u32)
+    }
+
+    /// Numbers of the strings that pass a test.
+    pub fn matching(&self, model: &Model, test: impl Fn(&[u8]) -> bool) -> Vec<u32> {
+        (0u32..)
+            .zip(&self.strings)
+            .filter(|(_, (start, end))| test(model.slice(*start, *end)))
+            .map(|(number, _)| number)
+            .collect()
+    }
+}
+
+/// Constants and runs by their bytes, places being those of [`Model::tokens`].
+#[derive(Debug)]
+pub struct Lookup {
+    /// Constants.
+    pub constants: Places,
+    /// Number of the constant at each place, or [`NONE`].
+    pub constant_of: Vec<u32>,
+    /// Runs.
+    pub runs: Places,
+    /// Number of the run after each place, or [`NONE`] at a template's last token.
+    pub run_of: Vec<u32>,
+}
+
+impl Lookup {
+    /// Sorts what the templates hold.
+    pub fn new(model: &Model) -> Lookup {
+        let constants: Vec<Option<(u32, u32)>> = model
+            .tokens
+            .iter()
+            .map(|token| match token {
+                Token::Constant(start, end) => Some((*start, *end)),
+                Token::Variable(_) => None,
+            })
+            .collect();
+        let mut runs: Vec<Option<(u32, u32)>> = model.runs.iter().copied().map(Some).collect();
+        for template in &model.templates {
+            if let Some(last) = runs.get_mut(template.tokens.end.wrapping_sub(1)) {
+                *last = None;
+            }
+        }
+        let (mut constant_of, mut run_of) = (Vec::new(), Vec::new());
+        Lookup {
+            constants: Places::new(model, &constants, &mut constant_of),
+            constant_of,
+            runs: Places::new(model, &runs, &mut run_of),
+            run_of,
+        }
+    }
+
+    /// Bytes in memory.
+    pub fn memory_bytes(&self) -> u64 {
+        let of = |places: &Places| places.strings.len() * 8 + (places.starts.len() + places.places.len()) * 4;
+        let numbers = (self.constant_of.len() + self.run_of.len()) * 4;
+        (of(&self.constants) + of(&self.runs) + numbers) as u64
+    }
+}

@@ -1,0 +1,670 @@
+//! Opening an index: templates and columns as they are kept in memory, and reading rows.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use super::bits::read;
+use super::coder::Decoder;
+use super::encode::{Models, context};
+use super::list::List;
+use super::lookup::Lookup;
+use super::number::{Form, MAX_FIELDS, Radix};
+use super::sequence::{Sequence, code_width};
+use super::tokens::{END, VARIABLE, is_delimiter};
+use super::{Head, MAX_TEXT, lz};
+use crate::codes::{self, Codes, CodesKind};
+use crate::error::{Error, Result};
+use crate::section::Section;
+use crate::text::TextIndex;
+use crate::text::fm::Fm;
+
+/// A token of a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token {
+    /// The same in all rows: where it is in the templates' text.
+    Constant(u32, u32),
+    /// A column.
+    Variable(u32),
+}
+
+/// A template: its rows, and where its tokens are.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// Number of rows.
+    pub rows: u64,
+    /// Its tokens among those of all templates. The run after token i has the same place; the last token has none.
+    pub tokens: Range<usize>,
+}
+
+/// Rows that are told by themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct Exceptions {
+    /// The rows.
+    pub rows: List,
+    /// Bit of the first dictionary number.
+    at: u64,
+}
+
+/// A table of a function: for each code of another column a value.
+#[derive(Debug, Clone, Copy)]
+pub struct Table {
+    at: u64,
+    /// Number of entries.
+    pub len: u64,
+    width: u32,
+    /// Dictionary numbers of the values; none if the entries are such numbers.
+    pub values: Option<List>,
+}
+
+impl Table {
+    /// Dictionary number of the value for `code`.
+    pub fn get(&self, bits: &[u8], code: u64) -> Option<u64> {
+        if code >= self.len {
+            return None;
+        }
+        let entry = read(bits, self.at + code * u64::from(self.width), self.width)?;
+        match &self.values {
+            Some(values) => values.get(bits, entry),
+            None => Some(entry),
+        }
+    }
+}
+
+/// What a column is kept as.
+#[derive(Debug)]
+pub enum Root {
+    /// Codes of its own values, which are dictionary numbers.
+    Local(List, Sequence),
+    /// Dictionary numbers.
+    Global(Sequence),
+    /// Fields of a form.
+    Number(Form, Vec<Sequence>),
+    /// The same as another column.
+    Alias(u32),
+    /// A value for each code of another column.
+    Function(u32, Table),
+}
+
+/// A column of a template.
+#[derive(Debug)]
+pub struct Column {
+    /// What it is kept as.
+    pub root: Root,
+    /// Rows for which that does not hold.
+    pub exceptions: Option<Exceptions>,
+}
+
+/// What is kept in memory of an open index.
+#[derive(Debug)]
+pub struct Model {
+    section: Section,
+    /// Constants and runs are stretches of this.
+    pub text: Vec<u8>,
+    /// Templates; template codes count from 1.
+    pub templates: Vec<Template>,
+    /// Tokens of all templates.
+    pub tokens: Vec<Token>,
+    /// The run after each token: start and end in the text.
+    pub runs: Vec<(u32, u32)>,
+    /// Columns of all templates.
+    pub columns: Vec<Column>,
+    /// Template code of each row.
+    pub codes: Box<dyn Codes>,
+    /// Values of columns that are no numbers, in byte order.
+    pub dictionary: Option<Fm>,
+    /// Rows of no template.
+    pub rest: Option<Fm>,
+    lookup: OnceLock<Lookup>,
+}
+
+impl Model {
+    /// Reads what `head` describes.
+    pub fn open(section: &Section, head: &Head) -> Result<Model> {
+        let part = |index: usize| section.sub(head.part(index));
+        let corrupt = |what: &str| section.corrupt(0, what.to_string());
+        let fm = |index: usize| -> Result<Option<Fm>> {
+            let part = part(index)?;
+            Ok(if part.is_empty() {
+                None
+            } else {
+                Some(Fm::open(part)?)
+            })
+        };
+        let (dictionary, rest) = (fm(5)?, fm(6)?);
+        let codes = codes::open(head.codes, part(4)?)?;
+        if head.text_bytes as usize > MAX_TEXT {
+            return Err(corrupt("the text of the templates is too long"));
+        }
+        let text = lz::unpack(part(0)?.all()?, head.text_bytes as usize)
+            .ok_or_else(|| corrupt("the text of the templates makes no sense"))?;
+        let mut model = Model {
+            section: part(2)?,
+            text,
+            templates: Vec::new(),
+            tokens: Vec::new(),
+            runs: Vec::new(),
+            columns: Vec::new(),
+            codes,
+            dictionary,
+            rest,
+            lookup: OnceLock::new(),
+        };
+        let universe = model.dictionary.as_ref().map_or(0, |fm| fm.len());
+        let directory = part(1)?;
+        let sections = Sections::lengths(section, head, directory.all()?, &part(3)?, &mut model, universe)?;
+        debug_assert!(sections <= head.sections);
+        let known: u64 = model.templates.iter().map(|template| template.rows).sum();
+        let rest = model.rest.as_ref().map_or(0, |fm| fm.len());
+        if known.checked_add(rest) != Some(head.rows) || model.codes.len() != head.rows {
+            return Err(corrupt("templates and rest do not have all rows"));
+        }
+        Ok(model)
+    }
+
+    /// The packed bits.
+    pub fn bits(&self) -> Result<&[u8]> {
+        self.section.all()
+    }
+
+    /// An error that names the packed bits.
+    pub fn corrupt(&self, what: &str) -> Error {
+        self.section.corrupt(0, what.to_string())
+    }
+
+    /// Template code of row `row`, and its place among the rows of that template.
+    pub fn place(&self, row: u64) -> Result<(u64, u64)> {
+        let code = self.codes.get(row)?;
+        let only = codes::Interval {
+            low: code,
+            high: code,
+        };
+        Ok((code, self.codes.count(&[0..row], only)?))
+    }
+
+    /// The constants and runs, sorted on first use.
+    pub fn lookup(&self) -> &Lookup {
+        self.lookup.get_or_init(|| Lookup::new(self))
+    }
+
+    /// The rows of a template that lie in `range`, as places among its rows.
+    pub fn window(&self, code: u64, range: &Range<u64>) -> Result<Range<u64>> {
+        let only = codes::Interval {
+            low: code,
+            high: code,
+        };
+        let rows = match code.checked_sub(1) {
+            None => self.rest.as_ref().map_or(0, |rest| rest.len()),
+            Some(index) => usize::try_from(index)
+                .ok()
+                .and_then(|index| self.templates.get(index))
+                .map_or(0, |template| template.rows),
+        };
+        let start = if range.start == 0 {
+            0
+        } else {
+            self.codes.count(&[0..range.start], only)?
+        };
+        let end = if range.end == self.codes.len() {
+            rows
+        } else {
+            self.codes.count(&[0..range.end], only)?
+        };
+        if start > end || end > rows {
+            return Err(self.corrupt("a template has other rows than it says"));
+        }
+        Ok(start..end)
+    }
+
+    /// The row that is the `place`-th of a template, which lies in `range`.
+    pub fn row_of(&self, code: u64, place: u64, range: Range<u64>) -> Result<u64> {
+        let only = codes::Interval {
+            low: code,
+            high: code,
+        };
+        let (mut low, mut high) = (range.start, range.end);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if self.codes.count(&[0..middle], only)? > place {
+                high = middle;
+            } else {
+                low = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// Reads the rows of `range` in order.
+    pub fn read_rows(&self, range: Range<u64>, mut visit: impl FnMut(u64, &[u8])) -> Result<()> {
+        /// Rows whose template codes are read together.
+        const TOGETHER: u64 = 4096;
+        let mut next: Vec<Option<u64>> = vec![None; self.templates.len() + 1];
+        let mut bytes = Vec::new();
+        let mut codes = Vec::new();
+        let mut start = range.start;
+        while start < range.end {
+            let end = range.end.min(start + TOGETHER);
+            codes.clear();
+            codes.resize((end - start) as usize, 0);
+            self.codes.decode(start..end, &mut codes)?;
+            for (row, &code) in (start..).zip(&codes) {
+                let next = usize::try_from(code).ok().and_then(|code| next.get_mut(code));
+                let next = next.ok_or_else(|| self.corrupt("a row has no template"))?;
+                let place = match *next {
+                    Some(place) => place,
+                    None => self.window(code, &(row..self.codes.len()))?.start,
+                };
+                *next = Some(place + 1);
+                bytes.clear();
+                self.extract_place(code, place, &mut bytes)?;
+                visit(row, &bytes);
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// Appends row `row`.
+    pub fn extract(&self, row: u64, out: &mut Vec<u8>) -> Result<()> {
+        let (code, place) = self.place(row)?;
+        self.extract_place(code, place, out)
+    }
+
+    /// Appends the `place`-th row of a template.
+    pub fn extract_place(&self, code: u64, place: u64, out: &mut Vec<u8>) -> Result<()> {
+        let Some(index) = code.checked_sub(1) else {
+            let rest = self
+                .rest
+                .as_ref()
+                .ok_or_else(|| self.corrupt("a row is nowhere"))?;
+            return rest.extract(place, out);
+        };
+        let template = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.templates.get(index))
+            .filter(|template| place < template.rows)
+            .ok_or_else(|| self.corrupt("a row has no template"))?;
+        let bits = self.bits()?;
+        for at in template.tokens.clone() {
+            match self.tokens.get(at) {
+                Some(Token::Constant(start, end)) => out.extend_from_slice(self.slice(*start, *end)),
+                Some(Token::Variable(column)) => self.value(bits, *column, place, out)?,
+                None => {}
+            }
+            if at + 1 < template.tokens.end {
+                if let Some(&(start, end)) = self.runs.get(at) {
+                    out.extend_from_slice(self.slice(start, end));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A stretch of the templates' text.
+    #[inline]
+    pub fn slice(&self, start: u32, end: u32) -> &[u8] {
+        self.text.get(start as usize..end as usize).unwrap_or_default()
+    }
+
+    /// A column.
+    pub fn column(&self, column: u32) -> Result<&Column> {
+        self.columns
+            .get(column as usize)
+            .ok_or_else(|| self.corrupt("a column is nowhere"))
+    }
+
+    /// Dictionary number of the value that row `place` has as an exception.
+    pub fn exception(&self, bits: &[u8], column: &Column, place: u64) -> Result<Option<u64>> {
+        let Some(exceptions) = &column.exceptions else {
+            return Ok(None);
+        };
+        let find = || {
+            let Some(index) = exceptions.rows.find(bits, place)? else {
+                return Some(None);
+            };
+            self.exception_value(bits, exceptions, index).map(Some)
+        };
+        find().ok_or_else(|| self.corrupt("exceptions make no sense"))
+    }
+
+    /// Dictionary number of exception number `index`.
+    pub fn exception_value(&self, bits: &[u8], exceptions: &Exceptions, index: u64) -> Option<u64> {
+        let width = code_width(self.universe());
+        read(bits, exceptions.at + index * u64::from(width), width)
+    }
+
+    /// Strings of the dictionary.
+    pub fn universe(&self) -> u64 {
+        self.dictionary.as_ref().map_or(0, |fm| fm.len())
+    }
+
+    /// Appends the value of a column in the `place`-th row of its template.
+    pub fn value(&self, bits: &[u8], column: u32, place: u64, out: &mut Vec<u8>) -> Result<()> {
+        let column = self.column(column)?;
+        if let Some(id) = self.exception(bits, column, place)? {
+            return self.word(id, out);
+        }
+        let wrong = || self.corrupt("a code makes no sense");
+        match &column.root {
+            Root::Number(form, fields) => {
+                let mut values = [0; MAX_FIELDS];
+                for (value, field) in values.iter_mut().zip(fields) {
+                    *value = field.get(bits, place)?.ok_or_else(wrong)?;
+                }
+                form.write(values.iter().copied(), out);
+                Ok(())
+            }
+            Root::Alias(parent) => match self.column(*parent)?.root {
+                Root::Alias(_) => Err(wrong()),
+                _ => self.value(bits, *parent, place, out),
+            },
+            Root::Local(..) | Root::Global(_) | Root::Function(..) => {
+                let id = self.id(bits, column, place)?.ok_or_else(wrong)?;
+                self.word(id, out)
+            }
+        }
+    }
+
+    /// Dictionary number of a column's value that is none of its exceptions, where it has one.
+    pub fn id(&self, bits: &[u8], column: &Column, place: u64) -> Result<Option<u64>> {
+        let wrong = || self.corrupt("a code makes no sense");
+        Ok(match &column.root {
+            Root::Local(values, codes) => {
+                let code = codes.get(bits, place)?.ok_or_else(wrong)?;
+                Some(values.get(bits, code).ok_or_else(wrong)?)
+            }
+            Root::Global(codes) => Some(codes.get(bits, place)?.ok_or_else(wrong)?),
+            Root::Function(parent, table) => match &self.column(*parent)?.root {
+                Root::Local(_, codes) => {
+                    let code = codes.get(bits, place)?.ok_or_else(wrong)?;
+                    Some(table.get(bits, code).ok_or_else(wrong)?)
+                }
+                _ => return Err(wrong()),
+            },
+            Root::Number(..) | Root::Alias(_) => None,
+        })
+    }
+
+    /// Appends a string of the dictionary.
+    pub fn word(&self, id: u64, out: &mut Vec<u8>) -> Result<()> {
+        let dictionary = self.dictionary.as_ref();
+        let dictionary = dictionary.filter(|fm| id < fm.len());
+        dictionary
+            .ok_or_else(|| self.corrupt("a string is not in the dictionary"))?
+            .extract(id, out)
+    }
+
+    /// Bytes that the model takes in memory beside the section.
+    pub fn memory_bytes(&self) -> u64 {
+        let tokens = self.tokens.len() * (size_of::<Token>() + size_of::<(u32, u32)>());
+        (self.text.len() + tokens + self.columns.len() * size_of::<Column>()) as u64
+    }
+}
+
+/// Reads the directory: templates, columns, and the lengths of the sections of codes.
+struct Sections<'a> {
+    coder: Decoder<'a>,
+    models: Models,
+    /// Bit where the next column's bits start.
+    at: u64,
+    universe: u64,
+}
+
+/// A column as the directory describes it, its sequences still without their codes.
+struct Draft {
+    kind: usize,
+    form: Option<Form>,
+    list: Option<List>,
+    parent: u32,
+    table: Option<Table>,
+    exceptions: Option<Exceptions>,
+    heads: Vec<(super::sequence::Head, u64)>,
+    rows: u64,
+}
+
+impl<'a> Sections<'a> {
+    fn lengths(
+        section: &Section,
+        head: &Head,
+        directory: &'a [u8],
+        codes: &Section,
+        model: &mut Model,
+        universe: u64,
+    ) -> Result<u32> {
+        let corrupt = || section.corrupt(0, "the directory of templates makes no sense".to_string());
+        let mut reader = Sections {
+            coder: Decoder::new(directory),
+            models: Models::new(),
+            at: 0,
+            universe,
+        };
+        let mut drafts = Vec::new();
+        let text = std::mem::take(&mut model.text);
+        let mut at = 0;
+        for _ in 0..head.templates {
+            at = reader
+                .template(&text, at, head.rows, model, &mut drafts)
+                .ok_or_else(corrupt)?;
+        }
+        model.text = text;
+        if at != model.text.len() || reader.at > model.section.len().saturating_mul(8) {
+            return Err(corrupt());
+        }
+        let mut places = Vec::new();
+        let mut start = 0u64;
+        for _ in 0..head.sections {
+            let kind = reader.models.flags.read(&mut reader.coder, 1) as u16 + 1;
+            let length = reader.models.numbers.read(&mut reader.coder, context::SECTION);
+            let end = start.checked_add(length).filter(|&end| end <= codes.len());
+            let end = end.filter(|_| !reader.coder.overrun()).ok_or_else(corrupt)?;
+            places.push((CodesKind::from_code(kind).ok_or_else(corrupt)?, start..end));
+            start = end.next_multiple_of(8).min(codes.len());
+        }
+        let mut open = |number: u64| -> Result<Box<dyn Codes>> {
+            let place = usize::try_from(number).ok().and_then(|number| places.get(number));
+            let (kind, range) = place.ok_or_else(corrupt)?;
+            codes::open(*kind, codes.sub(range.clone())?)
+        };
+        for draft in drafts {
+            let column = draft.finish(&mut open).ok_or_else(corrupt)??;
+            model.columns.push(column);
+        }
+        Ok(head.sections)
+    }
+
+    /// Reads a template whose text starts at `at`; gives where it ends.
+    fn template(
+        &mut self,
+        text: &[u8],
+        mut at: usize,
+        most_rows: u64,
+        model: &mut Model,
+        drafts: &mut Vec<Draft>,
+    ) -> Option<usize> {
+        let rows = self.models.rows.read(&mut self.coder, 0);
+        if rows == 0 || rows > most_rows || self.coder.overrun() {
+            return None;
+        }
+        let first_token = model.tokens.len();
+        let first_column = drafts.len();
+        let mut before = 0;
+        loop {
+            let start = at;
+            let mut fields = 0;
+            while text
+                .get(at)
+                .is_some_and(|&byte| byte != END && !is_delimiter(byte))
+            {
+                fields += usize::from(text[at] == VARIABLE);
+                at += 1;
+            }
+            if fields == 0 {
+                model.tokens.push(Token::Constant(start as u32, at as u32));
+            } else {
+                model.tokens.push(Token::Variable(drafts.len() as u32));
+                let draft = self.column(text.get(start..at)?, fields, rows, first_column, drafts, before)?;
+                before = draft.kind;
+                drafts.push(draft);
+            }
+            let start = at;
+            while text.get(at).is_some_and(|&byte| is_delimiter(byte)) {
+                at += 1;
+            }
+            model.runs.push((start as u32, at as u32));
+            if *text.get(at)? == END && at == start {
+                break;
+            }
+        }
+        model.templates.push(Template {
+            rows,
+            tokens: first_token..model.tokens.len(),
+        });
+        Some(at + 1)
+    }
+
+    fn number(&mut self, context: usize) -> u64 {
+        self.models.numbers.read(&mut self.coder, context)
+    }
+
+    fn list(&mut self, count: u64, universe: u64) -> Option<List> {
+        if count > universe {
+            return None;
+        }
+        let list = List::new(self.at, count, universe);
+        self.at = self.at.checked_add(list.bits())?;
+        Some(list)
+    }
+
+    fn head(&mut self, context: usize, draft: &mut Draft) -> Option<()> {
+        let head = self.models.heads.read(&mut self.coder, context)?;
+        let end = head.end(draft.rows, self.at)?;
+        draft.heads.push((head, self.at));
+        self.at = end;
+        Some(())
+    }
+
+    fn column(
+        &mut self,
+        token: &[u8],
+        fields: usize,
+        rows: u64,
+        first: usize,
+        drafts: &[Draft],
+        before: usize,
+    ) -> Option<Draft> {
+        if self.coder.overrun() {
+            return None;
+        }
+        let mut draft = Draft {
+            kind: self.models.kinds.read(&mut self.coder, before),
+            form: None,
+            list: None,
+            parent: 0,
+            table: None,
+            exceptions: None,
+            heads: Vec::new(),
+            rows,
+        };
+        match draft.kind {
+            0 => {
+                let count = self.number(context::DISTINCT);
+                draft.list = Some(self.list(count, self.universe)?);
+                self.head(0, &mut draft)?;
+            }
+            1 => self.head(1, &mut draft)?,
+            2 => {
+                if fields > MAX_FIELDS {
+                    return None;
+                }
+                let radix = Radix::from_code(self.models.flags.read(&mut self.coder, 0))?;
+                let mut digits = Vec::new();
+                for _ in 0..fields {
+                    digits.push(
+                        u8::try_from(self.number(context::DIGITS))
+                            .ok()
+                            .filter(|&d| d <= 20)?,
+                    );
+                }
+                let literals = token
+                    .split(|&byte| byte == VARIABLE)
+                    .map(<[u8]>::to_vec)
+                    .collect();
+                draft.form = Some(Form {
+                    radix,
+                    literals,
+                    digits,
+                });
+                draft.exceptions = self.exceptions(0, rows)?;
+                for _ in 0..fields {
+                    self.head(2, &mut draft)?;
+                }
+            }
+            3 => {
+                let parent = self.parent(context::ALIAS, first, drafts)?;
+                draft.parent = parent as u32;
+                draft.exceptions = self.exceptions(1, rows)?;
+            }
+            4 => {
+                let parent = self.parent(context::FUNCTION, first, drafts)?;
+                draft.parent = parent as u32;
+                let len = drafts.get(parent)?.list?.len();
+                let values = self.number(context::VALUES);
+                let (list, width) = match values {
+                    0 => (None, code_width(self.universe)),
+                    _ => (Some(self.list(values, self.universe)?), code_width(values)),
+                };
+                let at = self.at;
+                self.at = at.checked_add(len.checked_mul(u64::from(width))?)?;
+                draft.table = Some(Table {
+                    at,
+                    len,
+                    width,
+                    values: list,
+                });
+                draft.exceptions = self.exceptions(2, rows)?;
+            }
+            _ => return None,
+        }
+        Some(draft)
+    }
+
+    fn parent(&mut self, context: usize, first: usize, drafts: &[Draft]) -> Option<usize> {
+        let back = usize::try_from(self.number(context)).ok()?;
+        let parent = drafts.len().checked_sub(back.checked_add(1)?)?;
+        (parent >= first && drafts.get(parent)?.kind < 3).then_some(parent)
+    }
+
+    fn exceptions(&mut self, kind: usize, rows: u64) -> Option<Option<Exceptions>> {
+        let count = self.number(context::EXCEPTIONS + kind);
+        if count == 0 {
+            return Some(None);
+        }
+        let rows = self.list(count, rows)?;
+        let at = self.at;
+        let width = u64::from(code_width(self.universe));
+        self.at = at.checked_add(count.checked_mul(width)?)?;
+        Some(Some(Exceptions { rows, at }))
+    }
+}
+
+impl Draft {
+    fn finish(self, open: &mut dyn FnMut(u64) -> Result<Box<dyn Codes>>) -> Option<Result<Column>> {
+        let mut sequences = Vec::new();
+        for (head, at) in &self.heads {
+            match Sequence::new(head, self.rows, *at, open)? {
+                Ok((sequence, _)) => sequences.push(sequence),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        let root = match self.kind {
+            0 => Root::Local(self.list?, sequences.pop()?),
+            1 => Root::Global(sequences.pop()?),
+            2 => Root::Number(self.form?, sequences),
+            3 => Root::Alias(self.parent),
+            _ => Root::Function(self.parent, self.table?),
+        };
+        Some(Ok(Column {
+            root,
+            exceptions: self.exceptions,
+        }))
+    }
+}

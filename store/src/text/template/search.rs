@@ -1,0 +1,349 @@
+//! Substrings of rows: a needle is laid against the templates wherever its delimiters fit.
+//!
+//! Tokens hold no delimiters, so a needle that has any splits in one way only: the end of a token, a run, whole tokens
+//! and runs, and the start of a token. Where the runs of a template fit, constants decide at once, and each variable
+//! leaves one test: equals, starts with, or ends with. A needle without delimiters lies inside one token.
+
+use std::ops::Range;
+
+use super::filter::{Fit, Plan, Test};
+use super::lookup::NONE;
+use super::read::{Model, Token};
+use super::tokens::parts;
+use crate::error::Result;
+use crate::rows::Mask;
+
+/// Rows up to which further tests are made row by row.
+const FEW_ROWS: usize = 256;
+
+/// What is looked for in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needle<'n> {
+    /// The bytes.
+    pub bytes: &'n [u8],
+    /// Whether the row starts with them.
+    pub left: bool,
+    /// Whether the row ends with them.
+    pub right: bool,
+    /// Whether ASCII letters are compared without case.
+    pub ignore_case: bool,
+}
+
+/// A way to lay the needle on a template that its constants and runs allow: columns and the tests they have to pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Alignment {
+    template: usize,
+    /// Column and number of its test.
+    tests: Vec<(u32, usize)>,
+}
+
+/// Where a needle may be.
+#[derive(Debug)]
+pub struct Search<'m> {
+    model: &'m Model,
+    tests: Vec<Test>,
+    /// By template.
+    alignments: Vec<Alignment>,
+}
+
+/// Rows of one template.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// All of them.
+    All,
+    /// These, increasing.
+    Some(Vec<u64>),
+}
+
+impl<'m> Search<'m> {
+    /// Lays the needle on all templates.
+    pub fn new(model: &'m Model, needle: &Needle<'_>) -> Result<Search<'m>> {
+        let pieces: Vec<&[u8]> = parts(needle.bytes).collect();
+        let mut search = Search {
+            model,
+            tests: Vec::new(),
+            alignments: Vec::new(),
+        };
+        if pieces.len() == 1 {
+            search.inside_a_token(needle)?;
+        } else {
+            search.across_tokens(needle, &pieces)?;
+        }
+        search.alignments.sort_by_key(|alignment| alignment.template);
+        Ok(search)
+    }
+
+    fn template_of(&self, place: usize) -> Option<usize> {
+        let index = self
+            .model
+            .templates
+            .partition_point(|template| template.tokens.end <= place);
+        (index < self.model.templates.len()).then_some(index)
+    }
+
+    fn inside_a_token(&mut self, needle: &Needle<'_>) -> Result<()> {
+        let fit = match (needle.left, needle.right) {
+            (false, false) => Fit::Contains,
+            (true, false) => Fit::Starts,
+            (false, true) => Fit::Ends,
+            (true, true) => Fit::Equals,
+        };
+        let test = Test::new(fit, needle.bytes, needle.ignore_case);
+        let model = self.model;
+        let lookup = model.lookup();
+        let fits_ends = |place: usize, template: usize| {
+            let tokens = model
+                .templates
+                .get(template)
+                .map_or(0..0, |template| template.tokens.clone());
+            (!needle.left || place == tokens.start) && (!needle.right || place + 1 == tokens.end)
+        };
+        for constant in lookup.constants.matching(model, |bytes| test.passes(bytes)) {
+            for &place in lookup.constants.of(constant) {
+                let place = place as usize;
+                if let Some(template) = self
+                    .template_of(place)
+                    .filter(|&template| fits_ends(place, template))
+                {
+                    self.alignments.push(Alignment {
+                        template,
+                        tests: Vec::new(),
+                    });
+                }
+            }
+        }
+        self.tests.push(test);
+        for (template, of) in model.templates.iter().enumerate() {
+            for place in of.tokens.clone() {
+                if let Some(&Token::Variable(column)) = model.tokens.get(place) {
+                    if fits_ends(place, template) {
+                        self.alignments.push(Alignment {
+                            template,
+                            tests: vec![(column, 0)],
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn across_tokens(&mut self, needle: &Needle<'_>, pieces: &[&[u8]]) -> Result<()> {
+        let model = self.model;
+        let lookup = model.lookup();
+        let last = pieces.len() / 2;
+        for (index, piece) in pieces.iter().step_by(2).enumerate() {
+            let fit = match (index == 0 && !needle.left, index == last && !needle.right) {
+                (true, _) => Fit::Ends,
+                (_, true) => Fit::Starts,
+                _ => Fit::Equals,
+            };
+            self.tests.push(Test::new(fit, piece, needle.ignore_case));
+        }
+        // Whether the needle's run may start or end inside a template's run.
+        let open = |index: usize| {
+            (
+                index == 0 && !needle.left && pieces[0].is_empty(),
+                index + 1 == last && !needle.right && pieces.last().is_some_and(|piece| piece.is_empty()),
+            )
+        };
+        let mut fitting: Vec<Vec<u32>> = Vec::new();
+        for (index, run) in pieces.iter().skip(1).step_by(2).enumerate() {
+            fitting.push(match open(index) {
+                (false, false) => lookup.runs.find(model, run).into_iter().collect(),
+                (true, false) => lookup.runs.matching(model, |other| other.ends_with(run)),
+                (false, true) => lookup.runs.matching(model, |other| other.starts_with(run)),
+                (true, true) => lookup
+                    .runs
+                    .matching(model, |other| memchr::memmem::find(other, run).is_some()),
+            });
+        }
+        let frequency = |runs: &[u32]| runs.iter().map(|&run| lookup.runs.of(run).len()).sum::<usize>();
+        let Some((anchor, runs)) = fitting.iter().enumerate().min_by_key(|(_, runs)| frequency(runs)) else {
+            return Ok(());
+        };
+        // What each constant says to each test, once asked: 0 not yet, 1 no, 2 yes.
+        let mut verdicts = vec![vec![0u8; lookup.constants.strings.len()]; self.tests.len()];
+        let mut tests = Vec::new();
+        for &place in runs.iter().flat_map(|&run| lookup.runs.of(run)) {
+            let Some(first) = (place as usize).checked_sub(anchor) else {
+                continue;
+            };
+            let runs_fit = (first..).zip(&fitting).all(|(place, runs)| {
+                let run = lookup.run_of.get(place).copied().unwrap_or(NONE);
+                runs.contains(&run)
+            });
+            if !runs_fit {
+                continue;
+            }
+            tests.clear();
+            let tokens_fit = (0..=last).all(|index| {
+                if self.any(index) {
+                    return true;
+                }
+                match model.tokens.get(first + index) {
+                    Some(&Token::Variable(column)) => {
+                        tests.push((column, index));
+                        true
+                    }
+                    Some(&Token::Constant(start, end)) => {
+                        let number = lookup.constant_of.get(first + index).copied().unwrap_or(NONE);
+                        let verdict = verdicts[index].get_mut(number as usize);
+                        let test = || 1 + u8::from(self.tests[index].passes(model.slice(start, end)));
+                        match verdict {
+                            Some(known) if *known > 0 => *known == 2,
+                            Some(known) => {
+                                *known = test();
+                                *known == 2
+                            }
+                            None => false,
+                        }
+                    }
+                    None => false,
+                }
+            });
+            if !tokens_fit {
+                continue;
+            }
+            let Some(template) = self.template_of(first) else {
+                continue;
+            };
+            let tokens = model
+                .templates
+                .get(template)
+                .map_or(0..0, |template| template.tokens.clone());
+            let whole = first + last < tokens.end
+                && (!needle.left || first == tokens.start)
+                && (!needle.right || first + last + 1 == tokens.end);
+            if whole {
+                self.alignments.push(Alignment {
+                    template,
+                    tests: tests.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a test is passed by every token.
+    fn any(&self, index: usize) -> bool {
+        self.tests
+            .get(index)
+            .is_none_or(|test| test.bytes.is_empty() && test.fit != Fit::Equals)
+    }
+
+    /// Calls `visit` with each template that may have rows, from the first on, and its alignments.
+    fn each(&self, mut visit: impl FnMut(usize, &[Alignment]) -> Result<()>) -> Result<()> {
+        for group in self.alignments.chunk_by(|a, b| a.template == b.template) {
+            if let Some(first) = group.first() {
+                visit(first.template, group)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with the rows of each template; `window` gives the rows of a template that are asked.
+    pub fn rows(
+        &self,
+        mut window: impl FnMut(usize) -> Result<Range<u64>>,
+        mut visit: impl FnMut(usize, Range<u64>, Rows) -> Result<()>,
+    ) -> Result<()> {
+        self.each(|template, alignments| {
+            if alignments.iter().any(|alignment| alignment.tests.is_empty()) {
+                return visit(template, window(template)?, Rows::All);
+            }
+            let plans = self.plans(alignments)?;
+            if plans.is_empty() {
+                return Ok(());
+            }
+            let rows = window(template)?;
+            let found = self.union(&plans, rows.clone())?;
+            visit(template, rows, Rows::Some(found))
+        })
+    }
+
+    /// How many rows there are, `window` giving the rows of a template that are asked.
+    pub fn count(&self, mut window: impl FnMut(usize) -> Result<Range<u64>>) -> Result<u64> {
+        let mut count = 0;
+        self.each(|template, alignments| {
+            if alignments.iter().any(|alignment| alignment.tests.is_empty()) {
+                let rows = window(template)?;
+                count += rows.end - rows.start;
+                return Ok(());
+            }
+            let plans = self.plans(alignments)?;
+            if plans.is_empty() {
+                return Ok(());
+            }
+            let rows = window(template)?;
+            if let [only] = plans.as_slice() {
+                if let [plan] = only.as_slice() {
+                    if let Some(found) = plan.count(rows.clone())? {
+                        count += found;
+                        return Ok(());
+                    }
+                }
+            }
+            count += self.union(&plans, rows)?.len() as u64;
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
+    /// The plans of the alignments that may have rows.
+    fn plans(&self, alignments: &[Alignment]) -> Result<Vec<Vec<Plan<'m>>>> {
+        let mut all = Vec::new();
+        'alignments: for alignment in alignments {
+            let mut plans = Vec::with_capacity(alignment.tests.len());
+            for &(column, test) in &alignment.tests {
+                let Some(test) = self.tests.get(test) else {
+                    continue;
+                };
+                let plan = Plan::new(self.model, column, test)?;
+                if plan.is_never() {
+                    continue 'alignments;
+                }
+                plans.push(plan);
+            }
+            plans.sort_by_key(Plan::weight);
+            all.push(plans);
+        }
+        Ok(all)
+    }
+
+    /// The rows that pass all plans of one of the alignments.
+    fn union(&self, alignments: &[Vec<Plan<'m>>], rows: Range<u64>) -> Result<Vec<u64>> {
+        let places = usize::try_from(rows.end.saturating_sub(rows.start)).unwrap_or(0);
+        let mut found: Vec<u64> = Vec::new();
+        for plans in alignments {
+            let Some((first, others)) = plans.split_first() else {
+                continue;
+            };
+            let mut mask = Mask::repeat(false, places);
+            first.mark(rows.clone(), &mut mask)?;
+            for (index, plan) in others.iter().enumerate() {
+                if mask.count_ones() <= FEW_ROWS {
+                    let left: Vec<usize> = mask.iter_ones().collect();
+                    for place in left {
+                        for plan in others.iter().skip(index) {
+                            if !plan.passes(rows.start + place as u64)? {
+                                mask.set(place, false);
+                                break;
+                            }
+                        }
+                    }
+                    break;
+                }
+                let mut other = Mask::repeat(false, places);
+                plan.mark(rows.clone(), &mut other)?;
+                mask &= other;
+            }
+            found.extend(mask.iter_ones().map(|place| rows.start + place as u64));
+        }
+        if alignments.len() > 1 {
+            found.sort_unstable();
+            found.dedup();
+        }
+        Ok(found)
+    }
+}

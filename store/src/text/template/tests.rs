@@ -1,0 +1,256 @@
+//! The index against a scan of the plain rows, on rows like those of logs, on any bytes, and on damage.
+
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+use std::ops::Bound;
+
+use proptest::prelude::*;
+
+use crate::codes::choose::Layout;
+use crate::codes::testing::golden;
+use crate::section::Section;
+use crate::text::regex::{RegexOptions, RegexPattern};
+use crate::text::tests::{ask_everything, bound, check, column, flip, needles, patterns, strings};
+use crate::text::{TextIndex, TextKind, TextPattern, encode, pattern};
+
+use super::Templates;
+
+fn build(rows: &[Vec<u8>]) -> Templates {
+    let bytes = super::encode(&column(rows), Layout::default()).unwrap();
+    Templates::open(Section::from_vec(bytes)).unwrap()
+}
+
+/// A row of one of a few formats, the fields made from `seed`.
+fn log_row(format: u8, seed: u32) -> Vec<u8> {
+    let word = ["alpha", "Beta", "gamma-3", "", "x/y.z", "é", "17", "-"][(seed % 8) as usize];
+    let user = (seed / 8) % 5;
+    let n = seed % 1000;
+    match format {
+        0 => format!(
+            "user {word} logged in from 10.0.{}.{} port {}",
+            user,
+            n % 256,
+            n * 61 % 65536
+        ),
+        1 => format!(
+            "[{}] job={n:03} state={} took {}.{:02}s",
+            ["info", "warn"][(seed % 2) as usize],
+            ["up", "down", "error"][(seed / 2 % 3) as usize],
+            n / 7,
+            n % 100
+        ),
+        2 => format!(
+            "{{\"id\": \"{:08x}\", \"user\": \"u{user}\", \"name\": \"name of u{user}\"}}",
+            seed.wrapping_mul(2_654_435_761)
+        ),
+        3 => format!("\tstart\t{word}\t\t{word}\t{user}"),
+        4 => format!("delta -{n} and {} end;", i64::from(n) - 500),
+        5 => format!("2024-0{}-1{} {}:{:02}", 1 + user, n % 10, n % 24, n % 60),
+        6 => "the same line".to_string(),
+        _ => format!(" {word}"),
+    }
+    .into_bytes()
+}
+
+fn logs() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let row = prop_oneof![
+        12 => (0u8..8, 0u32..200).prop_map(|(format, seed)| log_row(format, seed)),
+        6 => (0u8..8, any::<u32>()).prop_map(|(format, seed)| log_row(format, seed)),
+        1 => proptest::collection::vec(any::<u8>(), 0..20),
+    ];
+    proptest::collection::vec(row, 0..150)
+}
+
+/// A piece of a row, sometimes changed, in a pattern of any kind.
+fn pattern_of(rows: &[Vec<u8>], seeds: (usize, usize, usize, u8, u8)) -> TextPattern {
+    let (row, start, length, kind, change) = seeds;
+    let row = rows.get(row % rows.len().max(1)).cloned().unwrap_or_default();
+    let start = match kind % 8 {
+        1 | 3 => 0,
+        _ => start % (row.len() + 1),
+    };
+    let end = match kind % 8 {
+        2 | 3 => row.len(),
+        _ => (start + length % 20).min(row.len()),
+    };
+    let mut piece = row[start..end].to_vec();
+    if change < 30 && !piece.is_empty() {
+        let at = usize::from(change) % piece.len();
+        piece[at] = b"0 a,9"[usize::from(change) % 5];
+    }
+    let text = String::from_utf8_lossy(&piece).into_owned();
+    match kind % 8 {
+        0 => TextPattern::Contains(piece),
+        1 => TextPattern::StartsWith(piece),
+        2 => TextPattern::EndsWith(piece),
+        3 => TextPattern::Equals(piece),
+        4 => TextPattern::ContainsIgnoreAsciiCase(piece.to_ascii_uppercase()),
+        5 => {
+            let half = text.len() / 2;
+            let cut = (half..).find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+            TextPattern::like(&format!("%{}%{}%", &text[..cut], &text[cut..]), None)
+        }
+        6 => TextPattern::Like(pattern::LikePattern::parse(&format!("{text}_%"), None)),
+        _ => {
+            let options = RegexOptions {
+                ignore_case: change % 2 == 0,
+                bytes: true,
+            };
+            let source = format!("{}(a|\\d+)?", regex_syntax::escape(&text));
+            TextPattern::Regex(RegexPattern::new(&source, options).unwrap())
+        }
+    }
+}
+
+fn seeds() -> impl Strategy<Value = (usize, usize, usize, u8, u8)> {
+    (
+        any::<usize>(),
+        any::<usize>(),
+        any::<usize>(),
+        any::<u8>(),
+        any::<u8>(),
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(250))]
+
+    #[test]
+    fn answers_on_logs_as_a_scan(
+        rows in logs(), seeds in proptest::collection::vec(seeds(), 6),
+        low in needles(), high in needles(), kinds in (0u8..3, 0u8..3), cuts in proptest::collection::vec(any::<u64>(), 0..12),
+    ) {
+        let index = build(&rows);
+        for seeds in seeds {
+            let pattern = pattern_of(&rows, seeds);
+            check(&index, &rows, &pattern, bound(kinds.0, &low), bound(kinds.1, &high), &cuts);
+        }
+    }
+
+    #[test]
+    fn answers_on_any_bytes_as_a_scan(
+        rows in strings(), pattern in patterns(),
+        low in needles(), high in needles(), kinds in (0u8..3, 0u8..3), cuts in proptest::collection::vec(any::<u64>(), 0..6),
+    ) {
+        check(&build(&rows), &rows, &pattern, bound(kinds.0, &low), bound(kinds.1, &high), &cuts);
+    }
+
+    #[test]
+    fn damage_gives_an_error_or_an_answer(
+        rows in logs(), seeds in seeds(), flips in proptest::collection::vec((any::<u32>(), 0u8..8), 1..4),
+    ) {
+        let mut bytes = encode(TextKind::Template, &column(&rows)).unwrap();
+        flip(&mut bytes, &flips);
+        ask_everything(TextKind::Template, bytes, &pattern_of(&rows, seeds));
+    }
+}
+
+/// Enough rows for every form of sequence and for lists of many numbers.
+#[test]
+fn thousands_of_rows() {
+    let mut state = 7u32;
+    let rows: Vec<Vec<u8>> = (0..6_000u32)
+        .map(|row| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = state >> 8;
+            match row % 3 {
+                0 => format!(
+                    "conn C{:07x}q{noise}z id={row} host=h{} state={}",
+                    noise % 5_000,
+                    noise % 40,
+                    row / 1_000
+                ),
+                1 => format!(
+                    "temp={}.{:02} seq={} mode={}",
+                    noise % 90,
+                    noise % 100,
+                    row * 3,
+                    if noise % 50 == 0 { "x" } else { "auto" }
+                ),
+                _ => format!(
+                    "conn C{:07x}q0z id={row} host=h{} state={}",
+                    row % 700,
+                    noise % 3,
+                    noise % 2
+                ),
+            }
+            .into_bytes()
+        })
+        .collect();
+    let index = build(&rows);
+    let unbounded = (Bound::Unbounded, Bound::Unbounded);
+    for pattern in [
+        TextPattern::Contains(b"host=h1 ".to_vec()),
+        TextPattern::Contains(b"00q".to_vec()),
+        TextPattern::Contains(b"99".to_vec()),
+        TextPattern::Contains(b"auto".to_vec()),
+        TextPattern::EndsWith(b"=1".to_vec()),
+        TextPattern::StartsWith(b"conn C000001".to_vec()),
+        TextPattern::ContainsIgnoreAsciiCase(b"c00001AQ".to_vec()),
+        TextPattern::Equals(rows[4_321].clone()),
+    ] {
+        check(
+            &index,
+            &rows,
+            &pattern,
+            unbounded.0,
+            unbounded.1,
+            &[5, 4_000, 4_100, 5_999],
+        );
+    }
+}
+
+#[test]
+fn long_rows_and_many_words() {
+    let mut rows: Vec<Vec<u8>> = (0..40u32)
+        .map(|row| {
+            (0..3_000u32)
+                .map(|word| format!("w{} ", row * 3_000 + word))
+                .collect::<String>()
+                .into_bytes()
+        })
+        .collect();
+    rows.push(b"x ".repeat(600_000));
+    rows.push(b"y".repeat(100_000));
+    rows.push(Vec::new());
+    let index = build(&rows);
+    for (needle, count) in [
+        (&b"w77 "[..], 1),
+        (b"w119999", 1),
+        (b"x x", 1),
+        (b"yy", 1),
+        (b"w", 40),
+    ] {
+        let pattern = TextPattern::Contains(needle.to_vec());
+        let all = 0..index.len();
+        assert_eq!(index.count(std::slice::from_ref(&all), &pattern).unwrap(), count);
+    }
+    let mut out = Vec::new();
+    for (row, bytes) in rows.iter().enumerate() {
+        out.clear();
+        index.extract(row as u64, &mut out).unwrap();
+        assert_eq!(&out, bytes);
+    }
+}
+
+#[test]
+fn golden_bytes() {
+    let mut rows: Vec<Vec<u8>> = (0..300u32)
+        .map(|row| log_row((row % 6) as u8, row * 7 % 97))
+        .collect();
+    rows.push(Vec::new());
+    rows.push(b"a row\0of its own".to_vec());
+    let bytes = encode(TextKind::Template, &column(&rows)).unwrap();
+    golden("text_template", &bytes, |bytes| {
+        let index = Templates::open(Section::from_vec(bytes)).unwrap();
+        let pattern = TextPattern::Contains(b"user u3".to_vec());
+        check(
+            &index,
+            &rows,
+            &pattern,
+            Bound::Included(b"s"),
+            Bound::Unbounded,
+            &[7, 150],
+        );
+    });
+}
