@@ -77,7 +77,7 @@ impl Column {
                     }
                     _ => Cow::Borrowed(strings),
                 };
-                let kind = choose_text(&valid);
+                let kind = text::choose::choose(&valid, hints.layout, hints.text_block_bytes)?;
                 let body = match (kind, hints.text_block_bytes) {
                     (TextKind::Fm, Some(block_bytes)) => {
                         let options = FmOptions {
@@ -111,22 +111,4 @@ fn encode_numbers(ty: ColumnType, keys: &[u64], hints: &Hints) -> Result<(Encode
         }
     }
     Ok((numeric::encode(ty, keys, hints)?, hints.carried))
-}
-
-/// A dictionary where few strings are distinct, an FM-index otherwise; from a sample.
-fn choose_text(strings: &ByteColumn) -> TextKind {
-    const SAMPLE: usize = 4096;
-    let step = strings.len().div_ceil(SAMPLE).max(1);
-    let sample: Vec<&[u8]> = (0..strings.len())
-        .step_by(step)
-        .map(|row| strings.get(row))
-        .collect();
-    let distinct: std::collections::HashSet<&[u8]> = sample.iter().copied().collect();
-    let dictionary_bytes: usize = distinct.iter().map(|value| value.len() + 8).sum();
-    let all_bytes: usize = sample.iter().map(|value| value.len()).sum();
-    if distinct.len() * 4 <= sample.len() || dictionary_bytes * 4 <= all_bytes {
-        TextKind::Dictionary
-    } else {
-        TextKind::Fm
-    }
 }

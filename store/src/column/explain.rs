@@ -1,9 +1,11 @@
 //! Why a column is stored as it is: what other domains and layouts would take, on samples of the stored column.
 
 use super::{Body, Column};
+use crate::batch::ByteColumn;
 use crate::codes::choose::{self, Layout};
 use crate::domain::choose::candidates;
 use crate::error::Result;
+use crate::text::{self, TextIndex};
 
 /// Consecutive codes in one piece of a sample. Long enough for what an encoder learns from its neighbours.
 const PIECE_CODES: u64 = 64 * 1024;
@@ -12,6 +14,10 @@ const PIECES: u64 = 2;
 /// Consecutive keys in one piece of a sample of keys, and such pieces.
 const PIECE_KEYS: u64 = 64;
 const KEY_PIECES: u64 = 64;
+/// Stretches of strings in a sample of text, bytes that end each, and strings that are read together.
+const STRETCHES: u64 = 4;
+const STRETCH_BYTES: usize = 64 << 10;
+const STRETCH_ROWS: u64 = 64;
 
 /// A domain that a column could have, and its price.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +40,7 @@ pub struct LayoutCost {
 /// Domains and layouts of a column compared, on a sample.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Explanation {
-    /// Domain of the stored column ("decimal(2)").
+    /// Domain of the stored column ("decimal(2)"); the index of a text column ("fm").
     pub domain: String,
     /// Domains that were weighed, from the cheapest up.
     pub domains: Vec<DomainCost>,
@@ -52,8 +58,10 @@ impl Column {
     /// # Errors
     /// `Corrupt` where the bytes make no sense.
     pub fn explain(&self) -> Result<Explanation> {
-        let Body::Numeric(numeric) = &self.body else {
-            return Ok(Explanation::default());
+        let numeric = match &self.body {
+            Body::Numeric(numeric) => numeric,
+            Body::Text(index, _) => return explain_text(&**index),
+            Body::Empty => return Ok(Explanation::default()),
         };
         let len = numeric.len();
         let mut out = Explanation {
@@ -82,6 +90,37 @@ impl Column {
         }
         Ok(out)
     }
+}
+
+/// Compares what the strings of an index would take in each index, made of stretches of them.
+fn explain_text(index: &dyn TextIndex) -> Result<Explanation> {
+    let mut sample = ByteColumn::default();
+    let step = index.len().div_ceil(STRETCHES);
+    for stretch in 0..STRETCHES {
+        let mut row = step * stretch;
+        let end = index.len().min(step * (stretch + 1));
+        let enough = sample.bytes().len() + STRETCH_BYTES;
+        while row < end && sample.bytes().len() < enough {
+            let next = end.min(row + STRETCH_ROWS);
+            index.decode(row..next, &mut sample)?;
+            row = next;
+        }
+    }
+    let rows = sample.len().max(1) as f64;
+    let bytes = sample.bytes().len() as f64;
+    let mut domains = Vec::new();
+    for estimate in text::choose::estimates(&sample, Layout::default())? {
+        domains.push(DomainCost {
+            name: estimate.kind.name().to_owned(),
+            bits: estimate.share * bytes * 8.0 / rows,
+        });
+    }
+    domains.sort_by(|a, b| a.bits.total_cmp(&b.bits));
+    Ok(Explanation {
+        domain: index.kind().name().to_owned(),
+        domains,
+        ..Explanation::default()
+    })
 }
 
 /// Pieces of `0..len`, evenly spread; all of it where they would cover it.
@@ -117,6 +156,25 @@ mod tests {
             let rows: u64 = pieces.iter().map(|piece| piece.end - piece.start).sum();
             assert_eq!(rows, len.min(PIECE_KEYS * KEY_PIECES));
         }
+    }
+
+    #[test]
+    fn text_is_weighed_by_index() {
+        let mut column = BatchColumn::new(ColumnType::Text);
+        for i in 0..3_000u32 {
+            column.push_bytes(format!("request {i} of user{} took {} ms", i % 7, i * 7919 % 1000).as_bytes());
+        }
+        let parts = Column::encode(ColumnType::Text, &column, &Hints::default()).unwrap();
+        let parts = parts.into_iter().map(|part| Part {
+            kind: part.kind,
+            codec: part.codec,
+            body: Section::from_vec(part.body),
+        });
+        let column = Column::open(ColumnType::Text, 3_000, parts.collect()).unwrap();
+        let found = column.explain().unwrap();
+        assert_eq!(found.domain, "template");
+        assert_eq!(found.domains[0].name, "template");
+        assert_eq!(found.domains.len(), text::TextKind::ALL.len());
     }
 
     #[test]

@@ -24,6 +24,9 @@ const STRETCHES: usize = 4;
 /// Bytes from which indexes are compared; an fm of fewer is mostly tables.
 const LEAST_BYTES: usize = 4 << 10;
 
+/// Blocks of an fm that take as much memory to make as templates of as many rows.
+const BLOCKS: u64 = 2;
+
 /// What an index would take.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
@@ -33,18 +36,23 @@ pub struct Estimate {
     pub share: f64,
 }
 
-/// The index for `strings` under a wish.
+/// The index for `strings` under a wish, where an fm would have blocks of `block_bytes` (16 MiB if `None`).
+///
+/// Making templates takes up to eight times the memory of all rows, an fm twenty times a block's; so where blocks are
+/// held small for the sake of memory, longer columns are no templates.
 ///
 /// # Complexity
 /// Indexes of 256 KiB of rows are made, so at most about 0.1 s.
 ///
 /// # Errors
 /// See [`super::encode`].
-pub fn choose(strings: &ByteColumn, wish: Layout) -> Result<TextKind> {
+pub fn choose(strings: &ByteColumn, wish: Layout, block_bytes: Option<u64>) -> Result<TextKind> {
     if is_repetitive(strings) {
         return Ok(TextKind::Dictionary);
     }
-    if strings.bytes().len() < LEAST_BYTES {
+    let bytes = strings.bytes().len();
+    let much = block_bytes.is_some_and(|block| bytes as u64 > block.saturating_mul(BLOCKS));
+    if much || bytes < LEAST_BYTES {
         return Ok(TextKind::Fm);
     }
     let sample = sample(strings);
@@ -112,7 +120,7 @@ fn sample(strings: &ByteColumn) -> ByteColumn {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
     use crate::codes::choose::MiniBlock;
@@ -152,14 +160,21 @@ mod tests {
                 .join(" ")
         }));
         let small = Layout::Small(MiniBlock::default());
-        assert_eq!(choose(&few, Layout::default()).unwrap(), TextKind::Dictionary);
-        assert_eq!(choose(&lines, Layout::default()).unwrap(), TextKind::Template);
-        assert_eq!(choose(&lines, small).unwrap(), TextKind::Template);
-        assert_eq!(choose(&prose, Layout::default()).unwrap(), TextKind::Fm);
         assert_eq!(
-            choose(&ByteColumn::default(), small).unwrap(),
+            choose(&few, Layout::default(), None).unwrap(),
             TextKind::Dictionary
         );
+        assert_eq!(
+            choose(&lines, Layout::default(), None).unwrap(),
+            TextKind::Template
+        );
+        assert_eq!(choose(&lines, small, None).unwrap(), TextKind::Template);
+        assert_eq!(choose(&prose, Layout::default(), None).unwrap(), TextKind::Fm);
+        assert_eq!(
+            choose(&ByteColumn::default(), small, None).unwrap(),
+            TextKind::Dictionary
+        );
+        assert_eq!(choose(&lines, small, Some(64 << 10)).unwrap(), TextKind::Fm);
         let estimates = estimates(&lines, small).unwrap();
         assert_eq!(estimates.len(), TextKind::ALL.len());
         assert!(estimates[2].share * 2.0 < estimates[1].share, "{estimates:?}");

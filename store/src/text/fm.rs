@@ -214,6 +214,37 @@ impl Fm {
         Ok(below)
     }
 
+    /// Calls `visit` with the last `limit` bytes of each string, in order.
+    ///
+    /// # Complexity
+    /// One step a byte.
+    pub fn tails(&self, limit: usize, mut visit: impl FnMut(&[u8])) -> Result<()> {
+        let mut tail = Vec::with_capacity(limit);
+        for block in &self.blocks {
+            let view = block.view()?;
+            let rows = block.range();
+            for row in 0..rows.end - rows.start {
+                tail.clear();
+                if let Some(index) = block.find_long(row)? {
+                    let string = block.long_bytes(index)?;
+                    visit(&string[string.len().saturating_sub(limit)..]);
+                    continue;
+                }
+                let mut position = row;
+                while tail.len() < limit {
+                    let step = view.step(position);
+                    let step = step.ok_or_else(|| block.corrupt("a row cannot be read from the index"))?;
+                    let Ok((byte, previous)) = step else { break };
+                    tail.push(byte);
+                    position = previous;
+                }
+                tail.reverse();
+                visit(&tail);
+            }
+        }
+        Ok(())
+    }
+
     /// The strings that match, in order.
     pub fn find(&self, pattern: &TextPattern) -> Result<Vec<u64>> {
         let mut found = Vec::new();

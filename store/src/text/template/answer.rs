@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::rows::Mask;
 use crate::text::pattern::{LikePattern, LikeToken};
 use crate::text::regex::RegexPattern;
-use crate::text::{TextIndex, TextPattern, between};
+use crate::text::{TextPattern, between};
 
 /// Hits in a template up to which their rows are looked for one by one.
 const FEW_HITS: usize = 4;
@@ -58,10 +58,7 @@ pub fn count(model: &Model, ranges: &[Range<u64>], pattern: &TextPattern) -> Res
         let mut count = 0;
         for range in ranges {
             count += search.count(|template| model.window(template as u64 + 1, range))?;
-            if let Some(rest) = &model.rest {
-                let rows = model.window(0, range)?;
-                count += rest.count(&[rows], pattern)?;
-            }
+            count += model.count_rest(range, pattern)?;
         }
         return Ok(count);
     }
@@ -148,13 +145,7 @@ fn count_ranges(mask: &Mask, base: u64, ranges: &[Range<u64>]) -> u64 {
 }
 
 fn select_rest(model: &Model, range: &Range<u64>, pattern: &TextPattern, mask: &mut Mask) -> Result<()> {
-    let Some(rest) = &model.rest else {
-        return Ok(());
-    };
-    let rows = model.window(0, range)?;
-    let mut found = Mask::repeat(false, places(&rows));
-    rest.select(rows.clone(), pattern, &mut found)?;
-    let found: Vec<u64> = found.iter_ones().map(|place| rows.start + place as u64).collect();
+    let (rows, found) = model.find_rest(range, pattern)?;
     name_rows(model, 0, &rows, &found, range, mask)
 }
 

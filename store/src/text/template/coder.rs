@@ -83,8 +83,11 @@ impl Encoder {
         }
         // The first byte is always zero.
         self.out.remove(0);
-        while self.out.last() == Some(&0) {
-            self.out.pop();
+        // The reader sees zeros behind the end; no more of them are left out than it may see.
+        for _ in 0..4 {
+            if self.out.last() == Some(&0) {
+                self.out.pop();
+            }
         }
         self.out
     }

@@ -5,7 +5,11 @@ use super::coder::{Encoder, Numbers, Symbols};
 use super::columns::{self, Choice, Kind, Values, Words};
 use super::sequence::{self, HeadModel, code_width};
 use super::tokens::{END, Tokens, VARIABLE};
-use super::{LAYOUT, MAX_TEXT, PARTS, list, lz, mine};
+use super::{LAYOUT, MAX_TEXT, PARTS, list, lz, mine, rest};
+
+/// A rest is packed and scanned up to the larger of this many bytes and the rows' bytes / this.
+const LEAST_PACKED_REST: usize = 128 << 10;
+const PACKED_REST: usize = 32;
 use crate::batch::ByteColumn;
 use crate::codes::choose::Layout;
 use crate::codes::{self, CodesKind};
@@ -137,6 +141,8 @@ pub fn encode(strings: &ByteColumn, wish: Layout) -> Result<Vec<u8>> {
         row_counters: false,
         ..FmOptions::default()
     };
+    let most_packed = (strings.bytes().len() / PACKED_REST).max(LEAST_PACKED_REST);
+    let (rest_bytes, rest) = rest::encode(&rest, most_packed)?;
     let fm_of = |strings: &ByteColumn| {
         if strings.is_empty() {
             Ok(Vec::new())
@@ -166,7 +172,7 @@ pub fn encode(strings: &ByteColumn, wish: Layout) -> Result<Vec<u8>> {
         sections,
         codes,
         fm_of(&dictionary)?,
-        fm_of(&rest)?,
+        rest,
     ];
     let mut out = Vec::new();
     out.extend_from_slice(&LAYOUT.to_le_bytes());
@@ -175,6 +181,8 @@ pub fn encode(strings: &ByteColumn, wish: Layout) -> Result<Vec<u8>> {
     out.extend_from_slice(&(strings.len() as u64).to_le_bytes());
     out.extend_from_slice(&text_bytes.to_le_bytes());
     out.extend_from_slice(&section_count.to_le_bytes());
+    out.extend_from_slice(&rest_bytes.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
     let starts = out.len();
     out.resize(starts + PARTS * 8, 0);
     for (index, part) in parts.iter().enumerate() {

@@ -3,8 +3,8 @@
 use std::cell::OnceCell;
 use std::ops::Range;
 
-use super::number::{Form, Radix};
-use super::read::{Column, Exceptions, Model, Root};
+use super::digits::Digits;
+use super::read::{Column, Exceptions, Model, Root, TAIL_BYTES};
 use super::sequence::Sequence;
 use crate::codes::Interval;
 use crate::error::Result;
@@ -74,6 +74,38 @@ impl Test {
         }
     }
 
+    /// How much the test rules out, more or less.
+    pub fn strength(&self) -> usize {
+        let whole = match self.fit {
+            Fit::Equals => 6,
+            Fit::Starts => 1,
+            Fit::Ends | Fit::Contains => 0,
+        };
+        self.bytes.len() * 2 + whole
+    }
+
+    /// Whether the dictionary is searched in a few steps.
+    pub fn is_cheap(&self) -> bool {
+        !self.ignore_case && (matches!(self.fit, Fit::Equals | Fit::Starts) || self.bytes.len() >= 4)
+    }
+
+    /// Whether a column could have a value that passes, at a glance; `unknown` tells that the dictionary has none.
+    pub fn is_possible(&self, model: &Model, column: &Column, unknown: bool) -> bool {
+        if !unknown && column.exceptions.is_some() {
+            return true;
+        }
+        match &column.root {
+            Root::Number(form, _) => self.ignore_case || self.bytes.iter().all(|&byte| form.may_have(byte)),
+            Root::Alias(parent) => match model.columns.get(*parent as usize) {
+                Some(parent) if !matches!(parent.root, Root::Alias(_)) => {
+                    self.is_possible(model, parent, unknown)
+                }
+                _ => false,
+            },
+            _ => !unknown,
+        }
+    }
+
     /// Whether `token` passes.
     pub fn passes(&self, token: &[u8]) -> bool {
         let length = self.bytes.len();
@@ -112,7 +144,7 @@ impl Test {
             for id in dictionary.find(&TextPattern::ContainsIgnoreAsciiCase(self.bytes.clone()))? {
                 if self.fit != Fit::Contains {
                     token.clear();
-                    model.word(id, &mut token)?;
+                    model.word(None, id, &mut token)?;
                     if !self.passes(&token) {
                         continue;
                     }
@@ -141,6 +173,7 @@ impl Test {
                 };
                 Ids::Range(start..end.max(start))
             }
+            Fit::Ends if self.bytes.len() <= TAIL_BYTES => Ids::Set(model.ending(dictionary, &self.bytes)?),
             Fit::Ends => Ids::Set(dictionary.find(&TextPattern::EndsWith(self.bytes.clone()))?),
             Fit::Contains => Ids::Set(dictionary.find(&TextPattern::Contains(self.bytes.clone()))?),
         })
@@ -201,19 +234,6 @@ enum Base<'m> {
     Codes(&'m Sequence, CodeSet),
     Number(Digits<'m>),
     Alias(Box<Plan<'m>>),
-}
-
-/// A test of a number's text.
-#[derive(Debug)]
-struct Digits<'m> {
-    /// The form, fields that are the same in all rows being part of the literals.
-    form: Form,
-    fields: Vec<&'m Sequence>,
-    /// Values of the fields that the token must have, if that decides.
-    values: Option<Vec<u64>>,
-    fit: Fit,
-    bytes: Vec<u8>,
-    ignore_case: bool,
 }
 
 /// Which rows of a column pass a test.
@@ -332,7 +352,7 @@ impl<'m> Plan<'m> {
             Base::Codes(_, CodeSet::Interval(interval)) if interval.low == interval.high => 0,
             Base::Codes(_, CodeSet::Interval(_)) => 1,
             Base::Codes(..) => 2,
-            Base::Number(digits) if digits.values.is_some() => 1,
+            Base::Number(digits) if !digits.is_slow() => 3,
             Base::Number(_) => 4,
             Base::Alias(plan) => plan.weight(),
         }
@@ -443,179 +463,4 @@ fn outcomes(
         outcomes.push(ids.contains(id));
     }
     Ok(outcomes)
-}
-
-impl<'m> Digits<'m> {
-    fn new(form: &Form, fields: &'m [Sequence], test: &Test) -> Digits<'m> {
-        let mut simple = Form {
-            radix: form.radix,
-            literals: Vec::new(),
-            digits: Vec::new(),
-        };
-        let mut left = Vec::new();
-        let mut literal = Vec::new();
-        for (index, field) in fields.iter().enumerate() {
-            literal.extend_from_slice(form.literals.get(index).map_or(&[][..], Vec::as_slice));
-            let digits = form.digits.get(index).copied().unwrap_or(0);
-            match field.constant() {
-                Some(value) => {
-                    let one = Form {
-                        radix: form.radix,
-                        literals: vec![Vec::new(), Vec::new()],
-                        digits: vec![digits],
-                    };
-                    one.write(std::iter::once(value), &mut literal);
-                }
-                None => {
-                    simple.literals.push(std::mem::take(&mut literal));
-                    simple.digits.push(digits);
-                    left.push(field);
-                }
-            }
-        }
-        literal.extend_from_slice(form.literals.last().map_or(&[][..], Vec::as_slice));
-        simple.literals.push(literal);
-        let mut values = None;
-        let mut fit = test.fit;
-        if fit == Fit::Equals && !test.ignore_case {
-            let mut found = Vec::new();
-            // What cannot be read as the whole form is none of its tokens.
-            if simple.digits.is_empty() {
-                values = Some(Vec::new());
-            } else if simple.read(&test.bytes, &mut found).is_some() {
-                values = Some(found);
-            } else {
-                fit = Fit::Contains;
-            }
-        }
-        let never = fit != test.fit;
-        let mut digits = Digits {
-            form: simple,
-            fields: left,
-            values,
-            fit,
-            bytes: test.bytes.clone(),
-            ignore_case: test.ignore_case,
-        };
-        if never || !digits.possible() {
-            digits.form.literals.clear();
-        }
-        digits
-    }
-
-    fn is_never(&self) -> bool {
-        self.form.literals.is_empty()
-    }
-
-    /// Whether a token could pass, by its bytes and what it starts or ends with.
-    fn possible(&self) -> bool {
-        if self.values.is_some() || self.ignore_case {
-            return true;
-        }
-        let own = |byte: u8| match self.form.radix {
-            Radix::Decimal => byte.is_ascii_digit() || byte == b'-',
-            Radix::HexLower => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
-            Radix::HexUpper => matches!(byte, b'0'..=b'9' | b'A'..=b'F'),
-        };
-        let known = |byte: u8| own(byte) || self.form.literals.iter().any(|literal| literal.contains(&byte));
-        if !self.bytes.iter().all(|&byte| known(byte)) {
-            return false;
-        }
-        let front = self.form.literals.first().map_or(&[][..], Vec::as_slice);
-        let back = self.form.literals.last().map_or(&[][..], Vec::as_slice);
-        let length = self.bytes.len();
-        match self.fit {
-            Fit::Starts => front.iter().zip(&self.bytes).all(|(a, b)| a == b),
-            Fit::Ends => back
-                .iter()
-                .rev()
-                .zip(self.bytes.iter().rev())
-                .all(|(a, b)| a == b),
-            _ => {
-                length <= 20 * self.form.digits.len() + self.form.literals.iter().map(Vec::len).sum::<usize>()
-            }
-        }
-    }
-
-    fn test(&self, token: &[u8]) -> bool {
-        let test = |part: &[u8]| {
-            if self.ignore_case {
-                part.eq_ignore_ascii_case(&self.bytes)
-            } else {
-                part == self.bytes
-            }
-        };
-        let length = self.bytes.len();
-        match self.fit {
-            Fit::Equals => test(token),
-            Fit::Starts => token.get(..length).is_some_and(test),
-            Fit::Ends => token.len() >= length && token.get(token.len() - length..).is_some_and(test),
-            Fit::Contains => length == 0 || token.windows(length).any(test),
-        }
-    }
-
-    fn passes(&self, bits: &[u8], row: u64) -> Result<Option<bool>> {
-        if self.is_never() {
-            return Ok(Some(false));
-        }
-        let mut values = Vec::with_capacity(self.fields.len());
-        for field in &self.fields {
-            match field.get(bits, row)? {
-                Some(value) => values.push(value),
-                None => return Ok(None),
-            }
-        }
-        if let Some(wanted) = &self.values {
-            if !self.form.digits.is_empty() {
-                return Ok(Some(*wanted == values));
-            }
-        }
-        let mut token = Vec::new();
-        self.form.write(values.into_iter(), &mut token);
-        Ok(Some(self.test(&token)))
-    }
-
-    fn mark(&self, bits: &[u8], rows: Range<u64>, mask: &mut Mask) -> Result<Option<()>> {
-        if self.is_never() {
-            return Ok(Some(()));
-        }
-        if self.fields.is_empty() {
-            let mut token = Vec::new();
-            self.form.write(std::iter::empty(), &mut token);
-            if self.test(&token) {
-                mask.fill(true);
-            }
-            return Ok(Some(()));
-        }
-        let mut columns = vec![Vec::new(); self.fields.len()];
-        for (field, values) in self.fields.iter().zip(&mut columns) {
-            if field.decode(bits, rows.clone(), values)?.is_none() {
-                return Ok(None);
-            }
-        }
-        if let Some(wanted) = &self.values {
-            for place in 0..mask.len() {
-                let same = columns
-                    .iter()
-                    .zip(wanted)
-                    .all(|(values, wanted)| values.get(place) == Some(wanted));
-                if same {
-                    mask.set(place, true);
-                }
-            }
-            return Ok(Some(()));
-        }
-        let mut token = Vec::new();
-        for place in 0..mask.len() {
-            token.clear();
-            let values = columns
-                .iter()
-                .map(|values| values.get(place).copied().unwrap_or(0));
-            self.form.write(values, &mut token);
-            if self.test(&token) {
-                mask.set(place, true);
-            }
-        }
-        Ok(Some(()))
-    }
 }

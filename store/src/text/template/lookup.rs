@@ -1,6 +1,7 @@
 //! Where the constants and runs of the templates are: made when an index is first searched.
 
-use super::read::{Model, Token};
+use super::filter::{Fit, Test};
+use super::read::{Model, Root, Token};
 
 /// Stands for no run or no constant.
 pub const NONE: u32 = u32::MAX;
@@ -61,6 +62,16 @@ impl Places {
         }
     }
 
+    /// Whether a string passes a test that is true of a stretch of them in byte order, which starts at `first`.
+    pub fn any_from(&self, model: &Model, first: &[u8], test: impl Fn(&[u8]) -> bool) -> bool {
+        let at = self
+            .strings
+            .partition_point(|&(start, end)| model.slice(start, end) < first);
+        self.strings
+            .get(at)
+            .is_some_and(|&(start, end)| test(model.slice(start, end)))
+    }
+
     /// Number of a string.
     pub fn find(&self, model: &Model, bytes: &[u8]) -> Option<u32> {
         self.strings
@@ -90,6 +101,8 @@ pub struct Lookup {
     pub runs: Places,
     /// Number of the run after each place, or [`NONE`] at a template's last token.
     pub run_of: Vec<u32>,
+    /// Bytes that the token of a number column may hold.
+    digits: [bool; 256],
 }
 
 impl Lookup {
@@ -109,19 +122,38 @@ impl Lookup {
                 *last = None;
             }
         }
+        let mut digits = [false; 256];
+        for column in &model.columns {
+            if let Root::Number(form, _) = &column.root {
+                for (byte, known) in (0u8..=255).zip(&mut digits) {
+                    *known |= form.may_have(byte);
+                }
+            }
+        }
         let (mut constant_of, mut run_of) = (Vec::new(), Vec::new());
         Lookup {
             constants: Places::new(model, &constants, &mut constant_of),
             constant_of,
             runs: Places::new(model, &runs, &mut run_of),
             run_of,
+            digits,
         }
     }
 
-    /// Bytes in memory.
-    pub fn memory_bytes(&self) -> u64 {
-        let of = |places: &Places| places.strings.len() * 8 + (places.starts.len() + places.places.len()) * 4;
-        let numbers = (self.constant_of.len() + self.run_of.len()) * 4;
-        (of(&self.constants) + of(&self.runs) + numbers) as u64
+    /// Whether a token that passes `test` may be anywhere, at a glance; `unknown` tells that the dictionary has none.
+    pub fn is_possible(&self, model: &Model, test: &Test, unknown: bool) -> bool {
+        let number = |byte: &u8| self.digits.get(usize::from(*byte)).is_some_and(|&known| known);
+        if !unknown || test.ignore_case || test.bytes.iter().all(number) {
+            return true;
+        }
+        match test.fit {
+            Fit::Equals | Fit::Starts => self
+                .constants
+                .any_from(model, &test.bytes, |bytes| test.passes(bytes)),
+            Fit::Ends | Fit::Contains => {
+                let mut strings = self.constants.strings.iter();
+                strings.any(|&(start, end)| test.passes(model.slice(start, end)))
+            }
+        }
     }
 }

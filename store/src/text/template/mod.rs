@@ -7,14 +7,15 @@
 //!  0  u16 layout (1), u16 kind of the template codes, u32 templates
 //!  8  u64 rows
 //! 16  u32 bytes of the templates' text, u32 sections of codes
-//! 24  7 x u64 starts of the parts, each a multiple of 8:
+//! 24  u32 bytes of the rest if it is packed, else 0; u32 zero
+//! 32  7 x u64 starts of the parts, each a multiple of 8:
 //!     text            constants and delimiters of all templates, packed ([`lz`])
 //!     directory       what each column is kept as ([`coder`])
 //!     bits            the columns ([`sequence`], [`list`])
 //!     sections        columns of many rows, in a code layout
 //!     template codes  0 or 1 + template of each row, in a code layout
 //!     dictionary      values that are no numbers, in byte order: an fm
-//!     rest            rows of no template: an fm
+//!     rest            rows of no template: packed if they are few ([`lz`]), else an fm
 //! ```
 //!
 //! Writing: rows are cut into tokens ([`tokens`]), grouped by their delimiters and split by mutual information
@@ -28,6 +29,12 @@
 //! | rows that contain, start with, end with, equal | one fm search a token of the needle, and one pass over each column that may have it |
 //! | LIKE, regular expressions | the same for what every match contains, then the candidates are read |
 //! | rows between two bounds | reads all rows |
+
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "text has fewer than 2^24 bytes, widths are below 65, and casts to usize index memory"
+)]
+
 use std::ops::{Bound, Range};
 use std::sync::OnceLock;
 
@@ -42,6 +49,7 @@ mod answer;
 mod bits;
 mod coder;
 mod columns;
+mod digits;
 mod encode;
 mod filter;
 mod list;
@@ -50,6 +58,7 @@ mod lz;
 mod mine;
 mod number;
 mod read;
+mod rest;
 mod search;
 mod sequence;
 #[cfg(test)]
@@ -62,11 +71,13 @@ use read::Model;
 /// Layout number of the section.
 const LAYOUT: u16 = 1;
 /// Bytes before the starts of the parts.
-const HEADER: u64 = 24;
+const HEADER: u64 = 32;
 /// Parts of a section.
 const PARTS: usize = 7;
 /// Bytes of all templates' text.
 const MAX_TEXT: usize = 1 << 24;
+/// Bytes of a rest that is packed.
+const MAX_PACKED_REST: usize = 1 << 21;
 
 /// The fixed fields of a section.
 #[derive(Debug)]
@@ -76,6 +87,7 @@ struct Head {
     codes: CodesKind,
     text_bytes: u32,
     sections: u32,
+    rest_bytes: u32,
     starts: [u64; PARTS + 1],
 }
 
@@ -120,6 +132,7 @@ impl Templates {
             codes,
             text_bytes: section.u32(16)?,
             sections: section.u32(20)?,
+            rest_bytes: section.u32(24)?,
             starts,
         };
         Ok(Templates {

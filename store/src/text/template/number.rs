@@ -9,7 +9,7 @@ pub const MAX_FIELDS: usize = 12;
 const MAX_PADDED: usize = 18;
 const MAX_HEX: usize = 16;
 /// Added to decimal fields, which may be negative.
-const ZERO: u64 = 1 << 63;
+pub const ZERO: u64 = 1 << 63;
 
 /// Digits that a form's fields are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +157,13 @@ impl Form {
         let sound = form.digits.len() <= MAX_FIELDS
             && tokens.iter().all(|token| form.read(token, &mut values).is_some());
         sound.then_some(form)
+    }
+
+    /// Whether a token of this form may hold a byte.
+    pub fn may_have(&self, byte: u8) -> bool {
+        let sign = self.radix == Radix::Decimal && byte == b'-';
+        sign || self.radix.digit(byte).is_some()
+            || self.literals.iter().any(|literal| literal.contains(&byte))
     }
 
     /// The values of a token's fields; `None` if it does not have this form.

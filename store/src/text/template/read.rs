@@ -1,7 +1,7 @@
 //! Opening an index: templates and columns as they are kept in memory, and reading rows.
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use super::bits::read;
 use super::coder::Decoder;
@@ -9,14 +9,16 @@ use super::encode::{Models, context};
 use super::list::List;
 use super::lookup::Lookup;
 use super::number::{Form, MAX_FIELDS, Radix};
+use super::rest::Rest;
 use super::sequence::{Sequence, code_width};
 use super::tokens::{END, VARIABLE, is_delimiter};
 use super::{Head, MAX_TEXT, lz};
+use crate::batch::ByteColumn;
 use crate::codes::{self, Codes, CodesKind};
 use crate::error::{Error, Result};
 use crate::section::Section;
-use crate::text::TextIndex;
 use crate::text::fm::Fm;
+use crate::text::{TextIndex, TextPattern};
 
 /// A token of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +96,21 @@ pub struct Column {
     pub exceptions: Option<Exceptions>,
 }
 
+/// Last bytes of the dictionary's strings that are kept in memory once strings are looked for by their end.
+pub const TAIL_BYTES: usize = 4;
+/// Strings of a dictionary of which that is done.
+const MAX_TAILS: u64 = 1 << 18;
+/// Strings of the dictionary that are kept in memory as they are read.
+const CACHED_WORDS: usize = 1 << 11;
+/// Bytes of such a string.
+const CACHED_BYTES: usize = 48;
+
+/// A string of the dictionary that was read lately: its number plus one, its bytes.
+type Cached = (u64, Vec<u8>);
+
+/// The dictionary, where so many rows are read that it was read whole.
+pub type Words<'w> = Option<&'w ByteColumn>;
+
 /// What is kept in memory of an open index.
 #[derive(Debug)]
 pub struct Model {
@@ -113,8 +130,11 @@ pub struct Model {
     /// Values of columns that are no numbers, in byte order.
     pub dictionary: Option<Fm>,
     /// Rows of no template.
-    pub rest: Option<Fm>,
+    rest: Option<Rest>,
+    rest_rows: u64,
     lookup: OnceLock<Lookup>,
+    tails: OnceLock<Vec<u32>>,
+    cache: Mutex<Vec<Cached>>,
 }
 
 impl Model {
@@ -130,7 +150,13 @@ impl Model {
                 Some(Fm::open(part)?)
             })
         };
-        let (dictionary, rest) = (fm(5)?, fm(6)?);
+        let dictionary = fm(5)?;
+        let last = part(6)?;
+        let rest = if last.is_empty() && head.rest_bytes == 0 {
+            None
+        } else {
+            Some(Rest::open(last, head.rest_bytes)?)
+        };
         let codes = codes::open(head.codes, part(4)?)?;
         if head.text_bytes as usize > MAX_TEXT {
             return Err(corrupt("the text of the templates is too long"));
@@ -147,15 +173,23 @@ impl Model {
             codes,
             dictionary,
             rest,
+            rest_rows: 0,
             lookup: OnceLock::new(),
+            tails: OnceLock::new(),
+            cache: Mutex::new(Vec::new()),
         };
         let universe = model.dictionary.as_ref().map_or(0, |fm| fm.len());
         let directory = part(1)?;
         let sections = Sections::lengths(section, head, directory.all()?, &part(3)?, &mut model, universe)?;
         debug_assert!(sections <= head.sections);
         let known: u64 = model.templates.iter().map(|template| template.rows).sum();
-        let rest = model.rest.as_ref().map_or(0, |fm| fm.len());
-        if known.checked_add(rest) != Some(head.rows) || model.codes.len() != head.rows {
+        let left = head
+            .rows
+            .checked_sub(known)
+            .ok_or_else(|| corrupt("templates have more rows than there are"))?;
+        model.rest_rows = left;
+        let rest = model.rest.as_ref().map_or(0, |rest| rest.len(left));
+        if rest != left || model.codes.len() != head.rows {
             return Err(corrupt("templates and rest do not have all rows"));
         }
         Ok(model)
@@ -178,7 +212,7 @@ impl Model {
             low: code,
             high: code,
         };
-        Ok((code, self.codes.count(&[0..row], only)?))
+        Ok((code, self.before(row, only)?))
     }
 
     /// The constants and runs, sorted on first use.
@@ -193,7 +227,7 @@ impl Model {
             high: code,
         };
         let rows = match code.checked_sub(1) {
-            None => self.rest.as_ref().map_or(0, |rest| rest.len()),
+            None => self.rest_rows,
             Some(index) => usize::try_from(index)
                 .ok()
                 .and_then(|index| self.templates.get(index))
@@ -202,17 +236,21 @@ impl Model {
         let start = if range.start == 0 {
             0
         } else {
-            self.codes.count(&[0..range.start], only)?
+            self.before(range.start, only)?
         };
         let end = if range.end == self.codes.len() {
             rows
         } else {
-            self.codes.count(&[0..range.end], only)?
+            self.before(range.end, only)?
         };
         if start > end || end > rows {
             return Err(self.corrupt("a template has other rows than it says"));
         }
         Ok(start..end)
+    }
+
+    fn before(&self, row: u64, code: codes::Interval) -> Result<u64> {
+        self.codes.count(std::slice::from_ref(&(0..row)), code)
     }
 
     /// The row that is the `place`-th of a template, which lies in `range`.
@@ -224,7 +262,7 @@ impl Model {
         let (mut low, mut high) = (range.start, range.end);
         while high - low > 1 {
             let middle = low + (high - low) / 2;
-            if self.codes.count(&[0..middle], only)? > place {
+            if self.before(middle, only)? > place {
                 high = middle;
             } else {
                 low = middle;
@@ -233,10 +271,37 @@ impl Model {
         Ok(low)
     }
 
+    /// How many rows of the rest in `range` match.
+    pub fn count_rest(&self, range: &Range<u64>, pattern: &TextPattern) -> Result<u64> {
+        let Some(rest) = &self.rest else {
+            return Ok(0);
+        };
+        rest.count(self.window(0, range)?, self.rest_rows, pattern)
+    }
+
+    /// The rows of the rest that lie in `range`, and those of them that match, as places among the rows of the rest.
+    pub fn find_rest(&self, range: &Range<u64>, pattern: &TextPattern) -> Result<(Range<u64>, Vec<u64>)> {
+        let Some(rest) = &self.rest else {
+            return Ok((0..0, Vec::new()));
+        };
+        let rows = self.window(0, range)?;
+        let found = rest.find(rows.clone(), self.rest_rows, pattern)?;
+        Ok((rows, found))
+    }
+
     /// Reads the rows of `range` in order.
     pub fn read_rows(&self, range: Range<u64>, mut visit: impl FnMut(u64, &[u8])) -> Result<()> {
         /// Rows whose template codes are read together.
         const TOGETHER: u64 = 4096;
+        let count = range.end.saturating_sub(range.start);
+        let dictionary = self
+            .dictionary
+            .as_ref()
+            .filter(|fm| count >= TOGETHER / 4 && fm.len() / 4 <= count);
+        let mut words = None;
+        if let Some(dictionary) = dictionary {
+            dictionary.decode(0..dictionary.len(), words.insert(ByteColumn::default()))?;
+        }
         let mut next: Vec<Option<u64>> = vec![None; self.templates.len() + 1];
         let mut bytes = Vec::new();
         let mut codes = Vec::new();
@@ -255,7 +320,7 @@ impl Model {
                 };
                 *next = Some(place + 1);
                 bytes.clear();
-                self.extract_place(code, place, &mut bytes)?;
+                self.extract_place(words.as_ref(), code, place, &mut bytes)?;
                 visit(row, &bytes);
             }
             start = end;
@@ -266,17 +331,17 @@ impl Model {
     /// Appends row `row`.
     pub fn extract(&self, row: u64, out: &mut Vec<u8>) -> Result<()> {
         let (code, place) = self.place(row)?;
-        self.extract_place(code, place, out)
+        self.extract_place(None, code, place, out)
     }
 
     /// Appends the `place`-th row of a template.
-    pub fn extract_place(&self, code: u64, place: u64, out: &mut Vec<u8>) -> Result<()> {
+    pub fn extract_place(&self, words: Words<'_>, code: u64, place: u64, out: &mut Vec<u8>) -> Result<()> {
         let Some(index) = code.checked_sub(1) else {
             let rest = self
                 .rest
                 .as_ref()
                 .ok_or_else(|| self.corrupt("a row is nowhere"))?;
-            return rest.extract(place, out);
+            return rest.extract(place, self.rest_rows, out);
         };
         let template = usize::try_from(index)
             .ok()
@@ -287,7 +352,7 @@ impl Model {
         for at in template.tokens.clone() {
             match self.tokens.get(at) {
                 Some(Token::Constant(start, end)) => out.extend_from_slice(self.slice(*start, *end)),
-                Some(Token::Variable(column)) => self.value(bits, *column, place, out)?,
+                Some(Token::Variable(column)) => self.value(words, bits, *column, place, out)?,
                 None => {}
             }
             if at + 1 < template.tokens.end {
@@ -338,10 +403,17 @@ impl Model {
     }
 
     /// Appends the value of a column in the `place`-th row of its template.
-    pub fn value(&self, bits: &[u8], column: u32, place: u64, out: &mut Vec<u8>) -> Result<()> {
+    pub fn value(
+        &self,
+        words: Words<'_>,
+        bits: &[u8],
+        column: u32,
+        place: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         let column = self.column(column)?;
         if let Some(id) = self.exception(bits, column, place)? {
-            return self.word(id, out);
+            return self.word(words, id, out);
         }
         let wrong = || self.corrupt("a code makes no sense");
         match &column.root {
@@ -355,11 +427,11 @@ impl Model {
             }
             Root::Alias(parent) => match self.column(*parent)?.root {
                 Root::Alias(_) => Err(wrong()),
-                _ => self.value(bits, *parent, place, out),
+                _ => self.value(words, bits, *parent, place, out),
             },
             Root::Local(..) | Root::Global(_) | Root::Function(..) => {
                 let id = self.id(bits, column, place)?.ok_or_else(wrong)?;
-                self.word(id, out)
+                self.word(words, id, out)
             }
         }
     }
@@ -384,19 +456,69 @@ impl Model {
         })
     }
 
-    /// Appends a string of the dictionary.
-    pub fn word(&self, id: u64, out: &mut Vec<u8>) -> Result<()> {
-        let dictionary = self.dictionary.as_ref();
-        let dictionary = dictionary.filter(|fm| id < fm.len());
-        dictionary
-            .ok_or_else(|| self.corrupt("a string is not in the dictionary"))?
-            .extract(id, out)
+    /// The strings of the dictionary that end with up to [`TAIL_BYTES`] bytes, in order.
+    pub fn ending(&self, dictionary: &Fm, bytes: &[u8]) -> Result<Vec<u64>> {
+        // No string holds a byte 0, so shorter ones are told from longer ones.
+        let packed = |bytes: &[u8]| bytes.iter().fold(0u32, |tail, &byte| tail << 8 | u32::from(byte));
+        if bytes.contains(&0) {
+            return Ok(Vec::new());
+        }
+        if dictionary.len() > MAX_TAILS {
+            return dictionary.find(&TextPattern::EndsWith(bytes.to_vec()));
+        }
+        let tails = match self.tails.get() {
+            Some(tails) => tails,
+            None => {
+                let mut tails = Vec::new();
+                dictionary.tails(TAIL_BYTES, |tail| tails.push(packed(tail)))?;
+                self.tails.get_or_init(|| tails)
+            }
+        };
+        let wanted = packed(bytes);
+        let mask = if bytes.len() >= TAIL_BYTES {
+            u32::MAX
+        } else {
+            !(u32::MAX << (8 * bytes.len()))
+        };
+        let found = tails
+            .iter()
+            .enumerate()
+            .filter(|(_, tail)| **tail & mask == wanted);
+        Ok(found.map(|(id, _)| id as u64).collect())
     }
 
-    /// Bytes that the model takes in memory beside the section.
-    pub fn memory_bytes(&self) -> u64 {
-        let tokens = self.tokens.len() * (size_of::<Token>() + size_of::<(u32, u32)>());
-        (self.text.len() + tokens + self.columns.len() * size_of::<Column>()) as u64
+    /// Appends a string of the dictionary.
+    pub fn word(&self, words: Words<'_>, id: u64, out: &mut Vec<u8>) -> Result<()> {
+        if let Some(words) = words.filter(|words| id < words.len() as u64) {
+            out.extend_from_slice(words.get(id as usize));
+            return Ok(());
+        }
+        let dictionary = self.dictionary.as_ref().filter(|fm| id < fm.len());
+        let dictionary = dictionary.ok_or_else(|| self.corrupt("a string is not in the dictionary"))?;
+        // Another thread's use of the cache is not waited for.
+        let Ok(mut cache) = self.cache.try_lock() else {
+            return dictionary.extract(id, out);
+        };
+        if cache.is_empty() {
+            cache.resize(CACHED_WORDS, (0, Vec::new()));
+        }
+        let place = (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % CACHED_WORDS;
+        let Some((known, bytes)) = cache.get_mut(place) else {
+            return dictionary.extract(id, out);
+        };
+        if *known == id + 1 {
+            out.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let from = out.len();
+        dictionary.extract(id, out)?;
+        let read = out.get(from..).unwrap_or_default();
+        if read.len() <= CACHED_BYTES {
+            bytes.clear();
+            bytes.extend_from_slice(read);
+            *known = id + 1;
+        }
+        Ok(())
     }
 }
 

@@ -8,13 +8,15 @@ use std::ops::Range;
 
 use super::filter::{Fit, Plan, Test};
 use super::lookup::NONE;
-use super::read::{Model, Token};
+use super::read::{Column, Model, Token};
 use super::tokens::parts;
 use crate::error::Result;
 use crate::rows::Mask;
 
 /// Rows up to which further tests are made row by row.
 const FEW_ROWS: usize = 256;
+/// Rows up to which values are read to test them.
+const FEW_VALUES: usize = 64;
 
 /// What is looked for in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +93,7 @@ impl<'m> Search<'m> {
         let test = Test::new(fit, needle.bytes, needle.ignore_case);
         let model = self.model;
         let lookup = model.lookup();
+        let unknown = test.is_cheap() && test.ids(model)?.is_empty();
         let fits_ends = |place: usize, template: usize| {
             let tokens = model
                 .templates
@@ -116,7 +119,9 @@ impl<'m> Search<'m> {
         for (template, of) in model.templates.iter().enumerate() {
             for place in of.tokens.clone() {
                 if let Some(&Token::Variable(column)) = model.tokens.get(place) {
-                    if fits_ends(place, template) {
+                    let possible = |column: &Column| self.tests[0].is_possible(model, column, unknown);
+                    if fits_ends(place, template) && model.columns.get(column as usize).is_some_and(possible)
+                    {
                         self.alignments.push(Alignment {
                             template,
                             tests: vec![(column, 0)],
@@ -139,6 +144,17 @@ impl<'m> Search<'m> {
                 _ => Fit::Equals,
             };
             self.tests.push(Test::new(fit, piece, needle.ignore_case));
+        }
+        // Tests that no string of the dictionary passes; the strongest are asked first, and may end the search.
+        let mut unknown = vec![false; self.tests.len()];
+        let mut order: Vec<usize> = (0..self.tests.len()).filter(|&index| !self.any(index)).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(self.tests[index].strength()));
+        for index in order {
+            let test = &self.tests[index];
+            unknown[index] = test.is_cheap() && test.ids(model)?.is_empty();
+            if !lookup.is_possible(model, test, unknown[index]) {
+                return Ok(());
+            }
         }
         // Whether the needle's run may start or end inside a template's run.
         let open = |index: usize| {
@@ -184,7 +200,9 @@ impl<'m> Search<'m> {
                 match model.tokens.get(first + index) {
                     Some(&Token::Variable(column)) => {
                         tests.push((column, index));
-                        true
+                        model.columns.get(column as usize).is_some_and(|column| {
+                            self.tests[index].is_possible(model, column, unknown[index])
+                        })
                     }
                     Some(&Token::Constant(start, end)) => {
                         let number = lookup.constant_of.get(first + index).copied().unwrap_or(NONE);
@@ -252,12 +270,12 @@ impl<'m> Search<'m> {
             if alignments.iter().any(|alignment| alignment.tests.is_empty()) {
                 return visit(template, window(template)?, Rows::All);
             }
-            let plans = self.plans(alignments)?;
-            if plans.is_empty() {
+            let mut chains = self.chains(alignments)?;
+            if chains.is_empty() {
                 return Ok(());
             }
             let rows = window(template)?;
-            let found = self.union(&plans, rows.clone())?;
+            let found = self.union(&mut chains, rows.clone())?;
             visit(template, rows, Rows::Some(found))
         })
     }
@@ -271,79 +289,118 @@ impl<'m> Search<'m> {
                 count += rows.end - rows.start;
                 return Ok(());
             }
-            let plans = self.plans(alignments)?;
-            if plans.is_empty() {
+            let mut chains = self.chains(alignments)?;
+            if chains.is_empty() {
                 return Ok(());
             }
             let rows = window(template)?;
-            if let [only] = plans.as_slice() {
-                if let [plan] = only.as_slice() {
+            if let [only] = chains.as_slice() {
+                if let [Link { plan: Some(plan), .. }] = only.as_slice() {
                     if let Some(found) = plan.count(rows.clone())? {
                         count += found;
                         return Ok(());
                     }
                 }
             }
-            count += self.union(&plans, rows)?.len() as u64;
+            count += self.union(&mut chains, rows)?.len() as u64;
             Ok(())
         })?;
         Ok(count)
     }
 
-    /// The plans of the alignments that may have rows.
-    fn plans(&self, alignments: &[Alignment]) -> Result<Vec<Vec<Plan<'m>>>> {
+    /// The tests of the alignments that may have rows, the strongest first.
+    fn chains(&self, alignments: &[Alignment]) -> Result<Vec<Chain<'m, '_>>> {
         let mut all = Vec::new();
         'alignments: for alignment in alignments {
-            let mut plans = Vec::with_capacity(alignment.tests.len());
+            let mut links = Vec::with_capacity(alignment.tests.len());
             for &(column, test) in &alignment.tests {
                 let Some(test) = self.tests.get(test) else {
                     continue;
                 };
-                let plan = Plan::new(self.model, column, test)?;
-                if plan.is_never() {
-                    continue 'alignments;
-                }
-                plans.push(plan);
+                links.push(Link {
+                    column,
+                    test,
+                    plan: None,
+                });
             }
-            plans.sort_by_key(Plan::weight);
-            all.push(plans);
+            links.sort_by_key(|link| std::cmp::Reverse(link.test.strength()));
+            for (index, link) in links.iter_mut().enumerate() {
+                // What ends with a few bytes takes many steps to find and rules little out.
+                if index == 0 || link.test.is_cheap() {
+                    let plan = Plan::new(self.model, link.column, link.test)?;
+                    if plan.is_never() {
+                        continue 'alignments;
+                    }
+                    link.plan = Some(plan);
+                }
+            }
+            links.sort_by_key(|link| link.plan.as_ref().map_or(u64::MAX, Plan::weight));
+            all.push(links);
         }
         Ok(all)
     }
 
-    /// The rows that pass all plans of one of the alignments.
-    fn union(&self, alignments: &[Vec<Plan<'m>>], rows: Range<u64>) -> Result<Vec<u64>> {
+    /// The rows that pass all tests of one of the alignments.
+    fn union(&self, chains: &mut [Chain<'m, '_>], rows: Range<u64>) -> Result<Vec<u64>> {
         let places = usize::try_from(rows.end.saturating_sub(rows.start)).unwrap_or(0);
+        let several = chains.len() > 1;
         let mut found: Vec<u64> = Vec::new();
-        for plans in alignments {
-            let Some((first, others)) = plans.split_first() else {
-                continue;
-            };
-            let mut mask = Mask::repeat(false, places);
-            first.mark(rows.clone(), &mut mask)?;
-            for (index, plan) in others.iter().enumerate() {
-                if mask.count_ones() <= FEW_ROWS {
-                    let left: Vec<usize> = mask.iter_ones().collect();
-                    for place in left {
-                        for plan in others.iter().skip(index) {
-                            if !plan.passes(rows.start + place as u64)? {
-                                mask.set(place, false);
-                                break;
-                            }
-                        }
-                    }
+        for chain in chains {
+            let mut mask: Option<Mask> = None;
+            for link in chain {
+                let few = mask.as_ref().map_or(usize::MAX, |mask| mask.count_ones());
+                if few == 0 {
                     break;
                 }
+                let most = if link.plan.is_some() { FEW_ROWS } else { FEW_VALUES };
+                if let Some(mask) = mask.as_mut().filter(|_| few <= most) {
+                    let left: Vec<usize> = mask.iter_ones().collect();
+                    for place in left {
+                        if !link.passes(self.model, rows.start + place as u64)? {
+                            mask.set(place, false);
+                        }
+                    }
+                    continue;
+                }
+                let plan = match &mut link.plan {
+                    Some(plan) => plan,
+                    empty => empty.insert(Plan::new(self.model, link.column, link.test)?),
+                };
                 let mut other = Mask::repeat(false, places);
                 plan.mark(rows.clone(), &mut other)?;
-                mask &= other;
+                match &mut mask {
+                    Some(mask) => *mask &= other,
+                    None => mask = Some(other),
+                }
             }
+            let mask = mask.unwrap_or_default();
             found.extend(mask.iter_ones().map(|place| rows.start + place as u64));
         }
-        if alignments.len() > 1 {
+        if several {
             found.sort_unstable();
             found.dedup();
         }
         Ok(found)
+    }
+}
+
+/// The tests of one alignment.
+type Chain<'m, 's> = Vec<Link<'m, 's>>;
+
+/// A test of a column, planned if it is to be asked of many rows.
+struct Link<'m, 's> {
+    column: u32,
+    test: &'s Test,
+    plan: Option<Plan<'m>>,
+}
+
+impl Link<'_, '_> {
+    fn passes(&self, model: &Model, row: u64) -> Result<bool> {
+        if let Some(plan) = &self.plan {
+            return plan.passes(row);
+        }
+        let mut token = Vec::new();
+        model.value(None, model.bits()?, self.column, row, &mut token)?;
+        Ok(self.test.passes(&token))
     }
 }

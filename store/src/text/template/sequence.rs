@@ -501,19 +501,11 @@ impl Sequence {
     /// How many codes of `range` lie in `interval`. `None` inside if the bits make no sense.
     pub fn count(&self, bits: &[u8], range: Range<u64>, interval: Interval) -> Result<Option<u64>> {
         if let Form::Codes(codes) = &self.form {
-            return codes.count(&[range], interval).map(Some);
+            return codes.count(std::slice::from_ref(&range), interval).map(Some);
         }
         let mut values = Vec::new();
         let decoded = self.decode(bits, range, &mut values)?;
         Ok(decoded.map(|()| values.iter().filter(|&&code| interval.contains(code)).count() as u64))
-    }
-
-    /// Bits that a section beside the packed bits takes.
-    pub fn section_bits(&self) -> u64 {
-        match &self.form {
-            Form::Codes(codes) => codes.parts().iter().map(|(_, bits)| bits).sum(),
-            _ => 0,
-        }
     }
 
     /// Sets the bits of rows of `range` whose code lies in `interval`. `None` inside if the bits make no sense.
