@@ -24,6 +24,8 @@ pub(super) struct Compiler<'m> {
     buffers: Vec<Buffer>,
     /// The padded image in which a tensor lies, where its reader wants one.
     padded: Vec<Option<Pad>>,
+    /// Whether a tensor is kept as words of signs, since its reader wants nothing else.
+    signs: Vec<bool>,
     steps: Vec<Step>,
     reports: Vec<StepReport>,
     pub(super) scratch: Scratch,
@@ -48,6 +50,7 @@ pub(super) fn compile(
         buffer_of: vec![None; model.tensors.len()],
         buffers: Vec::new(),
         padded: vec![None; model.tensors.len()],
+        signs: vec![false; model.tensors.len()],
         steps: Vec::new(),
         reports: Vec::new(),
         scratch: Scratch::default(),
@@ -216,6 +219,19 @@ impl<'m> Compiler<'m> {
         buffer
     }
 
+    /// A new buffer of `bytes` for a tensor that the step being made writes as words of signs.
+    pub(super) fn write_signs(&mut self, tensor: usize, bytes: usize) -> usize {
+        let buffer = self.temporary(bytes);
+        self.buffer_of[tensor] = Some(buffer);
+        self.signs[tensor] = true;
+        buffer
+    }
+
+    /// Whether `tensor` is kept as words of signs.
+    pub(super) fn is_signs(&self, tensor: usize) -> bool {
+        self.signs.get(tensor) == Some(&true)
+    }
+
     /// The padded image in which `tensor` lies, if it does.
     pub(super) fn padded(&self, tensor: usize) -> Option<&Pad> {
         self.padded.get(tensor).and_then(Option::as_ref)
@@ -275,6 +291,7 @@ impl<'m> Compiler<'m> {
             count: result.count(),
             buffer: self.buffer_of[tensor].unwrap_or(0),
             padded: self.padded[tensor].clone(),
+            signs: self.is_signs(tensor),
         });
         self.steps.push(step);
         Ok(())

@@ -181,7 +181,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Computes one output and shows every operator's result on the way: its number in the model, and its bytes.
+    /// Computes one output and shows every operator's result on the way: its number in the model, and its bytes. Results
+    /// that are kept as signs between two layers of signs are left out.
     ///
     /// # Errors
     /// As [`Engine::run`].
@@ -195,7 +196,7 @@ impl Engine {
         self.load(0, input);
         for number in 0..self.steps.len() {
             self.step(number, 1);
-            let Some(report) = self.reports.iter().find(|r| r.step == number) else {
+            let Some(report) = self.reports.iter().find(|r| r.step == number && !r.signs) else {
                 continue;
             };
             let region = &self.each[0][report.buffer];

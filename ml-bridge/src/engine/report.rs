@@ -27,6 +27,8 @@ pub struct StepReport {
     pub(super) buffer: usize,
     /// The padded image in which its result lies, if it does.
     pub(super) padded: Option<Pad>,
+    /// Whether its result is words of signs instead of bytes.
+    pub(super) signs: bool,
 }
 
 /// Multiply-accumulates per nanosecond of convolutions and dense layers, and of depthwise layers, as measured on one

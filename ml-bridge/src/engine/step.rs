@@ -7,7 +7,7 @@ use crate::kernel::depthwise::Depthwise;
 use crate::kernel::linear::Linear;
 use crate::kernel::lstm::{self, Lstm};
 use crate::kernel::mean::Mean;
-use crate::kernel::pointwise::{self, Binary, Table};
+use crate::kernel::pointwise::{Binary, Table};
 use crate::kernel::pool::{Pad, Pool};
 use crate::kernel::softmax::Softmax;
 use crate::kernel::svdf::{self, Svdf};
@@ -158,7 +158,7 @@ impl Step {
             Step::Pool { layer, input, output } => {
                 let (input, output) = pair(arena, &regions[*input], &regions[*output]);
                 let results = layer.output[0] * layer.output[1] * layer.channels;
-                layer.run(input, &mut output[..results]);
+                layer.run(isa, input, &mut output[..results]);
             }
             Step::Mean {
                 layer,
@@ -167,7 +167,7 @@ impl Step {
                 count,
             } => {
                 let (input, output) = pair(arena, &regions[*input], &regions[*output]);
-                layer.run(input, &mut output[..*count], &mut scratch.sums);
+                layer.run(isa, input, &mut output[..*count], &mut scratch.sums);
             }
             Step::Table {
                 table,
@@ -176,7 +176,7 @@ impl Step {
                 count,
             } => {
                 let (input, output) = pair(arena, &regions[*input], &regions[*output]);
-                pointwise::look_up(table, input, &mut output[..*count]);
+                kernel::look_up(isa, table, input, &mut output[..*count]);
             }
             Step::Softmax {
                 layer,
@@ -232,7 +232,7 @@ impl Step {
                         let to = &mut to[start..start + block];
                         match table {
                             None => to.copy_from_slice(from),
-                            Some(table) => pointwise::look_up(table, from, to),
+                            Some(table) => kernel::look_up(isa, table, from, to),
                         }
                     }
                     start += block;

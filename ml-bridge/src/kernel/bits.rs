@@ -7,7 +7,9 @@
 //! sum    = numbers in the patch - 2 * ones in (pixels ^ weights)
 //! ```
 //!
-//! What is added around an image is real zero, whose sign is +1. The same loops are compiled per family: with AVX-512 and
+//! What is added around an image is real zero, whose sign is +1. Where the next layer wants signs again, results are not
+//! scaled: each output has a count of ones from which on its number is below real zero, and 8 outputs are one byte of the
+//! next layer's pixel. The same loops are compiled per family: with AVX-512 and
 //! its population count a word of 8 outputs is one instruction; elsewhere the compiler counts with shuffles or with the
 //! scalar instruction. Courbariaux et al., "Binarized Neural Networks" (2016).
 
@@ -89,6 +91,10 @@ pub struct Signs {
     /// The smallest stored byte that is not below real zero.
     zero: u8,
     end: Requantize,
+    /// Whether the input is words of signs already.
+    from_signs: bool,
+    /// For results that are signs: the ones from which on an output is -1.
+    limits: Option<Vec<[u64; BLOCK]>>,
 }
 
 impl Signs {
@@ -125,6 +131,52 @@ impl Signs {
             offsets,
             zero,
             end,
+            from_signs: false,
+            limits: None,
+        }
+    }
+
+    /// Takes words of signs, as [`Signs::give_signs`] gives them, as input.
+    pub fn take_signs(&mut self) {
+        self.from_signs = true;
+    }
+
+    /// Gives, instead of bytes, for each result the words of its outputs' signs, a byte being +1 from `zero` on. False, and
+    /// nothing changes, if biases or factors are so large that sums wrap.
+    pub fn give_signs(&mut self, zero: u8) -> bool {
+        let numbers = self.offsets.len() * self.patches.channels;
+        let most = i64::try_from(numbers).unwrap_or(i64::MAX >> 16) * i64::from(BIAS_PARTS);
+        let ends = self.end.bias.iter().zip(&self.end.factor);
+        let mut large = ends.map(|(bias, factor)| {
+            let size = most + i64::from(*bias).abs();
+            size >= i64::from(i32::MAX) >> factor.shift.clamp(0, 31)
+        });
+        if large.any(|large| large) {
+            return false;
+        }
+        let mut limits = vec![[u64::MAX; BLOCK]; self.outputs.div_ceil(BLOCK)];
+        for output in 0..self.outputs {
+            // Results fall as ones grow: the first that is below.
+            let (mut low, mut high) = (0, numbers + 1);
+            while low < high {
+                let middle = low.midpoint(high);
+                if self.end.apply(output, sum_of(numbers, middle as u64)) < zero {
+                    high = middle;
+                } else {
+                    low = middle + 1;
+                }
+            }
+            limits[output / BLOCK][output % BLOCK] = low as u64;
+        }
+        self.limits = Some(limits);
+        true
+    }
+
+    /// Bytes from one result to the next.
+    fn pitch(&self) -> usize {
+        match self.limits {
+            Some(_) => self.outputs.div_ceil(64) * 8,
+            None => self.outputs,
         }
     }
 
@@ -139,9 +191,9 @@ impl Signs {
         (p.output[0] * p.output[1] * p.taps()) as u64 * (p.channels * self.outputs) as u64
     }
 
-    /// Numbers that a run writes.
+    /// Bytes that a run writes.
     pub fn results(&self) -> usize {
-        self.patches.output[0] * self.patches.output[1] * self.outputs
+        self.patches.output[0] * self.patches.output[1] * self.pitch()
     }
 
     /// Makes room for this layer.
@@ -151,7 +203,18 @@ impl Signs {
     }
 }
 
-/// Runs `layer` over `input` (bytes of `q + 128`) into `output` with the kernels of `isa`, which is available.
+/// The sum, in parts, of `numbers` products of which `ones` are -1.
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "counts of products of one patch, at most 2^22"
+)]
+fn sum_of(numbers: usize, ones: u64) -> i32 {
+    (numbers as i32 - 2 * ones as i32).wrapping_mul(BIAS_PARTS)
+}
+
+/// Runs `layer` over `input` (bytes of `q + 128`, or words of signs) into `output` with the kernels of `isa`, which is available.
 pub fn run(isa: Isa, layer: &Signs, input: &[u8], output: &mut [u8], scratch: &mut Scratch) {
     let bits = &mut scratch.bits[..layer.patches.image_words()];
     super::versions!(isa, pack(layer, input, bits));
@@ -195,13 +258,22 @@ super::versions!(
     fn pack(layer: &Signs, input: &[u8], bits: &mut [u64]) {
         let p = &layer.patches;
         let (words, width) = (p.words(), p.padded()[1]);
-        let row = p.input[1] * p.channels;
+        let row = p.input[1] * if layer.from_signs { words * 8 } else { p.channels };
         if p.padded() != p.input {
             bits.fill(0);
         }
         for (y, input) in input.chunks_exact(row.max(1)).take(p.input[0]).enumerate() {
             let start = ((y + p.before[0]) * width + p.before[1]) * words;
-            let pixels = bits[start..start + p.input[1] * words].chunks_exact_mut(words);
+            let bits = &mut bits[start..start + p.input[1] * words];
+            if layer.from_signs {
+                for (to, from) in bits.iter_mut().zip(input.chunks_exact(8)) {
+                    let mut word = [0u8; 8];
+                    word.copy_from_slice(from);
+                    *to = u64::from_le_bytes(word);
+                }
+                continue;
+            }
+            let pixels = bits.chunks_exact_mut(words);
             for (to, pixel) in pixels.zip(input.chunks_exact(p.channels)) {
                 for (word, bytes) in to.iter_mut().zip(pixel.chunks(64)) {
                     *word = signs(bytes, layer.zero);
@@ -239,6 +311,9 @@ super::versions!(
             y * p.stride[0] * pitch + x * p.stride[1] * p.words()
         };
         let row = layer.offsets.len() * p.words();
+        if layer.pitch() != layer.outputs.div_ceil(BLOCK) && layer.limits.is_some() {
+            output.fill(0);
+        }
         for (block, weights) in layer.weights.chunks_exact(row).enumerate() {
             let whole = positions / TILE * TILE;
             for first in (0..whole).step_by(TILE) {
@@ -260,10 +335,6 @@ super::versions!(
 
 /// The results of `M` patches, `first` and following, for one block of outputs.
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a count of ones of at most 2^22 words"
-)]
 fn tile<const M: usize>(
     layer: &Signs,
     bits: &[u64],
@@ -284,13 +355,24 @@ fn tile<const M: usize>(
             }
         }
     }
-    let numbers = (layer.offsets.len() * layer.patches.channels) as i32;
+    let pitch = layer.pitch();
+    if let Some(limits) = &layer.limits {
+        let limits = &limits[block];
+        for (number, ones) in ones.iter().enumerate() {
+            let mut byte = 0u8;
+            for (lane, (ones, limit)) in ones.iter().zip(limits).enumerate() {
+                byte |= u8::from(ones >= limit) << lane;
+            }
+            output[(first + number) * pitch + block] = byte;
+        }
+        return;
+    }
+    let numbers = layer.offsets.len() * layer.patches.channels;
     for (number, ones) in ones.iter().enumerate() {
-        let results = &mut output[(first + number) * layer.outputs..][..layer.outputs];
+        let results = &mut output[(first + number) * pitch..][..layer.outputs];
         let from = block * BLOCK;
         for ((channel, to), ones) in (from..).zip(&mut results[from..]).zip(ones) {
-            let sum = (numbers - 2 * *ones as i32).wrapping_mul(BIAS_PARTS);
-            *to = layer.end.apply(channel, sum);
+            *to = layer.end.apply(channel, sum_of(numbers, *ones));
         }
     }
 }

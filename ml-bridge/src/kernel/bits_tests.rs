@@ -70,7 +70,31 @@ proptest! {
             bounds: Bounds { low: 0, high: 255 },
         };
         let want = naive(&p, outputs, &weights, zero, &end, &input);
-        let layer = Signs::new(p, outputs, &weights, zero, end);
+        let layer = Signs::new(p.clone(), outputs, &weights, zero, end);
+        // The same layer from signs to signs: those of its input, and those of its results.
+        let words = |numbers: &[u8], channels: usize, zero: u8| -> Vec<u8> {
+            let pixel = |pixel: &[u8]| {
+                let mut word = vec![0u8; channels.div_ceil(64) * 8];
+                for (at, byte) in pixel.iter().enumerate() {
+                    word[at / 8] |= u8::from(*byte < zero) << (at % 8);
+                }
+                word
+            };
+            numbers.chunks_exact(channels).flat_map(pixel).collect()
+        };
+        let next = want[want.len() / 2];
+        let mut between = layer.clone();
+        between.take_signs();
+        prop_assert!(between.give_signs(next));
+        let want_signs = words(&want, outputs, next);
+        for isa in Isa::available() {
+            let mut scratch = Scratch::default();
+            between.fit(&mut scratch);
+            scratch.bits.fill(u64::MAX);
+            let mut got = vec![7u8; between.results()];
+            bits::run(isa, &between, &words(&input, channels, zero), &mut got, &mut scratch);
+            prop_assert_eq!(&got, &want_signs, "{}", isa.name());
+        }
         for isa in Isa::available() {
             let mut scratch = Scratch::default();
             layer.fit(&mut scratch);

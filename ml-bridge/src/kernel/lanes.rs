@@ -7,7 +7,8 @@
 //! `(y + 2^(e-1) - [a < 0]) >> e` with `y = (a * m + 2^30) >> 31`. With `u = a + 2^31` unsigned, the high half of
 //! `u * 2m + k` is `y` plus anything that is put into `k`: the rounding, the zero point and the `-m` that the offset
 //! brings. Where the reference rounds once, `k` has no first rounding and the sign does not count, which is exact as
-//! long as no sum lies on a half. [`Scale`] holds the constants per lane; [`Lanes::exact`] says whether the result is
+//! long as no sum lies on a half. Where results are held from zero up, a negative sum's rounding does not matter, and the
+//! sign does not count either. [`Scale`] holds the constants per lane; [`Lanes::exact`] says whether the result is
 //! exact for every sum that can occur.
 
 use std::ops::Deref;
@@ -359,8 +360,27 @@ pub fn bias(end: &Requantize, channel: impl Fn(usize) -> Option<usize>) -> Bias 
     bias
 }
 
-/// Constants of the outputs that `channel` gives for each lane.
+/// Constants of the outputs that `channel` gives for each lane, of results that are held between `end.bounds`. Where
+/// these begin at zero (a ReLU's do), all negative sums give the lower bound, however they are rounded.
 pub fn scale(end: &Requantize, channel: impl Fn(usize) -> Option<usize>) -> Scale {
+    let signed = i32::from(end.bounds.low) < end.zero_point;
+    constants(end, signed, channel)
+}
+
+/// As [`scale`], for results that are not held.
+pub fn scale_unheld(end: &Requantize, channel: impl Fn(usize) -> Option<usize>) -> Scale {
+    constants(end, true, channel)
+}
+
+fn constants(end: &Requantize, signed: bool, channel: impl Fn(usize) -> Option<usize>) -> Scale {
+    // Lane by lane into arrays first: what follows is the same for all, without a branch.
+    let (mut multipliers, mut rights) = ([0i64; LANES], [0i32; LANES]);
+    for lane in 0..LANES {
+        if let Some(Factor { multiplier, shift }) = channel(lane).and_then(|c| end.factor.get(c)) {
+            multipliers[lane] = i64::from(*multiplier);
+            rights[lane] = (-*shift).clamp(0, 30);
+        }
+    }
     let mut scale = Scale {
         even: [0; 8],
         odd: [0; 8],
@@ -373,33 +393,40 @@ pub fn scale(end: &Requantize, channel: impl Fn(usize) -> Option<usize>) -> Scal
         keep: [u32::MAX; 16],
         signs: 0,
     };
-    for lane in 0..LANES {
-        let Some(channel) = channel(lane) else { continue };
-        let Factor { multiplier, shift } = end.factor[channel];
-        let right = (-shift).clamp(0, 30);
+    let twice = end.rounding == Rounding::Twice;
+    let signed = twice && signed;
+    let first = match (twice, signed) {
+        (false, _) => 0,
+        (true, false) => 1i64 << 31,
+        (true, true) => (1i64 << 31) - (1 << 32),
+    };
+    let zero_point = i64::from(end.zero_point);
+    let mut adds = [0u64; LANES];
+    for ((add, multiplier), right) in adds.iter_mut().zip(multipliers).zip(rights) {
         // Half of the last place that stays, and for the first of two roundings half of a unit.
         let half = if right > 0 {
-            1i64 << (right - 1 + 32)
+            (1i64 << (right + 31)) + first
         } else {
             1 << 31
         };
-        let twice = end.rounding == Rounding::Twice && right > 0;
-        let first = if twice { (1i64 << 31) - (1 << 32) } else { 0 };
-        let high = (i64::from(end.zero_point) << right) - i64::from(multiplier);
-        let add = (high << 32).wrapping_add(half + first) as u64;
-        let (m, k) = if lane % 2 == 0 {
-            (&mut scale.even, &mut scale.even_add)
-        } else {
-            (&mut scale.odd, &mut scale.odd_add)
-        };
-        m[lane / 2] = 2 * u64::from(multiplier.unsigned_abs());
-        k[lane / 2] = add;
+        let high = (zero_point << right) - multiplier;
+        *add = (high << 32).wrapping_add(half) as u64;
+    }
+    for pair in 0..LANES / 2 {
+        scale.even[pair] = 2 * multipliers[2 * pair].unsigned_abs();
+        scale.odd[pair] = 2 * multipliers[2 * pair + 1].unsigned_abs();
+        scale.even_add[pair] = adds[2 * pair];
+        scale.odd_add[pair] = adds[2 * pair + 1];
+    }
+    for (lane, right) in rights.into_iter().enumerate() {
+        let shifts = right > 0;
         scale.shift[lane] = right.unsigned_abs();
-        scale.power[lane] = if right > 0 { 1 << (32 - right) } else { 0 };
-        scale.unit[lane] = 1.0 / (1u32 << right) as f32;
+        scale.power[lane] = if shifts { 1 << (32 - right) } else { 0 };
+        // 2^-right.
+        scale.unit[lane] = f32::from_bits((127 - right.unsigned_abs()) << 23);
         scale.keep[lane] = u32::MAX << (right - FAR).max(0);
-        scale.sign[lane] = if twice { u32::MAX } else { 0 };
-        scale.signs |= u16::from(twice) << lane;
+        scale.sign[lane] = if signed && shifts { u32::MAX } else { 0 };
+        scale.signs |= u16::from(signed && shifts) << lane;
     }
     scale
 }

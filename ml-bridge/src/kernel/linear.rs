@@ -119,6 +119,8 @@ pub struct Linear {
     pub(crate) macs: u64,
     /// Whether rows of positions are inputs of a batch, rather than rows of an image.
     pub(crate) wide: bool,
+    /// Whether bytes behind the results, up to a whole block, may be overwritten if there is one position only.
+    pub(crate) free_end: bool,
     /// One past the last input byte that is read, and the last output byte that is written.
     ends: [usize; 2],
 }
@@ -187,6 +189,7 @@ impl Linear {
             place,
             macs,
             wide: false,
+            free_end: false,
             ends,
         }
     }

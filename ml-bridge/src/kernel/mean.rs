@@ -1,7 +1,14 @@
 //! The mean over some dimensions of a tensor, requantized as the reference kernels do.
 
 use super::requantize::{BIAS, Bounds, Factor, hold};
+use super::{Isa, versions};
 use crate::model::Affine;
+
+versions!(
+    fn means(mean: &Mean, input: &[u8], output: &mut [u8], sums: &mut [i32]) {
+        mean.all(input, output, sums);
+    }
+);
 
 /// A mean over the middle of `[outer, reduced, inner]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,8 +44,13 @@ impl Mean {
         }
     }
 
-    /// Computes the means; `sums` holds `inner` numbers.
-    pub fn run(&self, input: &[u8], output: &mut [u8], sums: &mut [i32]) {
+    /// Computes the means with the instructions of `isa`; `sums` holds `inner` numbers.
+    pub fn run(&self, isa: Isa, input: &[u8], output: &mut [u8], sums: &mut [i32]) {
+        versions!(isa, means(self, input, output, sums));
+    }
+
+    #[inline(always)]
+    fn all(&self, input: &[u8], output: &mut [u8], sums: &mut [i32]) {
         let all = Bounds { low: 0, high: 255 };
         let offset = self.from * i32::try_from(self.reduced).unwrap_or(0);
         let sums = &mut sums[..self.inner];

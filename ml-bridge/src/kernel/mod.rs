@@ -8,6 +8,7 @@ pub mod bits;
 #[cfg(test)]
 mod bits_tests;
 pub mod depthwise;
+pub mod doubtful;
 mod fixed;
 mod fixed16;
 pub mod lanes;
@@ -48,6 +49,8 @@ mod vnni;
 mod vnni_binary;
 #[cfg(avx512)]
 mod vnni_depthwise;
+#[cfg(avx512)]
+mod vnni_table;
 
 #[cfg(neon)]
 use neon as portable;
@@ -207,6 +210,16 @@ pub fn depthwise(isa: Isa, layer: &Depthwise, input: &[u8], output: &mut [u8], s
         _ => plain::depthwise(layer, input, output),
     }
     let _ = scratch;
+}
+
+/// Applies `table` to every byte of `input`.
+pub fn look_up(isa: Isa, table: &pointwise::Table, input: &[u8], output: &mut [u8]) {
+    #[cfg(avx512)]
+    if isa == Isa::Vnni && vnni_table::look_up(table, input, output) {
+        return;
+    }
+    let _ = isa;
+    pointwise::look_up(table, input, output);
 }
 
 /// Combines `left` and `right`, the shorter repeated, into `output`.

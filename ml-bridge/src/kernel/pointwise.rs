@@ -1,7 +1,8 @@
 //! Element by element: a table of 256 results for functions of one byte, and sums and products of two.
 
+use super::doubtful::Doubtful;
 use super::fixed;
-use super::lanes::{Scale, exact_for, scale};
+use super::lanes::{Scale, exact_for, scale_unheld};
 use super::requantize::{BIAS, Bounds, Factor, Requantize, Rounding, hold, rounding_shift};
 use crate::model::{Activation, Affine};
 
@@ -98,6 +99,8 @@ pub struct Fast {
     pub end: Scale,
     /// Whether the terms' `e` are at least 1.
     pub shifted: bool,
+    /// For a sum, a shorter way that is nearly always exact.
+    pub sum: Option<Doubtful>,
 }
 
 /// A sum, difference or product of two tensors.
@@ -176,7 +179,7 @@ impl Binary {
                 zero_point,
                 bounds: self.bounds,
             };
-            exact_for(size, &end, 0).then(|| scale(&end, |_| Some(0)))
+            exact_for(size, &end, 0).then(|| scale_unheld(&end, |_| Some(0)))
         };
         let half = Factor {
             multiplier: 1 << 30,
@@ -198,7 +201,17 @@ impl Binary {
             terms,
             end: constants(self.factor, self.zero_point, size)?,
             shifted: false,
+            sum: None,
         };
+        if let Combine::Sum { left, right, sign } = self.combine {
+            fast.sum = Doubtful::new(
+                [left, right],
+                sign,
+                self.zero_points,
+                self.factor,
+                self.zero_point,
+            );
+        }
         let mut shifts = fast.terms.iter().flatten().flat_map(|s| s.shift);
         fast.shifted = shifts.all(|s| s > 0);
         Some(fast)

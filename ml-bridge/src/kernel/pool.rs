@@ -3,6 +3,18 @@
 use std::ops::Range;
 
 use super::requantize::Bounds;
+use super::{Isa, versions};
+
+/// Bytes that are joined at once.
+const PART: usize = 16;
+/// Most parts of a short row.
+const SHORT: usize = 16;
+
+versions!(
+    fn pools(pool: &Pool, input: &[u8], output: &mut [u8]) {
+        pool.all(input, output);
+    }
+);
 
 /// A window sliding over an image `[height, width, channels]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +39,7 @@ pub struct Pool {
 
 impl Pool {
     /// The part of axis `axis` that the window at result `position` covers.
+    #[inline(always)]
     fn part(&self, axis: usize, position: usize) -> Range<usize> {
         let start = position * self.stride[axis];
         let end = (start + self.window[axis])
@@ -35,8 +48,16 @@ impl Pool {
         start.saturating_sub(self.before[axis]).min(end)..end
     }
 
-    /// Computes the image.
-    pub fn run(&self, input: &[u8], output: &mut [u8]) {
+    /// Computes the image with the instructions of `isa`.
+    pub fn run(&self, isa: Isa, input: &[u8], output: &mut [u8]) {
+        versions!(isa, pools(self, input, output));
+    }
+
+    #[inline(always)]
+    fn all(&self, input: &[u8], output: &mut [u8]) {
+        if self.max && self.narrow(input, output) {
+            return;
+        }
         let mut results = output.chunks_exact_mut(self.channels);
         for y in 0..self.output[0] {
             let rows = self.part(0, y);
@@ -47,8 +68,72 @@ impl Pool {
         }
     }
 
+    /// Maxima over an image whose rows are short, so that a window's rows are joined once for all its neighbours; false if
+    /// they are not.
+    #[inline(always)]
+    fn narrow(&self, input: &[u8], output: &mut [u8]) -> bool {
+        let row_bytes = self.input[1] * self.channels;
+        let parts = row_bytes.div_ceil(PART);
+        if parts > SHORT || input.len() < (self.input[0].max(1) - 1) * row_bytes + parts * PART {
+            return false;
+        }
+        let mut most = [0u8; (SHORT + 1) * PART];
+        let mut results = output.chunks_exact_mut(self.channels);
+        for y in 0..self.output[0] {
+            let rows = self.part(0, y);
+            for (part, most) in most.chunks_exact_mut(PART).enumerate().take(parts) {
+                let mut joined = [0u8; PART];
+                for row in rows.clone() {
+                    let from = &input[row * row_bytes + part * PART..][..PART];
+                    for (joined, value) in joined.iter_mut().zip(from) {
+                        *joined = (*joined).max(*value);
+                    }
+                }
+                most.copy_from_slice(&joined);
+            }
+            for x in 0..self.output[1] {
+                let Some(result) = results.next() else { return true };
+                // No wider than what was stored at once, where that is enough: else the processor waits for the store.
+                if self.channels <= PART / 2 {
+                    self.join::<{ PART / 2 }>(&most, self.part(1, x), result);
+                } else {
+                    self.join::<PART>(&most, self.part(1, x), result);
+                }
+            }
+        }
+        true
+    }
+
+    /// One result per channel, from the joined pixels in `columns`, `N` channels at a time.
+    #[inline(always)]
+    fn join<const N: usize>(
+        &self,
+        most: &[u8; (SHORT + 1) * PART],
+        columns: Range<usize>,
+        result: &mut [u8],
+    ) {
+        for (part, to) in result.chunks_mut(N).enumerate() {
+            let mut joined = [self.bounds.low; N];
+            for column in columns.clone() {
+                // Beyond the row, if channels are fewer than a part, is room enough.
+                let from = &most[column * self.channels + part * N..][..N];
+                for (joined, value) in joined.iter_mut().zip(from) {
+                    *joined = (*joined).max(*value);
+                }
+            }
+            for joined in &mut joined {
+                *joined = (*joined).min(self.bounds.high);
+            }
+            match to.first_chunk_mut::<N>() {
+                Some(whole) => *whole = joined,
+                None => to.copy_from_slice(&joined[..to.len()]),
+            }
+        }
+    }
+
     /// One result per channel, from the pixels in `rows` and `columns`; 64 or 16 channels at a time, beyond the last one
     /// if there is something to read, else one.
+    #[inline(always)]
     fn window(&self, input: &[u8], [rows, columns]: [Range<usize>; 2], result: &mut [u8]) {
         let last = (rows.end.max(1) - 1) * self.input[1] + columns.end.max(1) - 1;
         let beyond = input.len().saturating_sub(last * self.channels);
@@ -76,6 +161,7 @@ impl Pool {
         clippy::cast_sign_loss,
         reason = "an average of bytes, clamped"
     )]
+    #[inline(always)]
     fn channels_at<const N: usize>(
         &self,
         input: &[u8],
@@ -150,6 +236,7 @@ impl Pool {
 }
 
 /// Adds `part` to `sums` and starts it anew.
+#[inline(always)]
 fn spill<const N: usize>(sums: &mut [u32; N], part: &mut [u16; N]) {
     for (sum, part) in sums.iter_mut().zip(part) {
         *sum = sum.wrapping_add(u32::from(*part));

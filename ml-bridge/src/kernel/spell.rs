@@ -11,3 +11,17 @@ macro_rules! spell {
 }
 
 pub(super) use spell;
+
+/// Writes `$body` out once for each of the numbers given that lies below `$count`, with `$index` being that number: as a
+/// loop, it would keep the arrays that it indexes in memory.
+macro_rules! each {
+    ($index:ident < $count:expr, $($number:literal)*, $body:block) => {$(
+        if $number < $count {
+            #[allow(unused)]
+            const $index: usize = $number;
+            $body
+        }
+    )*};
+}
+
+pub(super) use each;

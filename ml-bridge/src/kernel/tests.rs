@@ -7,8 +7,9 @@ use super::depthwise::{Depthwise, Window};
 use super::lanes::Weights;
 use super::linear::{Geometry, Linear, Place};
 use super::pointwise::Binary;
+use super::pool::Pool;
 use super::requantize::{Bounds, Factor, Requantize, Rounding};
-use super::{Isa, Scratch, binary, depthwise, linear};
+use super::{Isa, Scratch, binary, depthwise, linear, look_up};
 use crate::model::{Activation, Affine};
 
 fn naive(geometry: &Geometry, outputs: usize, weights: &[i8], end: &Requantize, input: &[u8]) -> Vec<u8> {
@@ -176,6 +177,55 @@ proptest! {
             let exact = match kind { 0 => a + b, 1 => (a - b).max(0.0), _ => (a * b).clamp(0.0, 6.0) };
             let steps = (exact / f64::from(to.scale) + f64::from(to.zero_point)).clamp(-128.0, 127.0);
             prop_assert!((steps - f64::from(i32::from(*c) - 128)).abs() < 1.01);
+        }
+    }
+
+    #[test]
+    fn maxima_equal_naive(
+        input in [1usize..9, 1usize..9],
+        channels in prop_oneof![1usize..40, Just(8usize), Just(16), Just(64)],
+        window in [1usize..4, 1usize..4],
+        stride in [1usize..4, 1usize..4],
+        spare in 0usize..20,
+        seed in any::<u64>(),
+    ) {
+        let mut next = noise(seed);
+        let output = [0, 1].map(|axis| (input[axis] - 1) / stride[axis] + 1);
+        let before = [0, 1].map(|axis| next() as usize % window[axis]);
+        let low = next() as u8 / 2;
+        let pool = Pool { input, channels, output, window, stride, before, bounds: Bounds { low, high: low + 100 }, max: true };
+        let image: Vec<u8> = (0..input[0] * input[1] * channels + spare).map(|_| next() as u8).collect();
+        let mut want = Vec::new();
+        for y in 0..output[0] {
+            for x in 0..output[1] {
+                for channel in 0..channels {
+                    let mut most = 0;
+                    for row in (y * stride[0]).saturating_sub(before[0])..(y * stride[0] + window[0]).saturating_sub(before[0]).min(input[0]) {
+                        for column in (x * stride[1]).saturating_sub(before[1])..(x * stride[1] + window[1]).saturating_sub(before[1]).min(input[1]) {
+                            most = most.max(image[(row * input[1] + column) * channels + channel]);
+                        }
+                    }
+                    want.push(most.clamp(low, low + 100));
+                }
+            }
+        }
+        for isa in Isa::available() {
+            let mut got = vec![0u8; want.len()];
+            pool.run(isa, &image, &mut got);
+            prop_assert_eq!(&got, &want, "{}", isa.name());
+        }
+    }
+
+    #[test]
+    fn tables_equal_look_ups(input in proptest::collection::vec(any::<u8>(), 0..200), seed in any::<u64>()) {
+        let mut next = noise(seed);
+        let mut table = [0u8; 256];
+        table.iter_mut().for_each(|t| *t = next() as u8);
+        let want: Vec<u8> = input.iter().map(|b| table[usize::from(*b)]).collect();
+        for isa in Isa::available() {
+            let mut got = vec![0u8; want.len()];
+            look_up(isa, &table, &input, &mut got);
+            prop_assert_eq!(&got, &want, "{}", isa.name());
         }
     }
 }

@@ -14,7 +14,10 @@ use std::arch::x86_64::*;
 
 use super::lanes::{Group, Lanes, Scale};
 use super::linear::{LANES, Linear, patch_at};
-use super::spell::spell;
+use super::spell::{each, spell};
+
+/// Words of a patch that are not worth several sets of sums.
+const FEW: usize = 4;
 
 /// Runs `layer` over `input` into `output`.
 pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8]) {
@@ -33,11 +36,18 @@ pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8]) {
             group,
             input,
             output: output.as_mut_ptr(),
+            room: if layer.free_end {
+                output.len() - layer.place.start
+            } else {
+                0
+            },
         };
         // SAFETY: `Isa::Vnni` is only made where these instructions were detected. The assertions above say that every
         // patch lies in the input, every result in the output, and every line of the group in the weights.
         unsafe {
             match (geometry.positions(), group.blocks) {
+                (1, 1) if steps <= FEW => pass.single::<1, 1>(),
+                (1, 2) if steps <= FEW => pass.single::<2, 1>(),
                 (1, 1) => pass.single::<1, 8>(),
                 (1, 2) => pass.single::<2, 4>(),
                 (1, 3) => pass.single::<3, 3>(),
@@ -62,6 +72,8 @@ struct Pass<'a> {
     group: &'a Group,
     input: &'a [u8],
     output: *mut u8,
+    /// Bytes of the output from the first result on, if those behind the last result may be overwritten.
+    room: usize,
 }
 
 impl Pass<'_> {
@@ -176,86 +188,78 @@ impl Pass<'_> {
                 }
             }
         }
-        // Emission names sums by reference, which would keep them in memory throughout: they go there once, here, each
-        // named by a constant.
-        let mut finished = [[_mm512_setzero_si512(); N]; M];
-        spell!(finished, sums, N, M * N, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23);
-        // SAFETY: passed on.
-        unsafe {
-            self.back_all(&mut finished);
-            self.emit_tile(&finished, results);
-        }
-    }
-
-    /// Takes the sums of a tile back to bytes and stores them.
-    ///
-    /// # Safety
-    /// As [`Pass::tile`].
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn emit_tile<const M: usize, const N: usize>(
-        &self,
-        sums: &[[__m512i; N]; M],
-        results: &[*mut u8; M],
-    ) {
-        let whole = N < 4 && self.group.outputs == N * LANES && self.layer.outputs == N * LANES;
-        let packed = self.layer.place.is_packed(self.layer.outputs);
-        if M * N % 4 != 0 || !whole || !self.lanes.exact || (N == 3 && !packed) {
-            for (sums, to) in sums.iter().zip(results) {
+        if !self.lanes.exact {
+            let mut finished = [[_mm512_setzero_si512(); N]; M];
+            spell!(finished, sums, N, M * N, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23);
+            for (sums, to) in finished.iter().zip(results) {
                 // SAFETY: passed on.
-                unsafe { self.emit::<N>(sums, *to) };
+                unsafe { self.emit_slowly::<N>(sums, *to) };
             }
             return;
         }
-        for (quad, four) in sums.as_flattened().chunks_exact(4).enumerate() {
-            // SAFETY: passed on.
-            unsafe { self.emit_quad::<N>(four, quad * 4, results, packed) };
+        // From here to the stores, sums stay in registers: each is named by constants. A block's constants are read once.
+        each!(BLOCK < N, 0 1 2 3, {
+            let (constants, signs) = load(self.lanes.scale(self.group.block + BLOCK));
+            if signs == 0 {
+                each!(PATCH < M, 0 1 2 3 4 5 6 7 8 9 10 11, {
+                    sums[PATCH][BLOCK] = back_unsigned(sums[PATCH][BLOCK], constants);
+                });
+            } else {
+                each!(PATCH < M, 0 1 2 3 4 5 6 7 8 9 10 11, {
+                    sums[PATCH][BLOCK] = back_with(sums[PATCH][BLOCK], constants, signs);
+                });
+            }
+        });
+        let whole = N < 4 && self.group.outputs == N * LANES && self.layer.outputs == N * LANES;
+        let packed = self.layer.place.is_packed(self.layer.outputs);
+        if M * N % 4 == 0 && whole && (N < 3 || packed) {
+            each!(QUAD < M * N / 4, 0 1 2 3 4 5, {
+                let four = [
+                    sums[QUAD * 4 / N][QUAD * 4 % N],
+                    sums[(QUAD * 4 + 1) / N][(QUAD * 4 + 1) % N],
+                    sums[(QUAD * 4 + 2) / N][(QUAD * 4 + 2) % N],
+                    sums[(QUAD * 4 + 3) / N][(QUAD * 4 + 3) % N],
+                ];
+                let bytes = self.held(four);
+                // SAFETY: the quad's blocks are results of these patches, which follow each other if packed.
+                unsafe {
+                    if packed {
+                        _mm512_storeu_si512(results[0].add(QUAD * 4 * LANES).cast(), bytes);
+                    } else if N == 1 {
+                        store_parts(bytes, [0, 1, 2, 3].map(|part| results[(QUAD * 4 + part) % M]));
+                    } else {
+                        _mm256_storeu_si256(results[QUAD * 2 % M].cast(), _mm512_extracti64x4_epi64::<0>(bytes));
+                        _mm256_storeu_si256(results[(QUAD * 2 + 1) % M].cast(), _mm512_extracti64x4_epi64::<1>(bytes));
+                    }
+                }
+            });
+            return;
         }
+        if N == 4 && self.group.outputs == N * LANES {
+            each!(PATCH < M, 0 1 2 3 4 5 6 7 8 9 10 11, {
+                let four = [sums[PATCH][0], sums[PATCH][1 % N], sums[PATCH][2 % N], sums[PATCH][3 % N]];
+                // SAFETY: the group's 64 results can be written.
+                unsafe { _mm512_storeu_si512(results[PATCH].cast(), self.held(four)) };
+            });
+            return;
+        }
+        each!(PATCH < M, 0 1 2 3 4 5 6 7 8 9 10 11, {
+            let row = sums[PATCH];
+            // SAFETY: passed on.
+            unsafe { self.emit::<N>(&row, results[PATCH], 0) };
+        });
     }
 
     /// Takes sums back, block by block, so that constants are read once; unless that is not exact.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn back_all<const N: usize>(&self, sums: &mut [[__m512i; N]]) {
+    fn back_all<const N: usize>(&self, sums: &mut [__m512i; N]) {
         if !self.lanes.exact {
             return;
         }
-        for n in 0..N {
+        for (n, sum) in sums.iter_mut().enumerate() {
             let (constants, signs) = load(self.lanes.scale(self.group.block + n));
-            for sums in sums.iter_mut() {
-                sums[n] = back_with(sums[n], constants, signs);
-            }
-        }
-    }
-
-    /// Stores the four blocks of a tile from block `first` on, which are taken back already.
-    ///
-    /// # Safety
-    /// As [`Pass::tile`]; the layer has `N` whole blocks, which divide four or are packed.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn emit_quad<const N: usize>(
-        &self,
-        sums: &[__m512i],
-        first: usize,
-        results: &[*mut u8],
-        packed: bool,
-    ) {
-        let bytes = self.held([sums[0], sums[1], sums[2], sums[3]]);
-        // SAFETY: the quad's blocks are results of these patches, which follow each other if packed.
-        unsafe {
-            if packed {
-                _mm512_storeu_si512(results[0].add(first * LANES).cast(), bytes);
-            } else if N == 1 {
-                let results = &results[first..];
-                _mm_storeu_si128(results[0].cast(), _mm512_extracti32x4_epi32::<0>(bytes));
-                _mm_storeu_si128(results[1].cast(), _mm512_extracti32x4_epi32::<1>(bytes));
-                _mm_storeu_si128(results[2].cast(), _mm512_extracti32x4_epi32::<2>(bytes));
-                _mm_storeu_si128(results[3].cast(), _mm512_extracti32x4_epi32::<3>(bytes));
-            } else {
-                let results = &results[first / N..];
-                _mm256_storeu_si256(results[0].cast(), _mm512_extracti64x4_epi64::<0>(bytes));
-                _mm256_storeu_si256(results[1].cast(), _mm512_extracti64x4_epi64::<1>(bytes));
-            }
+            *sum = back_with(*sum, constants, signs);
         }
     }
 
@@ -311,19 +315,19 @@ impl Pass<'_> {
                 }
             }
             let to = self.output.add(self.layer.place.start + self.group.first);
-            let mut total = [total];
             self.back_all(&mut total);
-            self.emit::<N>(&total[0], to);
+            self.emit::<N>(&total, to, self.room.saturating_sub(self.group.first));
         }
     }
 
-    /// Stores the results of one patch at `to`, taken back already if that is exact.
+    /// Stores the results of one patch at `to`, taken back already if that is exact; blocks are stored whole where they end
+    /// within `room` bytes.
     ///
     /// # Safety
-    /// As [`Pass::tile`]; the group's outputs can be written at `to`.
+    /// As [`Pass::tile`]; the group's outputs, and `room` bytes, can be written at `to`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn emit<const N: usize>(&self, sums: &[__m512i; N], to: *mut u8) {
+    unsafe fn emit<const N: usize>(&self, sums: &[__m512i; N], to: *mut u8, room: usize) {
         if !self.lanes.exact {
             // SAFETY: passed on.
             unsafe { self.emit_slowly::<N>(sums, to) };
@@ -337,7 +341,7 @@ impl Pass<'_> {
                 let bytes = self.held([sums[block], sums[block + 1], sums[block + 2], sums[block + 3]]);
                 let count = self.group.outputs - block * LANES;
                 let to = to.add(block * LANES);
-                if count >= 64 {
+                if count >= 64 || room >= (block + 4) * LANES {
                     _mm512_storeu_si512(to.cast(), bytes);
                 } else {
                     _mm512_mask_storeu_epi8(to.cast(), u64::MAX >> (64 - count), bytes);
@@ -345,7 +349,11 @@ impl Pass<'_> {
                 block += 4;
             }
             while block < N {
-                let count = self.group.outputs - block * LANES;
+                let count = if room >= (block + 1) * LANES {
+                    LANES
+                } else {
+                    self.group.outputs - block * LANES
+                };
                 store(
                     narrow(sums[block], bounds.low, bounds.high),
                     to.add(block * LANES),
@@ -431,6 +439,31 @@ pub(super) fn back_with(
     let both = _mm512_mask_shuffle_epi32::<0xF5>(high, 0x5555, low);
     let sign = _mm512_srai_epi32::<31>(sums);
     _mm512_srav_epi32(_mm512_mask_sub_epi32(both, signs, both, sign), shift)
+}
+
+/// As [`back_with`], where the sign of no sum decides halves.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn back_unsigned(sums: __m512i, [even, odd, even_add, odd_add, shift]: [__m512i; 5]) -> __m512i {
+    let low = _mm512_add_epi64(_mm512_mul_epu32(sums, even), even_add);
+    let high = _mm512_add_epi64(_mm512_mul_epu32(_mm512_srli_epi64::<32>(sums), odd), odd_add);
+    _mm512_srav_epi32(_mm512_mask_shuffle_epi32::<0xF5>(high, 0x5555, low), shift)
+}
+
+/// The four 16-byte parts of `bytes`, to where each belongs.
+///
+/// # Safety
+/// 16 bytes can be written at each.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn store_parts(bytes: __m512i, to: [*mut u8; 4]) {
+    // SAFETY: the caller's word.
+    unsafe {
+        _mm_storeu_si128(to[0].cast(), _mm512_extracti32x4_epi32::<0>(bytes));
+        _mm_storeu_si128(to[1].cast(), _mm512_extracti32x4_epi32::<1>(bytes));
+        _mm_storeu_si128(to[2].cast(), _mm512_extracti32x4_epi32::<2>(bytes));
+        _mm_storeu_si128(to[3].cast(), _mm512_extracti32x4_epi32::<3>(bytes));
+    }
 }
 
 /// Four blocks of results as 64 bytes in order, saturating.

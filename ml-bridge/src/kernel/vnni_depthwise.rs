@@ -1,7 +1,8 @@
 //! Depthwise convolutions with AVX-512 VNNI; see [`super::quads`] for what lies where.
 //!
-//! For each result row, or two: interleave (12 shuffles per 64 bytes of four places), then 64 results at a time with the
-//! weights of four patterns in registers, and what is left 16 at a time.
+//! For each result row, or two: interleave (12 shuffles per 64 bytes of four places), then pattern by pattern, with its
+//! weights and constants in registers: four results of each of its 16 lanes at a time, for both rows, and what is left one
+//! at a time.
 #![allow(unsafe_code)]
 #![allow(
     clippy::incompatible_msrv,
@@ -14,7 +15,8 @@ use super::depthwise::{Depthwise, Packed};
 use super::lanes::Line;
 use super::linear::LANES;
 use super::quads::Quads;
-use super::vnni::{back_with, load, narrow, pack, store};
+use super::spell::each;
+use super::vnni::{back_unsigned, back_with, load, narrow, pack, store, store_parts};
 
 /// Runs `layer` over `input` into `output`.
 pub fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8], scratch: &mut [Line]) {
@@ -28,28 +30,28 @@ pub fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8], scratch: &m
     assert!(quads.weights.len() == quads.shared * quads.patterns * quads.taps.len());
     assert!(quads.bias.len() == quads.patterns && quads.scales.len() == quads.patterns);
     let results = quads.runs * quads.run;
-    for (row, output) in output.chunks_exact_mut(results.max(1)).enumerate() {
-        let lines = quads.patterns * quads.taps.len();
-        let row_of = Row {
-            layer,
-            quads,
-            weights: &quads.weights[row % quads.shared * lines..][..lines],
-            scratch,
-        };
+    let lines = quads.patterns * quads.taps.len();
+    for (number, output) in output.chunks_mut((results * quads.shared).max(1)).enumerate() {
+        let row = number * quads.shared;
         // SAFETY: `Isa::Vnni` is only made where these instructions were detected; the assertions above say that all
         // places of all rows lie in the input, all stretches in the scratch, all lines of a pattern in the weights.
         unsafe {
-            if row % quads.shared == 0 {
-                interleave(quads, &input[row * quads.row_step..], row_of.scratch);
-            }
-            match quads.taps.len() {
-                1 => row_of.all::<1>(output),
-                2 => row_of.all::<2>(output),
-                3 => row_of.all::<3>(output),
-                4 => row_of.all::<4>(output),
-                5 => row_of.all::<5>(output),
-                6 => row_of.all::<6>(output),
-                _ => row_of.blocks::<0>(output, 0),
+            interleave(quads, &input[row * quads.row_step..], scratch);
+            let both = Rows {
+                layer,
+                quads,
+                weights: &quads.weights,
+                scratch,
+            };
+            if quads.exact && output.len() == 2 * results {
+                match quads.taps.len() {
+                    1 => both.patterns::<1, 2>(output),
+                    2 => both.patterns::<2, 2>(output),
+                    3 => both.patterns::<3, 2>(output),
+                    _ => both.each_row(output, results, lines),
+                }
+            } else {
+                both.each_row(output, results, lines);
             }
         }
     }
@@ -89,16 +91,17 @@ unsafe fn interleave(quads: &Quads, input: &[u8], scratch: &mut [Line]) {
     }
 }
 
-/// One result row on its way.
-struct Row<'a> {
+/// One result row, or the two that share an interleaving, on their way.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
     layer: &'a Depthwise,
     quads: &'a Quads,
-    /// Weights for this row: pattern, group of taps.
+    /// Weights of these rows: row, pattern, group of taps.
     weights: &'a [Line],
-    scratch: &'a mut [Line],
+    scratch: &'a [Line],
 }
 
-impl Row<'_> {
+impl Rows<'_> {
     /// Where the interleaved bytes of tap group `number` start.
     #[inline]
     fn start(&self, number: usize) -> *const u8 {
@@ -107,128 +110,127 @@ impl Row<'_> {
         line.cast::<u8>().wrapping_add(4 * offset)
     }
 
-    /// All results: four blocks at a time as far as they go, then block by block. `T` groups of taps.
+    /// Row by row of `results` bytes and as many `lines` of weights.
     ///
     /// # Safety
-    /// The processor has the instructions; the scratch holds the interleaved row, `output` all its results.
+    /// The processor has the instructions; the scratch holds the interleaved rows, `output` all their results, and the
+    /// weights the lines of as many rows.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn all<const T: usize>(&self, output: &mut [u8]) {
-        let patterns = self.quads.patterns;
-        let regular = patterns < 3 || patterns % 4 == 0;
-        let whole = if regular && T < 4 && self.quads.exact {
-            self.quads.run / 64 * 64
-        } else {
-            0
-        };
-        // SAFETY: passed on.
-        unsafe {
-            if whole > 0 {
-                for class in 0..patterns.div_ceil(4) {
-                    self.fours::<T>(output, class, whole);
+    unsafe fn each_row(self, output: &mut [u8], results: usize, lines: usize) {
+        for (output, weights) in output
+            .chunks_exact_mut(results)
+            .zip(self.weights.chunks_exact(lines))
+        {
+            let row = Rows { weights, ..self };
+            // SAFETY: passed on.
+            unsafe {
+                match self.quads.taps.len() {
+                    count if count > 6 || !self.quads.exact => row.blocks(output),
+                    1 => row.patterns::<1, 1>(output),
+                    2 => row.patterns::<2, 1>(output),
+                    3 => row.patterns::<3, 1>(output),
+                    4 => row.patterns::<4, 1>(output),
+                    5 => row.patterns::<5, 1>(output),
+                    _ => row.patterns::<6, 1>(output),
                 }
-            }
-            if whole < self.quads.run {
-                self.blocks::<T>(output, whole);
             }
         }
     }
 
-    /// 64 results at a time, up to `whole` of each run, those whose patterns start at `4 * class`.
+    /// All results of `S` rows, pattern by pattern; `T` groups of taps.
     ///
     /// # Safety
-    /// As [`Row::all`].
+    /// As [`Rows::each_row`]; sums are taken back exactly.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn fours<const T: usize>(&self, output: &mut [u8], class: usize, whole: usize) {
+    unsafe fn patterns<const T: usize, const S: usize>(&self, output: &mut [u8]) {
         let quads = self.quads;
-        let pattern = [0, 1, 2, 3].map(|n| (class * 4 + n) % quads.patterns);
+        let results = quads.runs * quads.run;
+        assert!(output.len() == S * results && quads.taps.len() == T);
+        assert!(self.weights.len() >= S * quads.patterns * T);
         let mut starts = [std::ptr::null::<u8>(); T];
         for (number, start) in starts.iter_mut().enumerate() {
             *start = self.start(number);
         }
-        let mut weights = [[_mm512_setzero_si512(); T]; 4];
-        for (weights, pattern) in weights.iter_mut().zip(pattern) {
-            for (w, line) in weights.iter_mut().zip(&self.weights[pattern * T..]) {
-                // SAFETY: a line holds 64 bytes.
-                *w = unsafe { _mm512_loadu_si512(line.0.as_ptr().cast()) };
+        // A pattern comes again every so many bytes, in the image and in the results.
+        let period = quads.patterns * LANES;
+        let [from_step, to_step] = if quads.runs == 1 {
+            [period; 2]
+        } else {
+            [quads.run_step, quads.run]
+        };
+        for pattern in 0..quads.patterns {
+            let first = pattern * LANES;
+            if first >= quads.run {
+                break;
             }
-        }
-        let low = _mm512_set1_epi8(self.layer.end.bounds.low as i8);
-        let high = _mm512_set1_epi8(self.layer.end.bounds.high as i8);
-        let step = quads.patterns.div_ceil(4) * 64;
-        let scales = pattern.map(|p| &quads.scales[p]);
-        let bias = pattern.map(|p| quads.bias[p].0.as_ptr());
-        for number in 0..quads.runs {
-            let output = &mut output[number * quads.run..][..quads.run];
-            assert!(whole <= output.len());
-            for at in (class * 64..whole).step_by(step) {
-                let from = 4 * (number * quads.run_step + at);
-                // Written out, so that weights stay in registers.
-                macro_rules! block {
-                    ($n:literal) => {{
-                        let mut sums = _mm512_loadu_si512(bias[$n].cast());
-                        for (w, start) in weights[$n].iter().zip(starts) {
-                            let x = _mm512_loadu_si512(start.add(from + $n * 64).cast());
-                            sums = _mm512_dpbusd_epi32(sums, x, *w);
-                        }
-                        let (constants, signs) = load(scales[$n]);
-                        back_with(sums, constants, signs)
-                    }};
-                }
-                // SAFETY: `from` plus the tap's offset lies inside the interleaved length, and 64 results from `at`
-                // on inside the run.
-                unsafe {
-                    let values = [block!(0), block!(1), block!(2), block!(3)];
-                    let bytes = _mm512_min_epu8(_mm512_max_epu8(pack(values), low), high);
-                    _mm512_storeu_si512(output.as_mut_ptr().add(at).cast(), bytes);
+            // How often it comes, and how often with all its lanes.
+            let [count, whole] = if quads.runs == 1 {
+                let left = quads.run - first;
+                [left.div_ceil(period), (left + period - LANES) / period]
+            } else {
+                [
+                    quads.runs,
+                    if first + LANES <= quads.run { quads.runs } else { 0 },
+                ]
+            };
+            let mut weights = [[_mm512_setzero_si512(); T]; S];
+            for (row, weights) in weights.iter_mut().enumerate() {
+                for (tap, w) in weights.iter_mut().enumerate() {
+                    let line = &self.weights[(row * quads.patterns + pattern) * T + tap];
+                    // SAFETY: a line holds 64 bytes.
+                    *w = unsafe { _mm512_load_si512(line.0.as_ptr().cast()) };
                 }
             }
+            let station = Station {
+                weights,
+                // SAFETY: biases hold 64 bytes.
+                bias: unsafe { _mm512_load_si512(quads.bias[pattern].0.as_ptr().cast()) },
+                starts,
+                results,
+                steps: [from_step, to_step],
+                bounds: [self.layer.end.bounds.low, self.layer.end.bounds.high],
+            };
+            let last = (quads.run - first).min(LANES);
+            let ends = [
+                whole,
+                count,
+                if quads.runs == 1 {
+                    (quads.run - first) % period
+                } else {
+                    last
+                },
+            ];
+            // SAFETY: byte `first` of a run and those that many steps further lie in the interleaved rows, and in the
+            // results of each row; reading 16 lanes from there stays inside the scratch, which has two lines more.
+            unsafe { station.run(first, ends, load(&quads.scales[pattern]), output.as_mut_ptr()) };
         }
     }
 
-    /// 16 results at a time, from byte `first` of each run on; `T` groups of taps in registers, or any number for 0.
+    /// 16 results at a time, any number of groups of taps, for layers whose sums may be out of the usual range.
     ///
     /// # Safety
-    /// As [`Row::all`]; `first` is a multiple of 64.
+    /// As [`Rows::each_row`], for one row.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn blocks<const T: usize>(&self, output: &mut [u8], first: usize) {
+    unsafe fn blocks(&self, output: &mut [u8]) {
         let (layer, quads) = (self.layer, self.quads);
         let bounds = layer.end.bounds;
         let count = quads.taps.len();
-        let mut starts = [std::ptr::null::<u8>(); T];
-        for (number, start) in starts.iter_mut().enumerate() {
-            *start = self.start(number);
-        }
-        for turn in 0..quads.patterns {
-            let pattern = (first / LANES + turn) % quads.patterns;
+        for pattern in 0..quads.patterns {
             let lines = &self.weights[pattern * count..][..count];
-            // SAFETY: lines and biases hold 64 bytes.
-            let (weights, bias) = unsafe {
-                let mut weights = [_mm512_setzero_si512(); T];
-                for (w, line) in weights.iter_mut().zip(lines) {
-                    *w = _mm512_loadu_si512(line.0.as_ptr().cast());
-                }
-                (weights, _mm512_loadu_si512(quads.bias[pattern].0.as_ptr().cast()))
-            };
+            // SAFETY: biases hold 64 bytes.
+            let bias = unsafe { _mm512_loadu_si512(quads.bias[pattern].0.as_ptr().cast()) };
             let (scale, signs) = load(&quads.scales[pattern]);
             for number in 0..quads.runs {
-                let mut at = first + turn * LANES;
+                let mut at = pattern * LANES;
                 while at < quads.run {
                     let from = number * quads.run_step + at;
                     let mut sums = bias;
-                    // SAFETY: `from` plus the tap's offset lies inside the interleaved length; reading 16 lanes from
-                    // there stays inside the scratch, which has two lines more.
-                    unsafe {
-                        if T > 0 {
-                            for (w, start) in weights.iter().zip(starts) {
-                                let x = _mm512_loadu_si512(start.add(4 * from).cast());
-                                sums = _mm512_dpbusd_epi32(sums, x, *w);
-                            }
-                        } else {
-                            for (number, line) in lines.iter().enumerate() {
-                                let x = _mm512_loadu_si512(self.start(number).add(4 * from).cast());
-                                sums =
-                                    _mm512_dpbusd_epi32(sums, x, _mm512_loadu_si512(line.0.as_ptr().cast()));
-                            }
+                    for (number, line) in lines.iter().enumerate() {
+                        // SAFETY: `from` plus the tap's offset lies inside the interleaved length; reading 16 lanes
+                        // from there stays inside the scratch, which has two lines more. A line holds 64 bytes.
+                        unsafe {
+                            let x = _mm512_loadu_si512(self.start(number).add(4 * from).cast());
+                            sums = _mm512_dpbusd_epi32(sums, x, _mm512_loadu_si512(line.0.as_ptr().cast()));
                         }
                     }
                     let to = number * quads.run + at;
@@ -242,6 +244,91 @@ impl Row<'_> {
                     }
                     at += quads.patterns * LANES;
                 }
+            }
+        }
+    }
+}
+
+/// A pattern's weights and bias, `T` groups of taps for each of `S` rows.
+struct Station<const T: usize, const S: usize> {
+    weights: [[__m512i; T]; S],
+    bias: __m512i,
+    /// Where the interleaved bytes of each group of taps start.
+    starts: [*const u8; T],
+    /// Results in a row.
+    results: usize,
+    /// Bytes between its places, in the image and in the results.
+    steps: [usize; 2],
+    /// Lowest and highest result.
+    bounds: [u8; 2],
+}
+
+impl<const T: usize, const S: usize> Station<T, S> {
+    /// The results of one pattern, from byte `first` of a run on: of `ends`, the first that many places with all 16
+    /// lanes, the places up to the second with the third's.
+    ///
+    /// # Safety
+    /// The processor has the instructions, and all that is meant can be read and written.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn run(
+        &self,
+        first: usize,
+        [whole, count, last]: [usize; 3],
+        (constants, signs): ([__m512i; 5], __mmask16),
+        output: *mut u8,
+    ) {
+        let low = _mm512_set1_epi8(self.bounds[0] as i8);
+        let high = _mm512_set1_epi8(self.bounds[1] as i8);
+        let [from_step, to_step] = self.steps;
+        let back = |sums: __m512i| {
+            if signs == 0 {
+                back_unsigned(sums, constants)
+            } else {
+                back_with(sums, constants, signs)
+            }
+        };
+        let mut place = 0;
+        // SAFETY: the caller's word.
+        unsafe {
+            while place + 4 <= whole {
+                let mut values = [[self.bias; 4]; S];
+                each!(COLUMN < 4, 0 1 2 3, {
+                    let from = 4 * (first + (place + COLUMN) * from_step);
+                    each!(TAP < T, 0 1 2 3 4 5, {
+                        let x = _mm512_loadu_si512(self.starts[TAP].add(from).cast());
+                        each!(ROW < S, 0 1, {
+                            let sums = values[ROW][COLUMN];
+                            values[ROW][COLUMN] = _mm512_dpbusd_epi32(sums, x, self.weights[ROW][TAP]);
+                        });
+                    });
+                });
+                each!(ROW < S, 0 1, {
+                    let [a, b, c, d] = values[ROW];
+                    let bytes = pack([back(a), back(b), back(c), back(d)]);
+                    let bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, low), high);
+                    let to = output.add(ROW * self.results + first + place * to_step);
+                    if to_step == LANES {
+                        _mm512_storeu_si512(to.cast(), bytes);
+                    } else {
+                        store_parts(bytes, [0, 1, 2, 3].map(|n| to.add(n * to_step)));
+                    }
+                });
+                place += 4;
+            }
+            while place < count {
+                let from = 4 * (first + place * from_step);
+                each!(ROW < S, 0 1, {
+                    let mut sums = self.bias;
+                    each!(TAP < T, 0 1 2 3 4 5, {
+                        let x = _mm512_loadu_si512(self.starts[TAP].add(from).cast());
+                        sums = _mm512_dpbusd_epi32(sums, x, self.weights[ROW][TAP]);
+                    });
+                    let bytes = narrow(back(sums), self.bounds[0], self.bounds[1]);
+                    let to = output.add(ROW * self.results + first + place * to_step);
+                    store(bytes, to, if place < whole { LANES } else { last });
+                });
+                place += 1;
             }
         }
     }

@@ -76,8 +76,9 @@ pub(super) fn push_step(
     number: usize,
     target: usize,
     [input, output]: [usize; 2],
-    layer: Linear,
+    mut layer: Linear,
 ) -> Result<()> {
+    layer.free_end = compiler.padded(target).is_none();
     compiler.reach(input, layer.reach());
     compiler.scratch.fit_linear(compiler.isa, &layer);
     let cost = Cost {

@@ -6,7 +6,7 @@ use super::computed_i8;
 use super::conv::image;
 use crate::kernel::bits::{BIAS_PARTS, Patches, Signs};
 use crate::kernel::requantize::{BIAS, Bounds, Factor, Requantize, Rounding};
-use crate::model::{Activation, Operator, Sliding};
+use crate::model::{Activation, Kind, Operator, Sliding, Tensor};
 use crate::{Error, Result};
 
 /// Most products in a patch, so that no sum leaves i32.
@@ -99,18 +99,45 @@ pub(super) fn lower(
         bounds: Bounds::new(Activation::None, to),
     };
     let zero = u8::try_from(input.affine()?.zero_point + BIAS).unwrap_or(0);
-    let layer = Signs::new(patches, outputs, bits, zero, end);
+    let mut layer = Signs::new(patches, outputs, bits, zero, end);
+    if compiler.is_signs(source) {
+        layer.take_signs();
+    }
+    let next = u8::try_from(to.zero_point + BIAS).unwrap_or(0);
+    let signs = feeds_signs(compiler, target, outputs) && layer.give_signs(next);
     layer.fit(&mut compiler.scratch);
     let cost = Cost {
         kernel: format!("{} bits", compiler.isa.name()),
         macs: layer.macs(),
         weight_bytes: layer.bytes(),
     };
-    let (from, to) = (compiler.read(source)?, compiler.write(target)?);
+    let from = compiler.read(source)?;
+    let to = if signs {
+        compiler.write_signs(target, layer.results())
+    } else {
+        compiler.write(target)?
+    };
     let step = Step::Signs {
         layer: Box::new(layer),
         input: from,
         output: to,
     };
     compiler.push(number, target, step, cost)
+}
+
+/// Whether all that is read of `tensor`, whose last dimension is `channels`, are its signs, by one layer of signs.
+fn feeds_signs(compiler: &Compiler<'_>, tensor: usize, channels: usize) -> bool {
+    let model = compiler.model;
+    let mut readers = model
+        .operators
+        .iter()
+        .filter(|o| o.inputs.contains(&Some(tensor)));
+    let (Some(reader), None) = (readers.next(), readers.next()) else {
+        return false;
+    };
+    let shaped = |t: &Tensor| t.shape.last() == Some(&channels);
+    let binary = matches!(reader.kind, Kind::BinaryDense | Kind::BinaryConv2d { .. });
+    let first = reader.inputs.first() == Some(&Some(tensor));
+    let once = reader.inputs.iter().filter(|i| **i == Some(tensor)).count() == 1;
+    binary && first && once && !model.outputs.contains(&tensor) && model.tensor(tensor).is_ok_and(shaped)
 }

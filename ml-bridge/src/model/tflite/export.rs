@@ -14,6 +14,11 @@ use crate::{Error, Result};
 /// If an operator has no counterpart there.
 pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
     model.validate()?;
+    write(model)
+}
+
+/// As [`to_bytes`], whatever the model is.
+pub(super) fn write(model: &Model) -> Result<Vec<u8>> {
     let mut out = Writer { bytes: vec![0; 8] };
     out.bytes[4..8].copy_from_slice(b"TFL3");
     // Codes: one per kind of operator in use.

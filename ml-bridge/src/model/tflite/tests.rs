@@ -5,7 +5,7 @@
     clippy::cast_precision_loss
 )]
 
-use super::{from_bytes, to_bytes};
+use super::{export, from_bytes, to_bytes};
 use crate::engine::Engine;
 use crate::kernel::Isa;
 use crate::model::{
@@ -227,5 +227,77 @@ fn every_flip_is_survived() {
     }
     for end in (0..bytes.len()).step_by(7) {
         assert!(from_bytes(&bytes[..end]).is_err() || end > 8);
+    }
+}
+
+/// The error that the file of a hostile model gives.
+fn refusal(model: &Model) -> String {
+    from_bytes(&export::write(model).unwrap())
+        .unwrap_err()
+        .to_string()
+}
+
+/// Operators that wait for each other, or for themselves, are refused, however long the circle is.
+#[test]
+fn circles_are_refused() {
+    for length in [1, 2, 5] {
+        let mut m = Model::default();
+        let input = image(&mut m, &[1, 4], 0.1, 0);
+        let around: Vec<usize> = (0..length).map(|_| image(&mut m, &[1, 4], 0.1, 0)).collect();
+        for (number, to) in around.iter().enumerate() {
+            let from = around[(number + length - 1) % length];
+            let kind = Kind::Add {
+                activation: Activation::None,
+            };
+            m.operators.push(Operator::new(kind, &[input, from], *to));
+        }
+        (m.inputs, m.outputs) = (vec![input], vec![around[length - 1]]);
+        let error = refusal(&m);
+        assert!(error.contains("before it is written"), "{error}");
+        assert!(Engine::new(&m).is_err());
+    }
+    // Written twice: whose number would it be?
+    let mut m = Model::default();
+    let tensors: Vec<usize> = (0..2).map(|_| image(&mut m, &[1, 4], 0.1, 0)).collect();
+    for _ in 0..2 {
+        let kind = Kind::Relu {
+            activation: Activation::Relu,
+        };
+        m.operators.push(Operator::new(kind, &tensors[..1], tensors[1]));
+    }
+    (m.inputs, m.outputs) = (vec![tensors[0]], vec![tensors[1]]);
+    assert!(refusal(&m).contains("written"));
+}
+
+/// Scales that run over a dimension that the weights do not have, or that are not as many as its indexes.
+#[test]
+fn scales_over_a_missing_dimension_are_refused() {
+    for (axis, scales) in [
+        (2, 4),
+        (9, 4),
+        (u32::from(u16::MAX), 4),
+        (u32::MAX, 4),
+        (0, 3),
+        (1, 4),
+    ] {
+        let mut m = Model::default();
+        let input = image(&mut m, &[1, 5], 0.1, 0);
+        let weights = m.push(Tensor::constant_i8(
+            "w",
+            &[4, 5],
+            &[1; 20],
+            Quantization::per_channel(vec![0.01; scales], axis),
+        ));
+        let output = image(&mut m, &[1, 4], 0.1, 0);
+        let kind = Kind::FullyConnected {
+            activation: Activation::None,
+        };
+        m.operators.push(Operator::new(kind, &[input, weights], output));
+        (m.inputs, m.outputs) = (vec![input], vec![output]);
+        let error = refusal(&m);
+        assert!(
+            error.contains("dimension") || error.contains("scales"),
+            "{axis} {scales}: {error}"
+        );
     }
 }

@@ -4,16 +4,21 @@
 //! holds `NAME.in.npy`, `NAME.ref.npy` and `layers.json` (CRC-32 of every operator's result under reference kernels).
 //!
 //! `models --labels X.npy Y.npy --models DIR FILTER`: how many rows of int8 inputs in `X` a classifier gives the label in
-//! `Y` (int64 or int8). `models --dispatch`: what an operator costs that computes next to nothing.
+//! `Y` (int64 or int8). `models --dispatch`: what an operator costs that computes next to nothing. `models --made
+//! [FILTER]`: layers of signs and layers with memories. `models --models DIR --memory [FILTER]`: by how much a process
+//! grows.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use siltstone_ml_bridge::engine::{Engine, bench, to_bytes_packed};
 use siltstone_ml_bridge::kernel::Isa;
-use siltstone_ml_bridge::model::{Activation, Affine, Element, Kind, Model, dense, file, tflite};
+use siltstone_ml_bridge::model::{Element, Kind, Model, file, tflite};
 use siltstone_store::storage::Storage;
 use siltstone_store::storage::file::FileStorage;
+
+mod made;
+mod memory;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -199,38 +204,9 @@ fn accuracy(model: &Model, name: &str, isa: Isa, labels: &(PathBuf, PathBuf)) ->
     Ok(())
 }
 
-/// What a dense layer of 4 by 4 costs among others.
-fn dispatch(isa: Isa) -> Result<(), Failure> {
-    let affine = Affine {
-        scale: 0.1,
-        zero_point: 0,
-    };
-    let layer = dense::DenseLayer {
-        inputs: 4,
-        outputs: 4,
-        weights: vec![1; 16],
-        weight_scales: vec![0.2],
-        bias: vec![],
-        activation: Activation::None,
-        output: affine,
-    };
-    let mut times = [0.0; 2];
-    for (count, time) in [1, 65].into_iter().zip(&mut times) {
-        let model = dense::build(&vec![layer.clone(); count], affine)?;
-        *time = bench(&file::to_bytes(&model), isa, Duration::from_millis(100))?.median_ns;
-    }
-    println!(
-        "{:12} {:.1} ns an operator, {:.1} ns an inference of one",
-        isa.name(),
-        (times[1] - times[0]) / 64.0,
-        times[0]
-    );
-    Ok(())
-}
-
 fn main() -> Result<(), Failure> {
     let mut labels = None;
-    let mut dispatching = false;
+    let (mut dispatching, mut making, mut weighing, mut weighed) = (false, false, false, None);
     let mut directory = PathBuf::new();
     let mut opening = false;
     let (mut timing, mut profiling, mut filter, mut isas) = (false, false, String::new(), Isa::available());
@@ -243,6 +219,9 @@ fn main() -> Result<(), Failure> {
                 labels = Some((path(), path()));
             }
             "--dispatch" => dispatching = true,
+            "--made" => making = true,
+            "--memory" => weighing = true,
+            "--memory-of" => weighed = arguments.next(),
             "--time" => timing = true,
             "--profile" => profiling = true,
             "--open" => opening = true,
@@ -254,7 +233,13 @@ fn main() -> Result<(), Failure> {
         }
     }
     if dispatching {
-        return isas.into_iter().try_for_each(dispatch);
+        return isas.into_iter().try_for_each(made::dispatch);
+    }
+    if making {
+        return isas.into_iter().try_for_each(|isa| made::layers(isa, &filter));
+    }
+    if let Some(name) = weighed {
+        return isas.into_iter().try_for_each(|isa| memory::one(&name, isa));
     }
     let golden = directory.join("golden");
     let text = std::fs::read_to_string(golden.join("layers.json"))?;
@@ -289,6 +274,8 @@ fn main() -> Result<(), Failure> {
         for isa in &isas {
             if let Some(labels) = &labels {
                 accuracy(&model, &name, *isa, labels)?;
+            } else if weighing {
+                memory::all(&model, &name, *isa)?;
             } else if opening {
                 spin(&model, &name, *isa)?;
             } else if profiling {
