@@ -10,14 +10,14 @@
 //! What is added around an image is real zero, whose sign is +1. Where the next layer wants signs again, results are not
 //! scaled: each output has a count of ones from which on its number is below real zero, and 8 outputs are one byte of the
 //! next layer's pixel. The same loops are compiled per family: with AVX-512 and
-//! its population count a word of 8 outputs is one instruction; elsewhere the compiler counts with shuffles or with the
+//! its population count a word of 8 outputs is one instruction (`vnni_signs.rs`); elsewhere the compiler counts with shuffles or with the
 //! scalar instruction. Courbariaux et al., "Binarized Neural Networks" (2016).
 
 use super::requantize::Requantize;
 use super::{Isa, Scratch};
 
 /// Outputs of a block.
-const BLOCK: usize = 8;
+pub(super) const BLOCK: usize = 8;
 /// Patches that share weights while these are in registers.
 const TILE: usize = 4;
 /// Parts of one unit of a sum that a bias is counted in.
@@ -66,12 +66,17 @@ impl Patches {
     }
 
     /// Rows and columns of the image with what is added around it.
-    fn padded(&self) -> [usize; 2] {
+    pub(super) fn padded(&self) -> [usize; 2] {
         [0, 1].map(|axis| {
             let reach =
                 (self.output[axis] - 1) * self.stride[axis] + (self.window[axis] - 1) * self.dilation[axis];
             (reach + 1).max(self.before[axis] + self.input[axis])
         })
+    }
+
+    /// Words from row to row of the padded image.
+    pub(super) fn pitch(&self) -> usize {
+        self.padded()[1] * self.words()
     }
 
     /// Words that the padded image takes.
@@ -83,18 +88,33 @@ impl Patches {
 /// A packed layer of signs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signs {
-    patches: Patches,
-    outputs: usize,
-    weights: Vec<[u64; BLOCK]>,
+    pub(super) patches: Patches,
+    pub(super) outputs: usize,
+    pub(super) weights: Vec<[u64; BLOCK]>,
     /// Start of each tap in the padded image, relative to the patch.
-    offsets: Vec<usize>,
+    pub(super) offsets: Vec<usize>,
     /// The smallest stored byte that is not below real zero.
-    zero: u8,
-    end: Requantize,
+    pub(super) zero: u8,
+    pub(super) end: Requantize,
     /// Whether the input is words of signs already.
-    from_signs: bool,
+    pub(super) from_signs: bool,
     /// For results that are signs: the ones from which on an output is -1.
-    limits: Option<Vec<[u64; BLOCK]>>,
+    pub(super) limits: Option<Vec<[u64; BLOCK]>>,
+    /// For results that are bytes: constants by block, if the way back is exact in 64-bit lanes.
+    pub(super) back: Option<Vec<Back>>,
+}
+
+/// What takes 8 counts of ones back to bytes: `((sums - 512 * ones) * multiplier + add - [negative] * 2^31) >> shift`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Back {
+    /// The sum where no product is -1, bias included.
+    pub sums: [i64; BLOCK],
+    /// Of the factor.
+    pub multiplier: [i64; BLOCK],
+    /// Both roundings, see [`super::requantize::Factor::apply`].
+    pub add: [i64; BLOCK],
+    /// 31 and the factor's.
+    pub shift: [i64; BLOCK],
 }
 
 impl Signs {
@@ -124,7 +144,7 @@ impl Signs {
                 y * patches.dilation[0] * pitch + x * patches.dilation[1] * words
             })
             .collect();
-        Signs {
+        let mut signs = Signs {
             patches,
             outputs,
             weights: packed,
@@ -133,6 +153,70 @@ impl Signs {
             end,
             from_signs: false,
             limits: None,
+            back: None,
+        };
+        if !signs.wraps() && signs.end.factor.iter().all(|f| f.shift < 0) {
+            signs.back = Some(
+                (0..outputs.div_ceil(BLOCK))
+                    .map(|block| signs.back(block))
+                    .collect(),
+            );
+        }
+        signs
+    }
+
+    /// Products in a patch.
+    fn numbers(&self) -> usize {
+        self.offsets.len() * self.patches.channels
+    }
+
+    /// Whether a sum and its factor may leave i32.
+    fn wraps(&self) -> bool {
+        let most = i64::try_from(self.numbers()).unwrap_or(i64::MAX >> 16) * i64::from(BIAS_PARTS);
+        let mut ends = self.end.bias.iter().zip(&self.end.factor);
+        ends.any(|(bias, factor)| {
+            let size = most + i64::from(*bias).abs();
+            size >= i64::from(i32::MAX) >> factor.shift.clamp(0, 31)
+        })
+    }
+
+    /// The constants of one block.
+    fn back(&self, block: usize) -> Back {
+        let mut back = Back {
+            sums: [0; BLOCK],
+            multiplier: [0; BLOCK],
+            add: [0; BLOCK],
+            shift: [0; BLOCK],
+        };
+        for lane in 0..BLOCK.min(self.outputs - block * BLOCK) {
+            let output = block * BLOCK + lane;
+            let factor = self.end.factor[output];
+            let right = (-factor.shift).min(31);
+            let sum = sum_of(self.numbers(), 0).wrapping_add(self.end.bias[output]);
+            back.sums[lane] = i64::from(sum);
+            back.multiplier[lane] = i64::from(factor.multiplier);
+            back.add[lane] = (1i64 << 30) + (1i64 << (30 + right));
+            back.shift[lane] = i64::from(31 + right);
+        }
+        back
+    }
+
+    /// Bytes of a pixel of the input.
+    pub(super) fn pixel(&self) -> usize {
+        if self.from_signs {
+            self.patches.words() * 8
+        } else {
+            self.patches.channels
+        }
+    }
+
+    /// Takes 8 counts of ones back one by one, for the result and the block at `place`.
+    #[inline]
+    pub(super) fn slowly(&self, ones: &[u64; BLOCK], output: &mut [u8], [result, block]: [usize; 2]) {
+        let results = &mut output[result * self.pitch()..][..self.outputs];
+        let from = block * BLOCK;
+        for ((channel, to), ones) in (from..).zip(&mut results[from..]).zip(ones) {
+            *to = self.end.apply(channel, sum_of(self.numbers(), *ones));
         }
     }
 
@@ -144,16 +228,10 @@ impl Signs {
     /// Gives, instead of bytes, for each result the words of its outputs' signs, a byte being +1 from `zero` on. False, and
     /// nothing changes, if biases or factors are so large that sums wrap.
     pub fn give_signs(&mut self, zero: u8) -> bool {
-        let numbers = self.offsets.len() * self.patches.channels;
-        let most = i64::try_from(numbers).unwrap_or(i64::MAX >> 16) * i64::from(BIAS_PARTS);
-        let ends = self.end.bias.iter().zip(&self.end.factor);
-        let mut large = ends.map(|(bias, factor)| {
-            let size = most + i64::from(*bias).abs();
-            size >= i64::from(i32::MAX) >> factor.shift.clamp(0, 31)
-        });
-        if large.any(|large| large) {
+        if self.wraps() {
             return false;
         }
+        let numbers = self.numbers();
         let mut limits = vec![[u64::MAX; BLOCK]; self.outputs.div_ceil(BLOCK)];
         for output in 0..self.outputs {
             // Results fall as ones grow: the first that is below.
@@ -173,7 +251,7 @@ impl Signs {
     }
 
     /// Bytes from one result to the next.
-    fn pitch(&self) -> usize {
+    pub(super) fn pitch(&self) -> usize {
         match self.limits {
             Some(_) => self.outputs.div_ceil(64) * 8,
             None => self.outputs,
@@ -217,62 +295,33 @@ fn sum_of(numbers: usize, ones: u64) -> i32 {
 /// Runs `layer` over `input` (bytes of `q + 128`, or words of signs) into `output` with the kernels of `isa`, which is available.
 pub fn run(isa: Isa, layer: &Signs, input: &[u8], output: &mut [u8], scratch: &mut Scratch) {
     let bits = &mut scratch.bits[..layer.patches.image_words()];
-    super::versions!(isa, pack(layer, input, bits));
+    let output = &mut output[..layer.results()];
+    if layer.limits.is_some() && layer.pitch() != layer.outputs.div_ceil(BLOCK) {
+        // Words of signs that no block of outputs reaches.
+        output.fill(0);
+    }
     #[cfg(avx512)]
-    if isa == Isa::Vnni && counts::run(layer, bits, output) {
+    if isa == Isa::Vnni && super::vnni_signs::run(layer, input, output, bits) {
         return;
     }
+    super::versions!(isa, pack(layer, input, bits));
     super::versions!(isa, products(layer, bits, output))
-}
-
-/// With AVX-512's own population count, which not every processor with its byte dot products has.
-#[cfg(avx512)]
-#[allow(unsafe_code)]
-#[allow(
-    clippy::incompatible_msrv,
-    reason = "left out for older compilers by the build script"
-)]
-mod counts {
-    use super::{Signs, products};
-
-    /// Whether this processor could do it, and did.
-    pub(super) fn run(layer: &Signs, bits: &[u64], output: &mut [u8]) -> bool {
-        let able =
-            std::is_x86_feature_detected!("avx512vpopcntdq") && std::is_x86_feature_detected!("avx512f");
-        if able {
-            // SAFETY: both were detected just above, the others by `Isa::Vnni`.
-            unsafe { wide(layer, bits, output) }
-        }
-        able
-    }
-
-    /// # Safety
-    /// The processor has these.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vpopcntdq")]
-    unsafe fn wide(layer: &Signs, bits: &[u64], output: &mut [u8]) {
-        products::plain(layer, bits, output)
-    }
 }
 
 super::versions!(
     fn pack(layer: &Signs, input: &[u8], bits: &mut [u64]) {
+        if layer.from_signs {
+            return copy(layer, input, bits);
+        }
         let p = &layer.patches;
         let (words, width) = (p.words(), p.padded()[1]);
-        let row = p.input[1] * if layer.from_signs { words * 8 } else { p.channels };
+        let row = p.input[1] * p.channels;
         if p.padded() != p.input {
             bits.fill(0);
         }
         for (y, input) in input.chunks_exact(row.max(1)).take(p.input[0]).enumerate() {
             let start = ((y + p.before[0]) * width + p.before[1]) * words;
             let bits = &mut bits[start..start + p.input[1] * words];
-            if layer.from_signs {
-                for (to, from) in bits.iter_mut().zip(input.chunks_exact(8)) {
-                    let mut word = [0u8; 8];
-                    word.copy_from_slice(from);
-                    *to = u64::from_le_bytes(word);
-                }
-                continue;
-            }
             let pixels = bits.chunks_exact_mut(words);
             for (to, pixel) in pixels.zip(input.chunks_exact(p.channels)) {
                 for (word, bytes) in to.iter_mut().zip(pixel.chunks(64)) {
@@ -282,6 +331,24 @@ super::versions!(
         }
     }
 );
+
+/// An image of words of signs, as they are.
+#[inline]
+pub(super) fn copy(layer: &Signs, input: &[u8], bits: &mut [u64]) {
+    let p = &layer.patches;
+    let row = p.input[1] * p.words();
+    if p.padded() != p.input {
+        bits.fill(0);
+    }
+    for (y, input) in input.chunks_exact((row * 8).max(1)).take(p.input[0]).enumerate() {
+        let start = (y + p.before[0]) * p.pitch() + p.before[1] * p.words();
+        for (to, from) in bits[start..start + row].iter_mut().zip(input.chunks_exact(8)) {
+            let mut word = [0u8; 8];
+            word.copy_from_slice(from);
+            *to = u64::from_le_bytes(word);
+        }
+    }
+}
 
 /// A bit for each of at most 64 bytes: whether it is below `zero`.
 #[inline(always)]
@@ -311,9 +378,6 @@ super::versions!(
             y * p.stride[0] * pitch + x * p.stride[1] * p.words()
         };
         let row = layer.offsets.len() * p.words();
-        if layer.pitch() != layer.outputs.div_ceil(BLOCK) && layer.limits.is_some() {
-            output.fill(0);
-        }
         for (block, weights) in layer.weights.chunks_exact(row).enumerate() {
             let whole = positions / TILE * TILE;
             for first in (0..whole).step_by(TILE) {
@@ -367,12 +431,7 @@ fn tile<const M: usize>(
         }
         return;
     }
-    let numbers = layer.offsets.len() * layer.patches.channels;
     for (number, ones) in ones.iter().enumerate() {
-        let results = &mut output[(first + number) * pitch..][..layer.outputs];
-        let from = block * BLOCK;
-        for ((channel, to), ones) in (from..).zip(&mut results[from..]).zip(ones) {
-            *to = layer.end.apply(channel, sum_of(numbers, *ones));
-        }
+        layer.slowly(ones, output, [first + number, block]);
     }
 }

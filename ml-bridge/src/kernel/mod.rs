@@ -50,6 +50,8 @@ mod vnni_binary;
 #[cfg(avx512)]
 mod vnni_depthwise;
 #[cfg(avx512)]
+mod vnni_signs;
+#[cfg(avx512)]
 mod vnni_table;
 
 #[cfg(neon)]
