@@ -16,10 +16,11 @@
 //! Aggregates over other expressions, DISTINCT, FILTER and ORDER BY inside an aggregate stay DataFusion's, and so does
 //! the whole aggregation if one of its aggregates is.
 
+use std::collections::HashSet;
 use std::fmt::{self, Formatter};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_empty_array};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -37,12 +38,13 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Par
 use futures::stream;
 use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::ColumnType;
+use siltstone_store::value::Value;
 
 use crate::call::{Call, Spread, value};
 use crate::display::Shown;
 use crate::error::external;
 use crate::scan::{Question, SiltScan};
-use crate::types::column_type;
+use crate::types::{column_type, scalar};
 use crate::weigh::WeighBuckets;
 
 /// The state with the rule in front of DataFusion's own, and the one for rows that stand for many.
@@ -188,11 +190,21 @@ fn call(
     }
 }
 
-/// Answers of one row, by questions to a snapshot.
+/// A column of answers.
+#[derive(Debug, Clone)]
+pub(crate) enum Output {
+    /// The value of a key, by its place among those that make groups.
+    Key(usize),
+    Call(Call),
+}
+
+/// Answers by questions to a snapshot: of one row, or of one for each set of values that keys have.
 #[derive(Debug)]
 pub(crate) struct SiltAggregate {
     question: Arc<Question>,
-    calls: Vec<Call>,
+    /// Keys that make groups.
+    keys: Vec<String>,
+    outputs: Vec<Output>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
 }
@@ -200,6 +212,17 @@ pub(crate) struct SiltAggregate {
 impl SiltAggregate {
     /// The answers to `calls`, of these names and types.
     pub fn new(question: Arc<Question>, calls: Vec<Call>, schema: SchemaRef) -> Self {
+        let outputs = calls.into_iter().map(Output::Call).collect();
+        Self::by_keys(question, Vec::new(), outputs, schema)
+    }
+
+    /// The same for each set of values that keys have.
+    pub fn by_keys(
+        question: Arc<Question>,
+        keys: Vec<String>,
+        outputs: Vec<Output>,
+        schema: SchemaRef,
+    ) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
             Partitioning::UnknownPartitioning(1),
@@ -208,7 +231,8 @@ impl SiltAggregate {
         );
         SiltAggregate {
             question,
-            calls,
+            keys,
+            outputs,
             schema,
             properties: Arc::new(properties),
         }
@@ -217,13 +241,20 @@ impl SiltAggregate {
 
 impl DisplayAs for SiltAggregate {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut Formatter<'_>) -> fmt::Result {
-        let calls: Vec<String> = self.calls.iter().map(Call::to_string).collect();
+        let calls = self.outputs.iter().filter_map(|output| match output {
+            Output::Call(call) => Some(call.to_string()),
+            Output::Key(_) => None,
+        });
+        let calls: Vec<String> = calls.collect();
         write!(
             f,
             "SiltAggregate: stream={}, answers=[{}]",
             self.question.stream,
             calls.join(", ")
         )?;
+        if !self.keys.is_empty() {
+            write!(f, ", by=[{}]", self.keys.join(", "))?;
+        }
         if self.question.predicate != Predicate::All {
             write!(f, ", predicate={}", Shown(&self.question.predicate))?;
         }
@@ -266,9 +297,13 @@ impl ExecutionPlan for SiltAggregate {
         if partition != 0 {
             return internal_err!("partition {partition} of 1 does not exist");
         }
-        let (question, calls) = (Arc::clone(&self.question), self.calls.clone());
+        let (question, keys, outputs) = (
+            Arc::clone(&self.question),
+            self.keys.clone(),
+            self.outputs.clone(),
+        );
         let schema = Arc::clone(&self.schema);
-        let row = stream::once(async move { answers(&question, &calls, schema) });
+        let row = stream::once(async move { answers(&question, &keys, &outputs, schema) });
         Ok(Box::pin(RecordBatchStreamAdapter::new(
             Arc::clone(&self.schema),
             row,
@@ -276,23 +311,88 @@ impl ExecutionPlan for SiltAggregate {
     }
 }
 
-fn answers(question: &Question, calls: &[Call], schema: SchemaRef) -> Result<RecordBatch> {
-    let mut columns: Vec<ArrayRef> = Vec::with_capacity(calls.len());
-    for (call, field) in calls.iter().zip(schema.fields()) {
-        let value = value(question, call, field.data_type()).map_err(external)?;
-        let value = match value {
-            Some(value) => value,
-            None => ScalarValue::try_from(field.data_type())?,
-        };
-        if value.data_type() != *field.data_type() {
-            return Err(exec_datafusion_err!(
-                "{call} gave {} instead of {}",
-                value.data_type(),
-                field.data_type()
-            ));
+fn answers(
+    question: &Question,
+    keys: &[String],
+    outputs: &[Output],
+    schema: SchemaRef,
+) -> Result<RecordBatch> {
+    let mut columns: Vec<Vec<ScalarValue>> = vec![Vec::new(); outputs.len()];
+    let mut rows = 0;
+    for group in groups(question, keys).map_err(external)? {
+        let (question, values) = group;
+        rows += 1;
+        for ((output, field), column) in outputs.iter().zip(schema.fields()).zip(&mut columns) {
+            let found = match output {
+                Output::Call(call) => value(&question, call, field.data_type()).map_err(external)?,
+                Output::Key(place) => {
+                    let ty = keys
+                        .get(*place)
+                        .and_then(|key| column_type(question.snapshot.schema(), key));
+                    let key = values.get(*place).filter(|value| !value.is_null());
+                    ty.zip(key).and_then(|(ty, value)| scalar(ty, value))
+                }
+            };
+            let found = match found {
+                Some(found) => found,
+                None => ScalarValue::try_from(field.data_type())?,
+            };
+            if found.data_type() != *field.data_type() {
+                return Err(exec_datafusion_err!(
+                    "{output:?} gave {} instead of {}",
+                    found.data_type(),
+                    field.data_type()
+                ));
+            }
+            column.push(found);
         }
-        columns.push(value.to_array()?);
     }
-    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let columns = columns.into_iter().zip(schema.fields()).map(|(column, field)| {
+        if column.is_empty() {
+            return Ok(new_empty_array(field.data_type()));
+        }
+        ScalarValue::iter_to_array(column)
+    });
+    let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+}
+
+/// The question of each group, with the values of its keys: of all groups that rows may be in.
+fn groups(question: &Question, keys: &[String]) -> siltstone_store::Result<Vec<(Question, Vec<Value>)>> {
+    let of = |predicate: Predicate| Question {
+        snapshot: question.snapshot.clone(),
+        stream: question.stream.clone(),
+        predicate,
+    };
+    if keys.is_empty() {
+        return Ok(vec![(of(question.predicate.clone()), Vec::new())]);
+    }
+    let snapshot = &question.snapshot;
+    let mut known = HashSet::new();
+    let mut out = Vec::new();
+    for (number, part) in snapshot.parts().iter().enumerate() {
+        for run in 0..part.data.run_count() {
+            let row = part.data.run_rows(run)?.start;
+            let values = keys.iter().map(|key| snapshot.get(number, row, key));
+            let values = values.collect::<siltstone_store::Result<Vec<Value>>>()?;
+            if !known.insert(format!("{values:?}")) {
+                continue;
+            }
+            let predicate = keys
+                .iter()
+                .zip(&values)
+                .fold(question.predicate.clone(), |all, (key, value)| {
+                    all.and(if value.is_null() {
+                        Predicate::is_null(key.as_str())
+                    } else {
+                        Predicate::eq(key.as_str(), value.clone())
+                    })
+                });
+            if snapshot.count_bounds(&predicate)?.high > 0 {
+                out.push((of(predicate), values));
+            }
+        }
+    }
+    Ok(out)
 }

@@ -1,8 +1,8 @@
 //! `count_bounds(*)`, `sum_bounds(x)`, `avg_bounds(x)` and `quantile_bounds(x, q)`: a struct (low, value, high) whose
 //! ends the truth lies between, though values were moved and rows downsampled since they were measured.
 //!
-//! They are questions to the snapshot: over the rows of one stream, all of whose conditions the store answers alone, and
-//! without GROUP BY. A plan that has them anywhere else is refused.
+//! They are questions to the snapshot: over the rows of one stream, all of whose conditions the store answers alone, in
+//! one group or in those of key columns. A group comes if rows may be in it. A plan that has them elsewhere is refused.
 
 use std::sync::Arc;
 
@@ -45,8 +45,8 @@ pub(crate) fn refuse<T>(name: &str) -> Result<T> {
     };
     plan_err!(
         "{name} is a question to the store: it is written {how}, of a channel x of numbers, over the rows of one stream, \
-         with conditions that the store answers alone (EXPLAIN shows them as the predicate of a SiltScan), without GROUP \
-         BY, FILTER, DISTINCT and aggregates that are no such questions beside it"
+         with conditions that the store answers alone (EXPLAIN shows them as the predicate of a SiltScan), grouped by key \
+         columns at most, without FILTER, DISTINCT and aggregates that are no such questions beside it"
     )
 }
 

@@ -12,7 +12,7 @@
 //! Rows that were downsampled are one row a bucket of time to a scan, and as many as they stand for to aggregates; those
 //! that cannot be weighed are refused. [`sql`] understands `_precision` (how exact a row is), a column that `*` does not
 //! stand for. `count_bounds(*)`, `sum_bounds(x)`, `avg_bounds(x)`, `quantile_bounds(x, q)` give a struct (low, value, high)
-//! that the truth lies in, without GROUP BY.
+//! that the truth lies in, in groups of keys at most.
 //!
 //! `silt.segments`, `silt.columns`, `silt.models` and `silt.losses` are system tables; INSERT INTO appends to a stream.
 

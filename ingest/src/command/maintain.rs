@@ -26,7 +26,9 @@ done stays done. New rows keep the layout of their stream (silt ingest --layout)
 
 With a budget the store's directory never takes more bytes, at no moment. When it is full, the oldest rows go, of all
 streams whose policy allows it; where nothing may go, new rows are refused. Policies: drop=full (the default), drop=30d
-(rows that old go, counted from the newest row), drop=30d/full, keep. Pinned stretches of time go last.
+(rows that old go, counted from the newest row), drop=30d/full, keep. Pinned stretches of time go last. Before they go, rows
+may be stored smaller (small=1d), with numbers within an error (bounded=7d,eps:temp_c=0.05, or eps:flow=0.1%), and as one row
+for each bucket of time (downsample=30d,every=1m). Ages are whole numbers of w, d, h, m (or min), s, ms, us and ns.
 
 Examples:
   silt maintain store

@@ -10,10 +10,18 @@ use crate::failure::Outcome;
 Each stream is a table. The time column is a timestamp in UTC. Names with capitals or odd characters stand in double
 quotes, text and times in single quotes.
 
+Rows that were downsampled (silt maintain --retention downsample=...) are one row for each bucket of time to SELECT x, and as
+many as they stand for to count, sum, avg, min, max, median and other aggregates, with or without GROUP BY; what cannot be
+weighed is refused. The hidden column _precision says how exact a row is (raw, eps=0.05, 60s): WHERE _precision = 'raw'
+leaves the others out. count_bounds(*), sum_bounds(x), avg_bounds(x) and quantile_bounds(x, 0.9) give (low, value, high)
+that the truth lies in, grouped by keys at most.
+
 Examples:
   silt sql store \"SELECT node, avg(temp_c), median(rh_pct) FROM climate GROUP BY node\"
   silt sql store \"SELECT date_bin(INTERVAL '1 hour', ts) AS hour, max(x) FROM vibration GROUP BY hour ORDER BY hour\"
   silt sql store \"EXPLAIN SELECT count(*) FROM log WHERE message LIKE '%error%'\"
+  silt sql store \"SELECT _precision, count(*), min(ts), max(ts) FROM climate GROUP BY _precision\"
+  silt sql store \"SELECT avg_bounds(temp_c) FROM climate WHERE ts < '2016-01-01'\"
   silt sql store \"SELECT * FROM climate\" --format parquet --output climate.parquet
   silt sql store < questions.sql
   silt sql store                                           a shell; .help tells what it knows")]

@@ -1,4 +1,4 @@
-//! One row of answers as a table: what an aggregation without groups becomes.
+//! Answers as a table: what an aggregation that is a question becomes. One row, or one for each set of values of keys.
 
 use std::sync::Arc;
 
@@ -11,27 +11,29 @@ use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::aggregate::SiltAggregate;
+use crate::aggregate::{Output, SiltAggregate};
 use crate::call::Call;
 use crate::scan::Question;
 
 /// Name of the table in plans.
 const NAME: &str = "answers";
 
-/// Answers of one row, each of its own type.
+/// Answers, each of its own type.
 #[derive(Debug)]
 struct Answers {
     question: Arc<Question>,
-    calls: Vec<Call>,
+    keys: Vec<String>,
+    outputs: Vec<Output>,
     schema: SchemaRef,
 }
 
-/// A plan of one row: the answers to `calls`, as columns like `fields`.
+/// A plan of the values of `keys` and the answers to `calls`, as columns like `fields`; of one row if there are no keys.
 ///
 /// # Errors
 /// What DataFusion says of the plan.
 pub(crate) fn plan(
     question: Question,
+    keys: Vec<String>,
     calls: Vec<Call>,
     fields: &[(Option<TableReference>, FieldRef)],
 ) -> Result<LogicalPlan> {
@@ -48,13 +50,18 @@ pub(crate) fn plan(
             column.alias_qualified(qualifier.clone(), field.name())
         });
     let named: Vec<Expr> = named.collect();
+    let outputs = (0..keys.len())
+        .map(Output::Key)
+        .chain(calls.into_iter().map(Output::Call));
+    // That there is one row only is worth knowing to joins.
+    let rows = keys.is_empty().then_some(1);
     let answers = Answers {
         question: Arc::new(question),
-        calls,
+        outputs: outputs.collect(),
+        keys,
         schema,
     };
-    // That there is one row only is worth knowing to joins.
-    let scan = TableScanBuilder::new(NAME, provider_as_source(Arc::new(answers))).with_fetch(Some(1));
+    let scan = TableScanBuilder::new(NAME, provider_as_source(Arc::new(answers))).with_fetch(rows);
     LogicalPlanBuilder::from(LogicalPlan::TableScan(scan.build()?))
         .project(named)?
         .build()
@@ -77,17 +84,17 @@ impl TableProvider for Answers {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let (calls, schema) = match projection {
+        let (outputs, schema) = match projection {
             Some(wanted) => (
                 wanted
                     .iter()
-                    .filter_map(|&at| self.calls.get(at).cloned())
+                    .filter_map(|&at| self.outputs.get(at).cloned())
                     .collect(),
                 Arc::new(self.schema.project(wanted)?),
             ),
-            None => (self.calls.clone(), Arc::clone(&self.schema)),
+            None => (self.outputs.clone(), Arc::clone(&self.schema)),
         };
-        let question = Arc::clone(&self.question);
-        Ok(Arc::new(SiltAggregate::new(question, calls, schema)))
+        let (question, keys) = (Arc::clone(&self.question), self.keys.clone());
+        Ok(Arc::new(SiltAggregate::by_keys(question, keys, outputs, schema)))
     }
 }

@@ -4,7 +4,8 @@
 //! row would be wrong, so where a snapshot has such parts, a rule of the optimizer ([`WeighBuckets`]) puts another plan in
 //! the place of each aggregation over it:
 //!
-//! - without GROUP BY, over rows that the store alone chooses, questions to the snapshot ([`answers`]);
+//! - without GROUP BY, over rows that the store alone chooses, questions to the snapshot ([`answers`]; those with bounds also
+//!   by keys);
 //! - else the same aggregation of hidden columns ([`hidden`]) which say what each row stands for ([`rewrite`], [`argument`]), brought
 //!   along through projections, filters, names, and joins on keys ([`carry`]).
 //!
@@ -37,7 +38,7 @@ pub(crate) use part::{PartScan, Shape};
 use crate::bounds;
 use crate::scan::Question;
 use crate::table::QueryStart;
-use carry::{Found, Rows, Wanted, find};
+use carry::{Found, Origin, Rows, Wanted, find};
 use rewrite::{Weigher, refusal};
 
 /// The rule. It runs once filters have come down to the scans, and before aggregations are taken apart.
@@ -101,7 +102,16 @@ fn weighed(aggregate: &Aggregate, start: QueryStart) -> Result<Option<LogicalPla
     };
     let input = aggregate.input.as_ref();
     let weigher = Weigher { rows: &rows, input };
-    if let Some(predicate) = rows.predicate.clone().filter(|_| aggregate.group_expr.is_empty()) {
+    // Groups of keys are asked one by one for bounds, which nothing else can tell.
+    let keys = aggregate
+        .group_expr
+        .iter()
+        .map(|group| match (group, rows.origin_of(group, input)) {
+            (Expr::Column(_), Origin::Key(name)) if bounds.is_some() => Some(name),
+            _ => None,
+        });
+    let keys: Option<Vec<String>> = keys.collect();
+    if let Some((predicate, keys)) = rows.predicate.clone().zip(keys) {
         let questions = calls.iter().map(|call| weigher.question(call));
         let questions: Option<Vec<_>> = questions.collect();
         if let Some(questions) = questions.filter(|questions| questions.len() == aggregate.aggr_expr.len()) {
@@ -110,7 +120,7 @@ fn weighed(aggregate: &Aggregate, start: QueryStart) -> Result<Option<LogicalPla
                 .map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)))
                 .collect();
             let question = question(&rows, predicate);
-            return answers::plan(question, questions, &fields).map(Some);
+            return answers::plan(question, keys, questions, &fields).map(Some);
         }
     }
     if let Some(call) = bounds {
