@@ -109,3 +109,93 @@ fn the_demonstration_finds_the_flaw() {
         assert!(!line.contains("NaN") && !line.contains("inf"), "{line}");
     }
 }
+
+/// A classifier of two rows of one channel: 0 if their sum is positive, 1 if it is negative.
+fn classifier(path: &Path) {
+    use siltstone_ml_bridge::model::{Activation, Affine, dense, tflite};
+    let affine = Affine {
+        scale: 0.05,
+        zero_point: 0,
+    };
+    let layer = dense::DenseLayer {
+        inputs: 2,
+        outputs: 2,
+        weights: vec![64, 64, -64, -64],
+        weight_scales: vec![1.0 / 64.0],
+        bias: vec![],
+        activation: Activation::None,
+        output: affine,
+    };
+    let model = dense::build(&[layer], affine).unwrap();
+    std::fs::write(path, tflite::to_bytes(&model).unwrap()).unwrap();
+}
+
+#[test]
+fn a_model_is_imported_packed_and_judged_by_labels() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (store, rows, model) = (place("store"), place("in.csv"), place("m.tflite"));
+    let mut text = String::from("time_ms,x,class\n");
+    for row in 0..400 {
+        let class = row / 2 % 2;
+        text.push_str(&format!("{row},{},{class}\n", [1.5, -1.5][class]));
+    }
+    std::fs::write(&rows, text).unwrap();
+    classifier(Path::new(&model));
+    let ok = format!("{:?}", std::process::ExitCode::SUCCESS);
+    let usage = format!("{:?}", std::process::ExitCode::from(2));
+    assert_eq!(
+        silt(&[
+            "ingest",
+            &store,
+            "s",
+            &rows,
+            "--time",
+            "time_ms",
+            "--time-unit",
+            "ms"
+        ]),
+        ok
+    );
+    assert_eq!(silt(&["model", "import", &store, "packed", &model]), ok);
+    assert_eq!(
+        silt(&["model", "import", &store, "plain", &model, "--pack", "none"]),
+        ok
+    );
+    assert_eq!(
+        silt(&["model", "import", &store, "no", &model, "--pack", "nonsense"]),
+        usage
+    );
+    // Bytes 40 to 47 say where packed weights start.
+    let kept = |name: &str| {
+        Store::open_read(Path::new(&store))
+            .unwrap()
+            .model(name, None)
+            .unwrap()
+            .1
+    };
+    assert_ne!(kept("packed")[40..48], [0; 8]);
+    assert_eq!(kept("plain")[40..48], [0; 8]);
+    for name in ["packed", "plain"] {
+        let bench = [
+            "model",
+            "bench",
+            &store,
+            name,
+            "--budget-ms",
+            "1",
+            "--labelled",
+            "s",
+            "--label",
+        ];
+        let with = |more: &[&'static str]| {
+            let words: Vec<&str> = bench.iter().copied().chain(more.iter().copied()).collect();
+            silt(&words)
+        };
+        assert_eq!(with(&["class"]), ok);
+        assert_eq!(with(&["class", "--json", "--units", "standard"]), ok);
+        // No classes, and not as many rows as the model takes.
+        assert_eq!(with(&["x"]), usage);
+        assert_eq!(with(&["class", "--channels", "x,x,x"]), usage);
+    }
+}

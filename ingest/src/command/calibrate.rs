@@ -4,6 +4,9 @@ use siltstone_ml_bridge::model::Model;
 use siltstone_ml_bridge::model::float::Calibrator;
 use siltstone_ml_bridge::normalize::Normalizer;
 use siltstone_ml_bridge::window::{Layout, WindowSpec, Windows};
+use siltstone_store::predicate::Predicate;
+use siltstone_store::schema::Schema;
+use siltstone_store::snapshot::Snapshot;
 use siltstone_store::store::Store;
 
 use super::common;
@@ -47,36 +50,16 @@ pub fn quantize(store: &Store, model: &Model, args: &Args) -> Outcome<Model> {
     let snapshot = store.snapshot(stream)?;
     let schema = snapshot.schema();
     let predicate = filter::parse_optional(args.expression.as_deref(), schema)?;
-    let channels: Vec<&str> = if args.channels.is_empty() {
-        let numeric = schema.channels().iter().filter(|c| !c.ty.is_binary());
-        numeric.map(|c| c.name.as_str()).collect()
-    } else {
-        args.channels.iter().map(String::as_str).collect()
-    };
+    let channels = channels(schema, &args.channels, None);
     let mut calibrator = Calibrator::new(model)?;
     let count = calibrator.input_count();
-    let length = count / channels.len().max(1);
-    if length == 0 || length * channels.len() != count {
-        return Err(Failure::usage(format!(
-            "the model takes {count} numbers, which {} channels do not make up; choose them with --channels",
-            channels.len()
-        )));
-    }
+    let length = length(count, channels.len())?;
     let rows = usize::try_from(snapshot.count(&predicate)?).unwrap_or(usize::MAX);
     let most = usize::try_from(args.windows).unwrap_or(usize::MAX);
     let mut spec = WindowSpec::new(&channels, length, (rows / most).max(length));
     // Row by row, as images of sensors are laid out in .tflite.
     spec.layout = Layout::RowMajor;
-    let normalizers = channels
-        .iter()
-        .map(|channel| match args.units.as_str() {
-            "raw" => Ok(Normalizer {
-                center: 0.0,
-                scale: 1.0,
-            }),
-            _ => Normalizer::of_channel(&snapshot, channel, &predicate),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let normalizers = normalizers(&snapshot, &channels, &predicate, &args.units)?;
     let mut windows = Windows::normalized(&snapshot, &spec, &normalizers, &predicate)?;
     let mut window = vec![0.0; count];
     while calibrator.windows() < most && windows.next_into(&mut window)?.is_some() {
@@ -92,4 +75,51 @@ pub fn quantize(store: &Store, model: &Model, args: &Args) -> Outcome<Model> {
     note("units", args.units.clone());
     eprintln!("silt: quantized on {seen} windows of {stream}");
     Ok(quantized)
+}
+
+/// The columns that a model sees: those asked for, or all numeric ones but `label`.
+pub fn channels<'a>(schema: &'a Schema, asked: &'a [String], label: Option<&str>) -> Vec<&'a str> {
+    if asked.is_empty() {
+        let numeric = schema.channels().iter().filter(|c| !c.ty.is_binary());
+        numeric
+            .map(|c| c.name.as_str())
+            .filter(|name| Some(*name) != label)
+            .collect()
+    } else {
+        asked.iter().map(String::as_str).collect()
+    }
+}
+
+/// Rows of a window in which `channels` columns make up `count` numbers.
+///
+/// # Errors
+/// If no number of rows does.
+pub fn length(count: usize, channels: usize) -> Outcome<usize> {
+    let length = count / channels.max(1);
+    if length == 0 || length * channels != count {
+        return Err(Failure::usage(format!(
+            "the model takes {count} numbers, which {channels} channels do not make up; choose them with --channels"
+        )));
+    }
+    Ok(length)
+}
+
+/// How values become what the model was trained on: by their mean and spread if `units` are standard, else as they are.
+///
+/// # Errors
+/// What the store reports.
+pub fn normalizers(
+    snapshot: &Snapshot,
+    channels: &[&str],
+    predicate: &Predicate,
+    units: &str,
+) -> Outcome<Vec<Normalizer>> {
+    let of = |channel: &&str| match units {
+        "standard" => Normalizer::of_channel(snapshot, channel, predicate),
+        _ => Ok(Normalizer {
+            center: 0.0,
+            scale: 1.0,
+        }),
+    };
+    Ok(channels.iter().map(of).collect::<Result<_, _>>()?)
 }

@@ -19,6 +19,7 @@ pub mod detect;
 pub mod export;
 pub mod ingest;
 pub mod maintain;
+pub mod measure;
 pub mod model;
 pub mod repair;
 pub mod search;

@@ -1,16 +1,15 @@
 //! `silt model`: the models kept in a store, their versions, what they cost, and going back to an earlier one.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use siltstone_ml_bridge::dut::{Device, Input, Output};
-use siltstone_ml_bridge::engine::{Engine, bench};
+use siltstone_ml_bridge::engine::{Engine, to_bytes_packed};
 use siltstone_ml_bridge::kernel::Isa;
 use siltstone_ml_bridge::model::float::is_float;
 use siltstone_ml_bridge::model::{Model, file, tflite};
 use siltstone_store::store::{ModelInfo, Store};
 
-use super::{calibrate, common};
+use super::{calibrate, common, measure};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::output::table::{Align, Table};
 use crate::progress::grouped;
@@ -37,6 +36,10 @@ pub enum Action {
         /// What a float model is quantized on
         #[command(flatten)]
         calibrate: calibrate::Args,
+        /// Keep the weights a second time, packed for a family of kernels, so that the model opens without packing: the
+        /// best here, one by name, or none to keep the file small
+        #[arg(long, default_value = "best", value_name = "FAMILY")]
+        pack: String,
     },
     /// Write a model as a .tflite file
     Export {
@@ -50,22 +53,8 @@ pub enum Action {
         #[arg(long)]
         version: Option<u32>,
     },
-    /// Time a model here, on every family of kernels that the processor has
-    Bench {
-        /// Directory of the store
-        store: PathBuf,
-        /// Name of the model
-        model: String,
-        /// Version; the serving one by default
-        #[arg(long)]
-        version: Option<u32>,
-        /// Milliseconds to spend on each family
-        #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..=60_000))]
-        budget_ms: u64,
-        /// One JSON object a line instead of a table
-        #[arg(long)]
-        json: bool,
-    },
+    /// Time a model here on every family of kernels that the processor has, and see how often it is right
+    Bench(measure::Args),
     /// Answer the commands of the MLPerf Tiny runner as a device with this model, over a serial port or stdin and stdout
     Dut {
         /// The model: a .tflite file, or one of a store's model files
@@ -141,7 +130,8 @@ pub fn run(args: &Args) -> Outcome {
             model,
             file,
             calibrate,
-        } => import(store, model, file, calibrate)?,
+            pack,
+        } => import(store, model, file, calibrate, pack)?,
         Action::Export {
             store,
             model,
@@ -152,16 +142,7 @@ pub fn run(args: &Args) -> Outcome {
             let written = tflite::to_bytes(&file::from_bytes(&bytes)?)?;
             std::fs::write(file, written).map_err(|e| Failure::io("write", file, &e))?;
         }
-        Action::Bench {
-            store,
-            model,
-            version,
-            budget_ms,
-            json,
-        } => {
-            let (_, bytes) = common::open_read(store)?.model(model, *version)?;
-            measure(&bytes, Duration::from_millis(*budget_ms), *json)?;
-        }
+        Action::Bench(args) => measure::run(args)?,
         Action::Dut {
             file,
             port,
@@ -199,7 +180,8 @@ pub fn run(args: &Args) -> Outcome {
 }
 
 /// Keeps the model of a `.tflite` file, once it has been compiled here: what cannot be run is refused now.
-fn import(store: &Path, name: &str, path: &Path, args: &calibrate::Args) -> Outcome<()> {
+fn import(store: &Path, name: &str, path: &Path, args: &calibrate::Args, pack: &str) -> Outcome<()> {
+    let family = family(pack)?;
     let reading = common::open_read(store)?;
     let bytes = std::fs::read(path).map_err(|e| Failure::io("read", path, &e))?;
     let mut model = tflite::from_bytes(&bytes)?;
@@ -213,9 +195,32 @@ fn import(store: &Path, name: &str, path: &Path, args: &calibrate::Args) -> Outc
         .to_string_lossy()
         .into_owned();
     model.metadata.insert("imported.file".to_owned(), source);
-    let version = Store::open(store, crate::ram::options())?.put_model(name, &file::to_bytes(&model))?;
+    let kept = match family {
+        Some(isa) => to_bytes_packed(&model, isa)?,
+        None => file::to_bytes(&model),
+    };
+    let version = Store::open(store, crate::ram::options())?.put_model(name, &kept)?;
     eprintln!("silt: {name} is served as version {version}");
     Ok(())
+}
+
+/// The family of kernels that weights are packed for, if any.
+fn family(name: &str) -> Outcome<Option<Isa>> {
+    match name {
+        "best" => Ok(Some(Isa::best())),
+        "none" => Ok(None),
+        _ => {
+            let known = Isa::available();
+            let names: Vec<&str> = known.iter().map(|isa| isa.name()).collect();
+            let found = known.iter().copied().find(|isa| isa.name() == name);
+            found.map(Some).ok_or_else(|| {
+                Failure::usage(format!(
+                    "there are no kernels {name:?} here; there are best, none, {}",
+                    names.join(", ")
+                ))
+            })
+        }
+    }
 }
 
 /// Obeys a runner until it hangs up.
@@ -246,56 +251,6 @@ fn device(path: &Path, port: Option<&Path>, name: &str, sent: Sent, difference: 
                 .map_err(|e| Failure::io("use", port, &e))
         }
     }
-}
-
-/// Times the model file `bytes` on every family of kernels.
-fn measure(bytes: &[u8], budget: Duration, json: bool) -> Outcome<()> {
-    let right = |name: &str| (name.to_owned(), Align::Right);
-    let mut table = Table::new([
-        ("class".to_owned(), Align::Left),
-        ("kernels".to_owned(), Align::Left),
-        right("median us"),
-        right("p90 us"),
-        right("p99 us"),
-        right("us in a batch"),
-        right("file to first result us"),
-        right("MACs"),
-        right("file bytes"),
-        right("arena bytes"),
-        right("weight bytes"),
-        right("resident bytes"),
-    ]);
-    let mut text = Vec::new();
-    for isa in Isa::available() {
-        let found = bench(bytes, isa, budget)?;
-        if json {
-            text.extend_from_slice(found.to_json().as_bytes());
-            text.push(b'\n');
-            continue;
-        }
-        let microseconds = |nanoseconds: f64| format!("{:.2}", nanoseconds / 1e3);
-        table.push(vec![
-            found.class().name().to_owned(),
-            isa.name().to_owned(),
-            microseconds(found.median_ns),
-            microseconds(found.p90_ns),
-            microseconds(found.p99_ns),
-            microseconds(found.batch_ns),
-            microseconds(found.spin_up_ns),
-            grouped(found.macs),
-            grouped(found.file_bytes as u64),
-            grouped(found.arena_bytes as u64),
-            grouped(found.weight_bytes as u64),
-            found
-                .resident_bytes
-                .map_or_else(|| "not available".to_owned(), grouped),
-        ]);
-    }
-    if !json {
-        table.write_to(&mut text)?;
-        text.extend_from_slice(b"instructions: not available\n");
-    }
-    super::print(&String::from_utf8_lossy(&text))
 }
 
 /// What every operator became on this processor, and how long it takes here.
