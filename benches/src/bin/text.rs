@@ -3,7 +3,8 @@
 //! `text --data DIR [--block-mb N] [--step N] [--only NAME] [--passes N] [--quick] [--cut-time]`: each file of DIR (plain or .gz) is one
 //! column of rows, each sub-directory one column of its files joined. `--cut-time` takes a leading timestamp off each
 //! row, as a stream's clock would. A count's time is the best of N passes over all patterns, so that other work on the
-//! machine counts less; the other times are of one pass. With feature `compare`, zstd and a scan of the plain text stand beside.
+//! machine counts less; the other times are of one pass. With feature `compare`, zstd, a scan
+//! of the plain text and SQLite's FTS5 stand beside.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -122,6 +123,8 @@ fn measure(name: &str, rows: &ByteColumn, options: &FmOptions, passes: usize) {
             needles.push(row[at..at + 12].to_vec());
         }
     }
+    #[cfg(feature = "compare")]
+    compare_fts5(rows, raw, &index, &needles);
     let scan =
         |pattern: &TextPattern| (0..rows.len()).filter(|&r| pattern.matches(rows.get(r))).count() as u64;
     let questions = |label: &str, patterns: Vec<TextPattern>| {
@@ -250,4 +253,41 @@ fn compare(rows: &ByteColumn, raw: f64) {
     }
     let (found, time) = timed(|| memchr::memmem::find_iter(&joined, b"not to be found").count());
     println!("  memmem over the plain text {time:.0} us ({found})");
+}
+
+/// FTS5 over the same rows: bytes, and the questions that it can answer, with the answers compared.
+#[cfg(feature = "compare")]
+fn compare_fts5(rows: &ByteColumn, raw: f64, index: &Fm, needles: &[Vec<u8>]) {
+    use siltstone_benches::rivals::fts5::{Fts5, count, find, plain};
+
+    let directory = tempfile::tempdir().unwrap();
+    let (rival, time) = timed(|| Fts5::write(&directory.path().join("fts5.db"), rows).unwrap());
+    let bytes = rival.bytes().unwrap();
+    println!(
+        "  FTS5 trigram  bytes / raw {:.4} ({bytes}), {:.1} MB/s",
+        bytes as f64 / raw,
+        raw / time
+    );
+    let (mut counter, mut finder) = (rival.counter().unwrap(), rival.finder().unwrap());
+    let all = [0..index.len()];
+    let (mut counts, mut finds, mut wrong) = (Vec::new(), Vec::new(), 0);
+    for needle in needles.iter().filter_map(|needle| plain(needle)) {
+        let (_, first) = timed(|| count(&mut counter, needle).unwrap());
+        let (found, again) = timed(|| count(&mut counter, needle).unwrap());
+        counts.push(first.min(again));
+        let ours = index
+            .count(&all, &TextPattern::Contains(needle.as_bytes().to_vec()))
+            .unwrap();
+        wrong += u64::from(found != ours);
+        if found <= 100 {
+            let (_, time) = timed(|| find(&mut finder, needle).unwrap());
+            finds.push(time);
+        }
+    }
+    println!(
+        "    {:34} {} us, {wrong} other than ours",
+        "count, 12 bytes",
+        quantiles(counts)
+    );
+    println!("    {:34} {} us", "rows of a pattern, <= 100", quantiles(finds));
 }

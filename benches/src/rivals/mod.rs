@@ -2,6 +2,8 @@
 
 use crate::subject::{Form, Maker};
 
+#[cfg(feature = "compare")]
+pub mod fts5;
 #[cfg(feature = "compare-parquet")]
 pub mod parquet;
 #[cfg(feature = "compare")]
