@@ -10,7 +10,7 @@
 use memchr::{memchr, memchr_iter};
 use siltstone_store::schema::ColumnType;
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::field::{Field, Form};
 use crate::source::input::{Input, More};
 use crate::source::{Advance, MAX_RECORD_BYTES, SAMPLE_ROWS, Source, distinct_names, no_header};
@@ -144,6 +144,13 @@ impl CsvSource {
             // Names were given, or came in a comment: this is the first row.
             self.put_back();
             return Ok(());
+        }
+        if let Some(problem) = &self.problem {
+            return Err(Failure::refused(format!(
+                "{}: line {}, the header: {problem}",
+                self.input.name(),
+                self.line
+            )));
         }
         let names = (0..self.fields.len())
             .map(|index| String::from_utf8_lossy(self.field(index).text.trim_ascii()).into_owned())

@@ -41,6 +41,7 @@ use crate::section::Section;
 
 mod bits;
 mod block;
+mod locate;
 pub(in crate::text) mod packed;
 mod search;
 mod sort;

@@ -34,6 +34,25 @@ fn ok(line: u64, fields: &[&str]) -> (u64, Result<Vec<String>, String>) {
 }
 
 #[test]
+fn a_header_that_cannot_be_split_is_refused() {
+    // A `#fields` line further down must not name the columns of records that were read without names.
+    let text = b"\na,\"b\n1,2\n#fields,x,y\n3,4\n";
+    let options = CsvOptions {
+        comment: b"#".to_vec(),
+        fields_line: true,
+        ..CsvOptions::default()
+    };
+    let error = CsvSource::open(Input::from_bytes("test", text), options)
+        .err()
+        .unwrap();
+    let told = error.to_string();
+    assert!(told.starts_with("test: line 2, the header: a quote"), "{told}");
+    let mut bytes = vec![0x74];
+    bytes.extend_from_slice(text);
+    fuzz(&bytes);
+}
+
+#[test]
 fn quotes_line_ends_and_line_numbers() {
     let text = b"\xef\xbb\xbfa,\"b\"\r\n1,\"x,y\"\r\n\r\n2,\"say \"\"hi\"\" now\"\n3,\"two\nlines\"\n4\n5,6,7\n\"\",\n\"8\"9,a\"b\n10,11";
     let (names, rows) = read(text, CsvOptions::default());

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::FmOptions;
 use super::bits::{self, Bits};
-use super::packed::{BitWriter, packed, width_below};
+use super::packed::{BitWriter, width_below};
 use super::sort::{self, Joined};
 use super::sparse::{self, Sparse, Sums};
 use super::tree::{self, Shape};
@@ -334,13 +334,6 @@ pub struct View<'a> {
     width: u32,
 }
 
-/// Samples of a block.
-#[derive(Debug, Clone, Copy)]
-pub struct Locator<'a> {
-    samples: Option<(Sparse<'a>, &'a [u8])>,
-    permutation: &'a [u8],
-}
-
 impl<'a> View<'a> {
     /// The block.
     pub fn block(&self) -> &'a Block {
@@ -430,6 +423,32 @@ impl<'a> View<'a> {
         )))
     }
 
+    /// Calls `visit` with each byte (`None` for the separator) before the suffixes `low..high`, and those suffixes that
+    /// start with it; for the separator with the ranks of the rows that begin there.
+    pub fn steps(
+        &self,
+        low: u64,
+        high: u64,
+        visit: &mut dyn FnMut(Option<u8>, std::ops::Range<u64>) -> Option<()>,
+    ) -> Option<()> {
+        let shape = &self.tables.shape;
+        shape.split(&self.bits, low, high, &mut |symbol, low, high| {
+            if symbol == 0 {
+                return visit(None, low..high);
+            }
+            let first = shape.first(symbol)?;
+            visit(
+                Some(*self.tables.bytes.get(symbol - 1)?),
+                first + low..first + high,
+            )
+        })
+    }
+
+    /// A part of the block, by its number, and the bits of a row number.
+    pub(super) fn part(&self, index: usize) -> Result<(&'a [u8], u32)> {
+        Ok((self.block.part(index)?, self.width))
+    }
+
     /// Rows that contain `byte`.
     pub fn rows_with(&self, byte: u8) -> Option<u64> {
         if !self.tables.used[usize::from(byte)] {
@@ -457,46 +476,6 @@ impl<'a> View<'a> {
         read()
             .map(Some)
             .ok_or_else(|| self.block.corrupt("the row counters make no sense"))
-    }
-
-    /// What is needed to find the rows of suffixes.
-    pub fn locator(&self) -> Result<Locator<'a>> {
-        let samples = if self.block.starts[5] > self.block.starts[4] {
-            let opened = Sparse::open(self.block.part(4)?, self.len());
-            Some(opened.ok_or_else(|| self.block.corrupt("the row samples make no sense"))?)
-        } else {
-            None
-        };
-        Ok(Locator {
-            samples,
-            permutation: self.block.part(3)?,
-        })
-    }
-
-    /// Row (in the block) of the row that is `rank`-th in byte order.
-    #[inline]
-    pub fn row_of_rank(&self, locator: &Locator<'_>, rank: u64) -> Option<u64> {
-        if locator.permutation.is_empty() {
-            return Some(rank).filter(|&row| row < self.block.rows);
-        }
-        packed(locator.permutation, rank, self.width).filter(|&row| row < self.block.rows)
-    }
-
-    /// Row (in the block) in which suffix `position` lies; stops with `None` when `steps` are used up.
-    pub fn row_of(&self, locator: &Locator<'_>, mut position: u64, steps: &mut u64) -> Option<u64> {
-        loop {
-            *steps = steps.checked_sub(1)?;
-            if let Some((places, rows)) = &locator.samples {
-                let (index, here) = places.rank(position)?;
-                if here {
-                    return packed(rows, index, self.width).filter(|&row| row < self.block.rows);
-                }
-            }
-            match self.step(position)? {
-                Err(rank) => return self.row_of_rank(locator, rank),
-                Ok((_, previous)) => position = previous,
-            }
-        }
     }
 
     /// Appends the bytes of row `row` of the block, unless it is a long one.

@@ -7,6 +7,7 @@
 use std::ops::{Bound, Range};
 
 use super::block::{Block, View};
+use super::locate::Locator;
 use crate::error::Result;
 use crate::text::TextPattern;
 use crate::text::pattern::{LikePattern, LikeToken};
@@ -17,6 +18,8 @@ const MAX_SPELLINGS: usize = 1024;
 /// Cost of one byte read from an unpacked block, in steps of the index, as 1 / this.
 const UNPACK_GAIN: u64 = 6;
 
+/// Suffixes whose rows are found at the same time.
+const PIECE: u64 = 4096;
 /// Rows read from an unpacked block at the same time.
 const TOGETHER: usize = 16;
 
@@ -187,16 +190,12 @@ fn count_spellings(view: &View<'_>, spellings: &[Spelling]) -> Result<Option<u64
     let repeats = view.repeats(main.hits.start, main.hits.end)?.unwrap_or(0);
     let mut count = length(main).checked_sub(repeats).ok_or_else(wrong)?;
     let needle: Vec<u8> = main.reversed.iter().rev().copied().collect();
-    let locator = view.locator()?;
+    let locator = Locator::new(view)?;
     let mut steps = view.len();
     let mut rows = Vec::new();
-    for hit in spellings
-        .iter()
-        .filter(|spelling| *spelling != main)
-        .flat_map(|spelling| spelling.hits.clone())
-    {
-        match view.row_of(&locator, hit, &mut steps) {
-            Some(row) => rows.push(row),
+    for spelling in spellings.iter().filter(|spelling| *spelling != main) {
+        match locator.rows_of(spelling.hits.clone(), &mut steps, &mut rows) {
+            Some(()) => {}
             None if steps == 0 => return Ok(None),
             None => return Err(wrong()),
         }
@@ -428,7 +427,7 @@ fn resolve(
         });
     }
     let wrong = || block.corrupt("a row cannot be found through the index");
-    let locator = view.locator()?;
+    let locator = Locator::new(view)?;
     let mut bytes = Vec::new();
     let mut candidate = |row: u64| -> Result<()> {
         if plan.verify {
@@ -445,7 +444,7 @@ fn resolve(
         Found::Ranks(ranks) if ranks.end <= block.rows() => {
             return ranks
                 .clone()
-                .try_for_each(|rank| candidate(view.row_of_rank(&locator, rank).ok_or_else(wrong)?));
+                .try_for_each(|rank| candidate(locator.row_of_rank(rank).ok_or_else(wrong)?));
         }
         Found::Distinct(hits) | Found::Hits(hits) => vec![hits.clone()],
         Found::Spellings(spellings) => spellings.iter().map(|spelling| spelling.hits.clone()).collect(),
@@ -454,9 +453,11 @@ fn resolve(
     // Without samples a few long rows can own most hits; then reading all rows is cheaper. The same bound ends a walk
     // in circles.
     let mut steps = view.len();
-    for hit in hits.into_iter().flatten() {
-        match view.row_of(&locator, hit, &mut steps) {
-            Some(row) => candidate(row)?,
+    let mut rows = Vec::new();
+    for hits in hits.into_iter().flat_map(pieces) {
+        rows.clear();
+        match locator.rows_of(hits, &mut steps, &mut rows) {
+            Some(()) => rows.iter().try_for_each(|&row| candidate(row))?,
             None if steps == 0 => {
                 return read(view, window.clone(), |row, bytes| {
                     if question.matches(bytes) { set(row) } else { Ok(()) }
@@ -466,6 +467,13 @@ fn resolve(
         }
     }
     Ok(())
+}
+
+/// An interval of suffixes in pieces, so that the rows of one fit into a few pages.
+fn pieces(hits: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    let end = hits.end;
+    hits.step_by(PIECE as usize)
+        .map(move |start| start..end.min(start + PIECE))
 }
 
 /// Steps from a suffix to its row, on average.

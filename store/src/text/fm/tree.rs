@@ -262,6 +262,44 @@ impl Shape {
         }
     }
 
+    /// Calls `visit` with each symbol in `low..high`, and how often it occurs before `low` and before `high`.
+    ///
+    /// # Complexity
+    /// Two ranks for each node on the way to those symbols.
+    pub fn split(
+        &self,
+        bits: &Bits<'_>,
+        low: u64,
+        high: u64,
+        visit: &mut dyn FnMut(usize, u64, u64) -> Option<()>,
+    ) -> Option<()> {
+        if low >= high {
+            return Some(());
+        }
+        if self.nodes.is_empty() {
+            return visit(0, low, high);
+        }
+        let mut todo = vec![(0u16, low, high)];
+        while let Some((node, low, high)) = todo.pop() {
+            if node & LEAF != 0 {
+                visit((node & !LEAF) as usize, low, high)?;
+                continue;
+            }
+            let here = self.nodes.get(node as usize)?;
+            let (first, last) = bits.rank_both(here.start + low, here.start + high)?;
+            let first = first.checked_sub(here.ones_before)?;
+            let last = last.checked_sub(here.ones_before)?;
+            last.checked_sub(first)?; // so that damaged parts are never wider than the whole
+            let zeros = (low.checked_sub(first)?, high.checked_sub(last)?);
+            for (child, (low, high)) in here.children.into_iter().zip([zeros, (first, last)]) {
+                if low < high {
+                    todo.push((child, low, high));
+                }
+            }
+        }
+        Some(())
+    }
+
     /// All symbols in order, given all bits as words: node by node, each merged from its children.
     pub fn decode(&self, words: &[u64]) -> Option<Vec<u16>> {
         if self.nodes.is_empty() {
@@ -364,6 +402,15 @@ mod tests {
                     let both = shape.rank_both(&bits, symbol, first as u64, position as u64).unwrap();
                     prop_assert!(both == (before, want) || before == want && both.0 == both.1);
                 }
+                let mut parts = Vec::new();
+                shape.split(&bits, position as u64 / 2, position as u64, &mut |symbol, low, high| {
+                    parts.push((symbol, high - low));
+                    Some(())
+                }).unwrap();
+                parts.sort_unstable();
+                let count = |symbol| sequence[position / 2..position].iter().filter(|&&s| s == symbol).count() as u64;
+                let want: Vec<_> = (0..counts.len()).map(|s| (s, count(s))).filter(|part| part.1 > 0).collect();
+                prop_assert_eq!(parts, want);
                 if let Some(&symbol) = sequence.get(position) {
                     let before = sequence[..position].iter().filter(|&&s| s == symbol).count() as u64;
                     prop_assert_eq!(shape.access(&bits, position as u64), Some((symbol, before)));
