@@ -202,6 +202,7 @@ impl Signs {
     }
 
     /// Bytes of a pixel of the input.
+    #[cfg(avx512)]
     pub(super) fn pixel(&self) -> usize {
         if self.from_signs {
             self.patches.words() * 8

@@ -14,6 +14,7 @@ pub(super) use spell;
 
 /// Writes `$body` out once for each of the numbers given that lies below `$count`, with `$index` being that number: as a
 /// loop, it would keep the arrays that it indexes in memory.
+#[cfg(avx512)]
 macro_rules! each {
     ($index:ident < $count:expr, $($number:literal)*, $body:block) => {$(
         if $number < $count {
@@ -24,4 +25,5 @@ macro_rules! each {
     )*};
 }
 
+#[cfg(avx512)]
 pub(super) use each;
