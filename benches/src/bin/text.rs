@@ -1,6 +1,6 @@
 //! Text indexes on log files: bytes, microseconds a question, megabytes a second to build.
 //!
-//! `text --data DIR [--block-mb N] [--step N] [--only NAME] [--passes N] [--quick] [--cut-time]`: each file of DIR (plain or .gz) is one
+//! `text --data DIR [--index fm|template] [--block-mb N] [--step N] [--only NAME] [--passes N] [--quick] [--cut-time]`: each file of DIR (plain or .gz) is one
 //! column of rows, each sub-directory one column of its files joined. `--cut-time` takes a leading timestamp off each
 //! row, as a stream's clock would. A count's time is the best of N passes over all patterns, so that other work on the
 //! machine counts less; the other times are of one pass. With feature `compare`, zstd, a scan
@@ -20,8 +20,8 @@ use siltstone_benches::logs;
 use siltstone_store::batch::ByteColumn;
 use siltstone_store::rows::Mask;
 use siltstone_store::section::Section;
-use siltstone_store::text::fm::{Fm, FmOptions, encode_with};
-use siltstone_store::text::{TextIndex, TextPattern};
+use siltstone_store::text::fm::{FmOptions, encode_with};
+use siltstone_store::text::{self, TextKind, TextPattern};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -34,7 +34,7 @@ fn main() {
     };
     let Some(data) = value("--data") else {
         eprintln!(
-            "text --data DIR [--block-mb N] [--step N] [--only NAME] [--passes N] [--quick] [--cut-time]"
+            "text --data DIR [--index fm|template] [--block-mb N] [--step N] [--only NAME] [--passes N] [--quick] [--cut-time]"
         );
         std::process::exit(2);
     };
@@ -49,8 +49,22 @@ fn main() {
     let passes = value("--passes").map_or(5, |passes| passes.parse().unwrap());
     let only = value("--only").unwrap_or_default();
     let cut = arguments.iter().any(|a| a == "--cut-time");
+    let index = value("--index").unwrap_or_default();
     logs::each(Path::new(&data), &only, cut, |name, rows| {
-        measure(name, &rows, &options, passes);
+        let raw = rows.bytes().len() as f64;
+        println!(
+            "\n{name}: {} rows, {raw} bytes, {:.0} a row",
+            rows.len(),
+            raw / rows.len() as f64
+        );
+        #[cfg(feature = "compare")]
+        compare(&rows, raw);
+        for kind in [TextKind::Fm, TextKind::Template] {
+            if kind.name().contains(&index) {
+                println!("  {}", kind.name());
+                measure(kind, &rows, &options, passes);
+            }
+        }
         Ok(())
     })
     .unwrap();
@@ -88,16 +102,14 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
     (out, start.elapsed().as_secs_f64() * 1e6)
 }
 
-fn measure(name: &str, rows: &ByteColumn, options: &FmOptions, passes: usize) {
+fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, passes: usize) {
     let raw = rows.bytes().len() as f64;
-    println!(
-        "\n{name}: {} rows, {raw} bytes, {:.0} a row",
-        rows.len(),
-        raw / rows.len() as f64
-    );
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let before = peak_bytes();
-    let (bytes, micros) = timed(|| encode_with(rows, options).unwrap());
+    let (bytes, micros) = timed(|| match kind {
+        TextKind::Fm => encode_with(rows, options).unwrap(),
+        _ => text::encode(kind, rows).unwrap(),
+    });
     let grown = peak_bytes() - before;
     println!(
         "  built in {:.2} s, {:.1} MB/s; memory {:.1} x the text beside it",
@@ -106,12 +118,12 @@ fn measure(name: &str, rows: &ByteColumn, options: &FmOptions, passes: usize) {
         grown / raw
     );
     println!("  bytes / raw {:.4} ({})", bytes.len() as f64 / raw, bytes.len());
-    let index = Fm::open(Section::from_vec(bytes)).unwrap();
+    let index = text::open(kind, Section::from_vec(bytes)).unwrap();
+    let ((), micros) = timed(|| index.extract(0, &mut Vec::new()).unwrap());
+    println!("  first row read in {micros:.0} us");
     for (part, bits) in index.parts() {
         println!("    {part:18} {:.4}", bits as f64 / 8.0 / raw);
     }
-    #[cfg(feature = "compare")]
-    compare(rows, raw);
 
     let all: Vec<std::ops::Range<u64>> = std::iter::once(0..index.len()).collect();
     let mut random = Random(0x5eed_1234_5678_9abc);
@@ -183,6 +195,16 @@ fn measure(name: &str, rows: &ByteColumn, options: &FmOptions, passes: usize) {
             .map(|n| TextPattern::Contains(n[..4].to_vec()))
             .collect(),
     );
+    let mut digits = Vec::new();
+    for _ in 0..200_000 {
+        let row = rows.get(random.below(rows.len() as u64) as usize);
+        let at = random.below(row.len() as u64 + 1) as usize;
+        let piece = row.get(at..at + 4).unwrap_or_default();
+        if piece.len() == 4 && piece.iter().all(u8::is_ascii_digit) && digits.len() < 100 {
+            digits.push(TextPattern::Contains(piece.to_vec()));
+        }
+    }
+    questions("count, 4 digits", digits);
     if std::env::args().any(|a| a == "--quick") {
         return;
     }

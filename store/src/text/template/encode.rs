@@ -5,7 +5,7 @@ use super::coder::{Encoder, Numbers, Symbols};
 use super::columns::{self, Choice, Kind, Values, Words};
 use super::sequence::{self, HeadModel, code_width};
 use super::tokens::{END, Tokens, VARIABLE};
-use super::{LAYOUT, MAX_TEXT, PARTS, list, lz, mine, rest};
+use super::{LAYOUT, MAX_COLUMNS, MAX_TEXT, PARTS, list, lz, mine, rest};
 
 /// A rest is packed and scanned up to the larger of this many bytes and the rows' bytes / this.
 const LEAST_PACKED_REST: usize = 128 << 10;
@@ -194,9 +194,9 @@ pub fn encode(strings: &ByteColumn, wish: Layout) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Drops the last groups if the templates' text would be too long to be kept in memory; their rows are kept whole.
+/// Drops the last groups if the templates would be too much to be kept in memory; their rows are kept whole.
 fn keep_text_short(tokens: &Tokens<'_>, groups: &mut Vec<mine::Group>) {
-    let mut bytes = 0;
+    let (mut bytes, mut columns) = (0, 0);
     let mut kept = 0;
     for group in groups.iter() {
         let row = group.rows.first().copied().unwrap_or(0);
@@ -213,7 +213,8 @@ fn keep_text_short(tokens: &Tokens<'_>, groups: &mut Vec<mine::Group>) {
                 .iter()
                 .map(|&run| tokens.run(run).len())
                 .sum::<usize>();
-        if bytes > MAX_TEXT {
+        columns += tokens.row(row).len();
+        if bytes > MAX_TEXT || columns > MAX_COLUMNS {
             break;
         }
         kept += 1;

@@ -4,12 +4,17 @@ use std::cell::OnceCell;
 use std::ops::Range;
 
 use super::digits::Digits;
-use super::read::{Column, Exceptions, Model, Root, TAIL_BYTES};
+use super::list::List;
+use super::read::{Column, Exceptions, Model, Root, TAIL_BYTES, Table};
 use super::sequence::Sequence;
 use crate::codes::Interval;
 use crate::error::Result;
 use crate::rows::Mask;
 use crate::text::TextPattern;
+use crate::text::fm::Fm;
+
+/// Letters of a test up to which every spelling of it is looked up.
+const FEW_LETTERS: usize = 5;
 
 /// How a token is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,44 +144,79 @@ impl Test {
             return Ok(Ids::Range(0..0));
         };
         if self.ignore_case {
-            let mut found = Vec::new();
-            let mut token = Vec::new();
-            for id in dictionary.find(&TextPattern::ContainsIgnoreAsciiCase(self.bytes.clone()))? {
-                if self.fit != Fit::Contains {
-                    token.clear();
-                    model.word(None, id, &mut token)?;
-                    if !self.passes(&token) {
-                        continue;
-                    }
-                }
-                found.push(id);
-            }
-            return Ok(Ids::Set(found));
+            return self.find_spellings(model, dictionary);
         }
         Ok(match self.fit {
-            Fit::Equals => {
-                let start = dictionary.below(&self.bytes, false)?;
-                Ids::Range(start..dictionary.below(&self.bytes, true)?.max(start))
+            Fit::Equals | Fit::Starts => Ids::Range(self.stretch(model, dictionary, &self.bytes)?),
+            Fit::Ends if self.bytes.len() <= TAIL_BYTES => {
+                Ids::Set(model.ending(dictionary, &self.bytes, false)?)
             }
-            Fit::Starts => {
-                let start = dictionary.below(&self.bytes, false)?;
-                let mut behind = self.bytes.clone();
-                while behind.last() == Some(&u8::MAX) {
-                    behind.pop();
-                }
-                let end = match behind.last_mut() {
-                    Some(last) => {
-                        *last += 1;
-                        dictionary.below(&behind, false)?
-                    }
-                    None => model.universe(),
-                };
-                Ids::Range(start..end.max(start))
-            }
-            Fit::Ends if self.bytes.len() <= TAIL_BYTES => Ids::Set(model.ending(dictionary, &self.bytes)?),
             Fit::Ends => Ids::Set(dictionary.find(&TextPattern::EndsWith(self.bytes.clone()))?),
             Fit::Contains => Ids::Set(dictionary.find(&TextPattern::Contains(self.bytes.clone()))?),
         })
+    }
+
+    /// The strings that are `bytes`, or start with them.
+    fn stretch(&self, model: &Model, dictionary: &Fm, bytes: &[u8]) -> Result<Range<u64>> {
+        let start = dictionary.below(bytes, false)?;
+        let end = if self.fit == Fit::Equals {
+            dictionary.below(bytes, true)?
+        } else {
+            let mut behind = bytes.to_vec();
+            while behind.last() == Some(&u8::MAX) {
+                behind.pop();
+            }
+            match behind.last_mut() {
+                Some(last) => {
+                    *last += 1;
+                    dictionary.below(&behind, false)?
+                }
+                None => model.universe(),
+            }
+        };
+        Ok(start..end.max(start))
+    }
+
+    /// The strings that pass in any case of their letters.
+    fn find_spellings(&self, model: &Model, dictionary: &Fm) -> Result<Ids> {
+        let letters: Vec<usize> = (0..self.bytes.len())
+            .filter(|&at| self.bytes.get(at).is_some_and(u8::is_ascii_alphabetic))
+            .collect();
+        let mut found = Vec::new();
+        match self.fit {
+            Fit::Equals | Fit::Starts if letters.len() <= FEW_LETTERS => {
+                for spelling in 0..1u32 << letters.len() {
+                    let mut bytes = self.bytes.to_ascii_lowercase();
+                    for (index, &at) in letters.iter().enumerate() {
+                        if spelling >> index & 1 == 1 {
+                            bytes
+                                .get_mut(at..=at)
+                                .into_iter()
+                                .for_each(<[u8]>::make_ascii_uppercase);
+                        }
+                    }
+                    found.extend(self.stretch(model, dictionary, &bytes)?);
+                }
+                found.sort_unstable();
+                found.dedup();
+            }
+            Fit::Ends if self.bytes.len() <= TAIL_BYTES => {
+                found = model.ending(dictionary, &self.bytes, true)?
+            }
+            _ => {
+                let mut token = Vec::new();
+                for id in dictionary.find(&TextPattern::ContainsIgnoreAsciiCase(self.bytes.clone()))? {
+                    token.clear();
+                    if self.fit != Fit::Contains {
+                        model.word(None, id, &mut token)?;
+                    }
+                    if self.fit == Fit::Contains || self.passes(&token) {
+                        found.push(id);
+                    }
+                }
+            }
+        }
+        Ok(Ids::Set(found))
     }
 }
 
@@ -267,58 +307,15 @@ impl<'m> Plan<'m> {
                 Base::Codes(codes, set)
             }
             Root::Local(values, codes) => {
-                let found = || -> Option<Result<CodeSet>> {
-                    let ids = match test.ids(model) {
-                        Ok(ids) => ids,
-                        Err(error) => return Some(Err(error)),
-                    };
-                    Some(Ok(match ids {
-                        Ids::Range(range) if range.is_empty() => interval(0..0),
-                        Ids::Range(range) => {
-                            let start = values.below(bits, range.start)?;
-                            let end = if range.end - range.start == 1 && start < values.len() {
-                                start + u64::from(values.get(bits, start)? == range.start)
-                            } else {
-                                values.below(bits, range.end)?
-                            };
-                            interval(start..end)
-                        }
-                        Ids::Set(set) if (set.len() as u64) * 8 < values.len() => {
-                            let mut codes = Vec::new();
-                            for &id in set {
-                                codes.extend(values.find(bits, id)?);
-                            }
-                            CodeSet::of(codes, values.len())
-                        }
-                        Ids::Set(set) => {
-                            let mut codes = Vec::new();
-                            let mut code = 0;
-                            values.each(bits, |id| {
-                                if set.binary_search(&id).is_ok() {
-                                    codes.push(code);
-                                }
-                                code += 1;
-                            })?;
-                            CodeSet::of(codes, values.len())
-                        }
-                    }))
-                };
-                Base::Codes(codes, found().ok_or_else(wrong)??)
+                let found = codes_of(values, bits, test.ids(model)?);
+                Base::Codes(codes, found.ok_or_else(wrong)?)
             }
             Root::Function(parent, table) => {
                 let Root::Local(_, codes) = &model.column(*parent)?.root else {
                     return Err(wrong());
                 };
-                let ids = test.ids(model)?;
-                let mut set = Vec::new();
-                if !ids.is_empty() {
-                    for code in 0..table.len {
-                        if ids.contains(table.get(bits, code).ok_or_else(wrong)?) {
-                            set.push(code);
-                        }
-                    }
-                }
-                Base::Codes(codes, CodeSet::of(set, table.len))
+                let found = codes_before(table, bits, test.ids(model)?);
+                Base::Codes(codes, found.ok_or_else(wrong)?)
             }
         };
         let exceptions = match &column.exceptions {
@@ -433,6 +430,67 @@ impl<'m> Plan<'m> {
         }
         Ok(())
     }
+}
+
+/// Places of `ids` in a list of dictionary numbers.
+fn codes_of(values: &List, bits: &[u8], ids: &Ids) -> Option<CodeSet> {
+    Some(match ids {
+        Ids::Range(range) if range.is_empty() => interval(0..0),
+        Ids::Range(range) => {
+            let start = values.below(bits, range.start)?;
+            let end = if range.end - range.start == 1 && start < values.len() {
+                start + u64::from(values.get(bits, start)? == range.start)
+            } else {
+                values.below(bits, range.end)?
+            };
+            interval(start..end)
+        }
+        Ids::Set(set) if (set.len() as u64) * 8 < values.len() => {
+            let mut codes = Vec::new();
+            for &id in set {
+                codes.extend(values.find(bits, id)?);
+            }
+            CodeSet::of(codes, values.len())
+        }
+        Ids::Set(set) => {
+            let mut codes = Vec::new();
+            let mut code = 0;
+            values.each(bits, |id| {
+                if set.binary_search(&id).is_ok() {
+                    codes.push(code);
+                }
+                code += 1;
+            })?;
+            CodeSet::of(codes, values.len())
+        }
+    })
+}
+
+/// Codes for which a table tells one of `ids`.
+fn codes_before(table: &Table, bits: &[u8], ids: &Ids) -> Option<CodeSet> {
+    let mut codes = Vec::new();
+    match &table.values {
+        Some(values) => {
+            // The table is only passed over if one of its values is wanted.
+            let wanted = codes_of(values, bits, ids)?;
+            if !wanted.is_empty() {
+                for code in 0..table.len {
+                    if wanted.contains(table.entry(bits, code)?) {
+                        codes.push(code);
+                    }
+                }
+            }
+        }
+        None if ids.is_empty() => {}
+        None => {
+            for code in 0..table.len {
+                if ids.contains(table.entry(bits, code)?) {
+                    codes.push(code);
+                }
+            }
+        }
+    }
+    Some(CodeSet::of(codes, table.len))
 }
 
 fn interval(range: Range<u64>) -> CodeSet {

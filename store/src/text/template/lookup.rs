@@ -1,5 +1,7 @@
 //! Where the constants and runs of the templates are: made when an index is first searched.
 
+use std::collections::HashMap;
+
 use super::filter::{Fit, Test};
 use super::read::{Model, Root, Token};
 
@@ -103,6 +105,10 @@ pub struct Lookup {
     pub run_of: Vec<u32>,
     /// Bytes that the token of a number column may hold.
     digits: [bool; 256],
+    /// Class of each column: columns of a class may pass the same tests, at a glance.
+    classes: Vec<u32>,
+    /// A column of each class.
+    members: Vec<u32>,
 }
 
 impl Lookup {
@@ -130,6 +136,7 @@ impl Lookup {
                 }
             }
         }
+        let (classes, members) = classes(model);
         let (mut constant_of, mut run_of) = (Vec::new(), Vec::new());
         Lookup {
             constants: Places::new(model, &constants, &mut constant_of),
@@ -137,7 +144,27 @@ impl Lookup {
             runs: Places::new(model, &runs, &mut run_of),
             run_of,
             digits,
+            classes,
+            members,
         }
+    }
+
+    /// For each class, whether its columns may have a token that passes `test`; `unknown` tells that the dictionary has
+    /// none.
+    pub fn possible(&self, model: &Model, test: &Test, unknown: bool) -> Vec<bool> {
+        let member = |&column: &u32| {
+            let column = model.columns.get(column as usize);
+            column.is_some_and(|column| test.is_possible(model, column, unknown))
+        };
+        self.members.iter().map(member).collect()
+    }
+
+    /// Class of a column.
+    #[inline]
+    pub fn class_of(&self, column: u32) -> usize {
+        self.classes
+            .get(column as usize)
+            .map_or(usize::MAX, |&class| class as usize)
     }
 
     /// Whether a token that passes `test` may be anywhere, at a glance; `unknown` tells that the dictionary has none.
@@ -156,4 +183,32 @@ impl Lookup {
             }
         }
     }
+}
+
+/// What decides whether a column may pass a test: whether it has values of the dictionary, and bytes of its numbers.
+fn classes(model: &Model) -> (Vec<u32>, Vec<u32>) {
+    let (mut classes, mut members) = (Vec::new(), Vec::new());
+    let mut known: HashMap<(bool, Vec<u8>), u32> = HashMap::new();
+    for (number, column) in (0u32..).zip(&model.columns) {
+        let mut words = column.exceptions.is_some();
+        let mut root = &column.root;
+        if let Root::Alias(parent) = root {
+            if let Some(parent) = model.columns.get(*parent as usize) {
+                words |= parent.exceptions.is_some();
+                root = &parent.root;
+            }
+        }
+        let mut bytes = Vec::new();
+        match root {
+            Root::Number(form, _) => bytes.extend((0u8..=255).filter(|&byte| form.may_have(byte))),
+            _ => words = true,
+        }
+        let next = members.len() as u32;
+        let class = *known.entry((words, bytes)).or_insert_with(|| {
+            members.push(number);
+            next
+        });
+        classes.push(class);
+    }
+    (classes, members)
 }

@@ -32,7 +32,7 @@
 
 #![allow(
     clippy::cast_possible_truncation,
-    reason = "text has fewer than 2^24 bytes, widths are below 65, and casts to usize index memory"
+    reason = "text has no more than 2^22 bytes, widths are below 65, and casts to usize index memory"
 )]
 
 use std::ops::{Bound, Range};
@@ -75,7 +75,9 @@ const HEADER: u64 = 32;
 /// Parts of a section.
 const PARTS: usize = 7;
 /// Bytes of all templates' text.
-const MAX_TEXT: usize = 1 << 24;
+const MAX_TEXT: usize = 1 << 22;
+/// Columns of all templates.
+const MAX_COLUMNS: usize = 1 << 17;
 /// Bytes of a rest that is packed.
 const MAX_PACKED_REST: usize = 1 << 21;
 

@@ -12,7 +12,7 @@ use super::number::{Form, MAX_FIELDS, Radix};
 use super::rest::Rest;
 use super::sequence::{Sequence, code_width};
 use super::tokens::{END, VARIABLE, is_delimiter};
-use super::{Head, MAX_TEXT, lz};
+use super::{Head, MAX_COLUMNS, MAX_TEXT, lz};
 use crate::batch::ByteColumn;
 use crate::codes::{self, Codes, CodesKind};
 use crate::error::{Error, Result};
@@ -59,12 +59,18 @@ pub struct Table {
 }
 
 impl Table {
+    /// What the table holds for `code`, which is below its length.
+    #[inline]
+    pub fn entry(&self, bits: &[u8], code: u64) -> Option<u64> {
+        read(bits, self.at + code * u64::from(self.width), self.width)
+    }
+
     /// Dictionary number of the value for `code`.
     pub fn get(&self, bits: &[u8], code: u64) -> Option<u64> {
         if code >= self.len {
             return None;
         }
-        let entry = read(bits, self.at + code * u64::from(self.width), self.width)?;
+        let entry = self.entry(bits, code)?;
         match &self.values {
             Some(values) => values.get(bits, entry),
             None => Some(entry),
@@ -189,7 +195,8 @@ impl Model {
             .ok_or_else(|| corrupt("templates have more rows than there are"))?;
         model.rest_rows = left;
         let rest = model.rest.as_ref().map_or(0, |rest| rest.len(left));
-        if rest != left || model.codes.len() != head.rows {
+        let packed = u64::from(head.rest_bytes);
+        if rest != left || (packed > 0 && left > packed) || model.codes.len() != head.rows {
             return Err(corrupt("templates and rest do not have all rows"));
         }
         Ok(model)
@@ -457,14 +464,27 @@ impl Model {
     }
 
     /// The strings of the dictionary that end with up to [`TAIL_BYTES`] bytes, in order.
-    pub fn ending(&self, dictionary: &Fm, bytes: &[u8]) -> Result<Vec<u64>> {
+    pub fn ending(&self, dictionary: &Fm, bytes: &[u8], ignore_case: bool) -> Result<Vec<u64>> {
         // No string holds a byte 0, so shorter ones are told from longer ones.
         let packed = |bytes: &[u8]| bytes.iter().fold(0u32, |tail, &byte| tail << 8 | u32::from(byte));
         if bytes.contains(&0) {
             return Ok(Vec::new());
         }
         if dictionary.len() > MAX_TAILS {
-            return dictionary.find(&TextPattern::EndsWith(bytes.to_vec()));
+            if !ignore_case {
+                return dictionary.find(&TextPattern::EndsWith(bytes.to_vec()));
+            }
+            let mut found = dictionary.find(&TextPattern::ContainsIgnoreAsciiCase(bytes.to_vec()))?;
+            let mut word = Vec::new();
+            let mut failed = None;
+            found.retain(|&id| {
+                word.clear();
+                failed = self.word(None, id, &mut word).err().or(failed.take());
+                let start = word.len().saturating_sub(bytes.len());
+                word.get(start..)
+                    .is_some_and(|end| end.eq_ignore_ascii_case(bytes))
+            });
+            return failed.map_or(Ok(found), Err);
         }
         let tails = match self.tails.get() {
             Some(tails) => tails,
@@ -480,10 +500,17 @@ impl Model {
         } else {
             !(u32::MAX << (8 * bytes.len()))
         };
-        let found = tails
-            .iter()
-            .enumerate()
-            .filter(|(_, tail)| **tail & mask == wanted);
+        let first = TAIL_BYTES.saturating_sub(bytes.len());
+        let fits = |tail: u32| {
+            if ignore_case {
+                let tail = tail.to_be_bytes();
+                tail.get(first..)
+                    .is_some_and(|end| end.eq_ignore_ascii_case(bytes))
+            } else {
+                tail & mask == wanted
+            }
+        };
+        let found = tails.iter().enumerate().filter(|(_, tail)| fits(**tail));
         Ok(found.map(|(id, _)| id as u64).collect())
     }
 
@@ -673,7 +700,7 @@ impl<'a> Sections<'a> {
         drafts: &[Draft],
         before: usize,
     ) -> Option<Draft> {
-        if self.coder.overrun() {
+        if self.coder.overrun() || drafts.len() >= MAX_COLUMNS {
             return None;
         }
         let mut draft = Draft {

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::filter::{Fit, Plan, Test};
 use super::lookup::NONE;
-use super::read::{Column, Model, Token};
+use super::read::{Model, Token};
 use super::tokens::parts;
 use crate::error::Result;
 use crate::rows::Mask;
@@ -115,13 +115,15 @@ impl<'m> Search<'m> {
                 }
             }
         }
+        let possible = lookup.possible(model, &test, unknown);
         self.tests.push(test);
         for (template, of) in model.templates.iter().enumerate() {
             for place in of.tokens.clone() {
                 if let Some(&Token::Variable(column)) = model.tokens.get(place) {
-                    let possible = |column: &Column| self.tests[0].is_possible(model, column, unknown);
-                    if fits_ends(place, template) && model.columns.get(column as usize).is_some_and(possible)
-                    {
+                    let possible = possible
+                        .get(lookup.class_of(column))
+                        .is_some_and(|&possible| possible);
+                    if possible && fits_ends(place, template) {
                         self.alignments.push(Alignment {
                             template,
                             tests: vec![(column, 0)],
@@ -149,12 +151,14 @@ impl<'m> Search<'m> {
         let mut unknown = vec![false; self.tests.len()];
         let mut order: Vec<usize> = (0..self.tests.len()).filter(|&index| !self.any(index)).collect();
         order.sort_by_key(|&index| std::cmp::Reverse(self.tests[index].strength()));
-        for index in order {
+        let mut possible = vec![Vec::new(); self.tests.len()];
+        for &index in &order {
             let test = &self.tests[index];
             unknown[index] = test.is_cheap() && test.ids(model)?.is_empty();
             if !lookup.is_possible(model, test, unknown[index]) {
                 return Ok(());
             }
+            possible[index] = lookup.possible(model, test, unknown[index]);
         }
         // Whether the needle's run may start or end inside a template's run.
         let open = |index: usize| {
@@ -185,42 +189,38 @@ impl<'m> Search<'m> {
             let Some(first) = (place as usize).checked_sub(anchor) else {
                 continue;
             };
+            tests.clear();
+            // Tokens from the strongest test on rule out most places.
+            let tokens_fit = order.iter().all(|&index| match model.tokens.get(first + index) {
+                Some(&Token::Variable(column)) => {
+                    tests.push((column, index));
+                    possible[index]
+                        .get(lookup.class_of(column))
+                        .is_some_and(|&possible| possible)
+                }
+                Some(&Token::Constant(start, end)) => {
+                    let number = lookup.constant_of.get(first + index).copied().unwrap_or(NONE);
+                    let verdict = verdicts[index].get_mut(number as usize);
+                    let test = || 1 + u8::from(self.tests[index].passes(model.slice(start, end)));
+                    match verdict {
+                        Some(known) if *known > 0 => *known == 2,
+                        Some(known) => {
+                            *known = test();
+                            *known == 2
+                        }
+                        None => false,
+                    }
+                }
+                None => false,
+            });
+            if !tokens_fit {
+                continue;
+            }
             let runs_fit = (first..).zip(&fitting).all(|(place, runs)| {
                 let run = lookup.run_of.get(place).copied().unwrap_or(NONE);
                 runs.contains(&run)
             });
             if !runs_fit {
-                continue;
-            }
-            tests.clear();
-            let tokens_fit = (0..=last).all(|index| {
-                if self.any(index) {
-                    return true;
-                }
-                match model.tokens.get(first + index) {
-                    Some(&Token::Variable(column)) => {
-                        tests.push((column, index));
-                        model.columns.get(column as usize).is_some_and(|column| {
-                            self.tests[index].is_possible(model, column, unknown[index])
-                        })
-                    }
-                    Some(&Token::Constant(start, end)) => {
-                        let number = lookup.constant_of.get(first + index).copied().unwrap_or(NONE);
-                        let verdict = verdicts[index].get_mut(number as usize);
-                        let test = || 1 + u8::from(self.tests[index].passes(model.slice(start, end)));
-                        match verdict {
-                            Some(known) if *known > 0 => *known == 2,
-                            Some(known) => {
-                                *known = test();
-                                *known == 2
-                            }
-                            None => false,
-                        }
-                    }
-                    None => false,
-                }
-            });
-            if !tokens_fit {
                 continue;
             }
             let Some(template) = self.template_of(first) else {
