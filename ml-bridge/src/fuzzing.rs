@@ -75,3 +75,21 @@ pub fn any(bytes: &[u8]) {
         model(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    #[test]
+    fn models_that_a_fuzzer_found() {
+        let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/seeds/model");
+        let mut run = 0;
+        for entry in std::fs::read_dir(seeds).unwrap() {
+            let path = entry.unwrap().path();
+            println!("{}", path.display());
+            super::any(&std::fs::read(path).unwrap());
+            run += 1;
+        }
+        assert!(run > 0, "{seeds} is empty");
+    }
+}

@@ -216,4 +216,26 @@ mod tests {
             segment(&input);
         }
     }
+
+    fn each_seed(target: &str, harness: fn(&[u8])) {
+        let seeds = format!("{}/../fuzz/seeds/{target}", env!("CARGO_MANIFEST_DIR"));
+        let mut run = 0;
+        for entry in std::fs::read_dir(&seeds).unwrap() {
+            let path = entry.unwrap().path();
+            println!("{}", path.display());
+            harness(&std::fs::read(path).unwrap());
+            run += 1;
+        }
+        assert!(run > 0, "{seeds} is empty");
+    }
+
+    #[test]
+    fn segments_that_a_fuzzer_found() {
+        each_seed("segment", segment);
+    }
+
+    #[test]
+    fn logs_that_a_fuzzer_found() {
+        each_seed("log", log);
+    }
 }

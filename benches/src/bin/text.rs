@@ -136,7 +136,9 @@ fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, passes: usize
         }
     }
     #[cfg(feature = "compare")]
-    compare_fts5(rows, raw, &index, &needles);
+    if kind == TextKind::Fm {
+        compare_fts5(rows, raw, index.as_ref(), &needles);
+    }
     let scan =
         |pattern: &TextPattern| (0..rows.len()).filter(|&r| pattern.matches(rows.get(r))).count() as u64;
     let questions = |label: &str, patterns: Vec<TextPattern>| {
@@ -279,7 +281,7 @@ fn compare(rows: &ByteColumn, raw: f64) {
 
 /// FTS5 over the same rows: bytes, and the questions that it can answer, with the answers compared.
 #[cfg(feature = "compare")]
-fn compare_fts5(rows: &ByteColumn, raw: f64, index: &Fm, needles: &[Vec<u8>]) {
+fn compare_fts5(rows: &ByteColumn, raw: f64, index: &dyn text::TextIndex, needles: &[Vec<u8>]) {
     use siltstone_benches::rivals::fts5::{Fts5, count, find, plain};
 
     let directory = tempfile::tempdir().unwrap();

@@ -144,3 +144,16 @@ proptest! {
         fuzz(&bytes);
     }
 }
+
+#[test]
+fn files_that_a_fuzzer_found() {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/seeds/csv");
+    let mut run = 0;
+    for entry in std::fs::read_dir(seeds).unwrap() {
+        let path = entry.unwrap().path();
+        println!("{}", path.display());
+        fuzz(&std::fs::read(path).unwrap());
+        run += 1;
+    }
+    assert!(run > 0, "{seeds} is empty");
+}

@@ -503,7 +503,8 @@ impl Model {
         let first = TAIL_BYTES.saturating_sub(bytes.len());
         let fits = |tail: u32| {
             if ignore_case {
-                let tail = tail.to_be_bytes();
+                // The string's last byte is the lowest of the number.
+                let tail = tail.swap_bytes().to_le_bytes();
                 tail.get(first..)
                     .is_some_and(|end| end.eq_ignore_ascii_case(bytes))
             } else {
