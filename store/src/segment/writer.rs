@@ -98,11 +98,11 @@ pub fn write(batch: &Batch, sequences: (u64, u64), hints: &[Hints], sink: Sink<'
     )
 }
 
-/// [`write`] for rows of which only times and key columns are in `batch`, which is let go of before channels, as many
+/// [`write()`] for rows of which only times and key columns are in `batch`, which is let go of before channels, as many
 /// rows long, are asked for one after the other, by their position in the schema.
 ///
 /// # Errors
-/// See [`write`]; what `channel` returned.
+/// See [`write()`]; what `channel` returned.
 pub fn write_by_column<'a>(
     batch: Cow<'_, Batch>,
     channel: &mut dyn FnMut(usize) -> Result<Cow<'a, BatchColumn>>,

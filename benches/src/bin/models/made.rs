@@ -12,7 +12,9 @@ use crate::Failure;
 
 /// The `n`-th number of a pattern without much order, in -127..=127.
 fn pattern(n: usize) -> i8 {
-    (((n * n * 7 + n * 31 + 17) % 255) as i32 - 127) as i8
+    ((n * n * 7 + n * 31 + 17) % 255).to_le_bytes()[0]
+        .wrapping_sub(127)
+        .cast_signed()
 }
 
 fn q(scale: f32, zero_point: i32) -> Quantization {
