@@ -190,7 +190,7 @@ mod tests {
             let value = (center + near * scale) as f32;
             prop_assert_eq!(single.quantize(key_of_f32(value)), normalizer.quantize(f64::from(value)));
             let integer = Quantizer::new(ColumnType::I64, normalizer).unwrap();
-            for value in [(center + near * scale) as i64, bits.cast_signed()] {
+            for value in [(center + near * scale) as i64, bits as i64] {
                 prop_assert_eq!(integer.quantize(key_of_i64(value)), normalizer.quantize(value as f64));
             }
             let byte = Quantizer::new(ColumnType::U8, normalizer).unwrap();

@@ -210,13 +210,6 @@ fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, passes: usize
     if std::env::args().any(|a| a == "--quick") {
         return;
     }
-    let likes = needles.iter().map(|n| {
-        let text = String::from_utf8_lossy(n).replace(['%', '_'], "x");
-        let cut = text.char_indices().nth(6).map_or(0, |(i, _)| i);
-        TextPattern::like(&format!("%{}%{}%", &text[..cut], &text[cut..]), None)
-    });
-    questions("count, like '%6%6%'", likes.take(60).collect());
-
     let mut micros = Vec::new();
     let mut frequent = Vec::new();
     for needle in &needles {
@@ -257,6 +250,12 @@ fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, passes: usize
     });
     assert!(decoded == *rows, "all rows come back");
     println!("  all rows read back at {:.1} MB/s", raw / time);
+    let likes = needles.iter().map(|n| {
+        let text = String::from_utf8_lossy(n).replace(['%', '_'], "x");
+        let cut = text.char_indices().nth(6).map_or(0, |(i, _)| i);
+        TextPattern::like(&format!("%{}%{}%", &text[..cut], &text[cut..]), None)
+    });
+    questions("count, like '%6%6%'", likes.take(60).collect());
 }
 
 #[cfg(feature = "compare")]

@@ -143,7 +143,7 @@ mod tests {
     fn column(values: &[Option<u8>]) -> Values<i8> {
         let nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
         Values {
-            values: values.iter().map(|v| v.unwrap_or(77).cast_signed()).collect(),
+            values: values.iter().map(|v| v.unwrap_or(77) as i8).collect(),
             nulls: if nulls.contains(&true) { nulls } else { Vec::new() },
         }
     }
@@ -154,7 +154,7 @@ mod tests {
             .iter()
             .map(|value| {
                 let value = match (value, nulls) {
-                    (Some(value), _) => Some(value.cast_signed()),
+                    (Some(value), _) => Some(*value as i8),
                     (None, NullPolicy::Skip) => None,
                     (None, NullPolicy::HoldLast) => Some(held),
                     (None, NullPolicy::Center) => Some(0),
