@@ -13,6 +13,8 @@ use crate::log::manifest::{FILE, Manifest};
 use crate::predicate::Predicate;
 use crate::schema::{ColumnType, Schema, TimeUnit};
 use crate::section::PAGE_BYTES;
+use crate::segment::downsample::downsample;
+use crate::segment::writer::Sink;
 use crate::segment::{Segment, footer, writer};
 use crate::snapshot::Snapshot;
 use crate::storage::memory::MemoryStorage;
@@ -28,15 +30,19 @@ const LAYOUTS: [Layout; 3] = [
     Layout::Scan,
     Layout::Small(MiniBlock::Rows128),
 ];
-/// Rows of such a file: several blocks of every layout.
+/// Rows of the first file of each layout: several blocks.
 const ROWS: i64 = 3_000;
+/// Rows of the second, whose notes are log lines: soon asked everything.
+const FEW_ROWS: i64 = 300;
+/// Files that are changed: two of each layout, and the first one downsampled.
+const FILES: usize = 2 * LAYOUTS.len() + 1;
 
-/// `data` is a segment file; or, behind the number of a [`Layout`] in [`LAYOUTS`], changes (offset u24, byte) to a good
-/// file of that layout, whose checksums are put right.
+/// `data` is a segment file; or, behind the number of one of [`FILES`], changes (offset u24, byte) to that good file, whose
+/// checksums are put right.
 pub fn segment(data: &[u8]) {
     let file = match data.split_first() {
-        Some((&wish, changes)) if usize::from(wish) < LAYOUTS.len() => {
-            changed_segment(usize::from(wish), changes)
+        Some((&number, changes)) if usize::from(number) < FILES => {
+            changed_segment(usize::from(number), changes)
         }
         _ => data.to_vec(),
     };
@@ -111,6 +117,7 @@ fn ask(snapshot: &Snapshot) {
         .iter()
         .map(|column| column.name.as_str())
         .collect();
+    let bucketed = snapshot.row_count() != snapshot.count(&Predicate::All).unwrap_or(0);
     let some = Predicate::gt(snapshot.schema().time_name(), Value::Timestamp(1_500));
     for predicate in [Predicate::All, some] {
         let _ = snapshot.count(&predicate);
@@ -121,6 +128,10 @@ fn ask(snapshot: &Snapshot) {
             let _ = snapshot.nth(name, 3, &predicate);
             let _ = snapshot.quantile(name, 0.5, &predicate);
             let low = Predicate::lt(*name, Value::F64(1.5));
+            if bucketed {
+                let _ = snapshot.sum_bounds(name, &low);
+                let _ = snapshot.quantile_bounds(name, 0.5, &predicate);
+            }
             let _ = snapshot.count(&low.and(predicate.clone()));
             let _ = snapshot.count(&Predicate::contains(*name, "a").and(predicate.clone()));
         }
@@ -146,9 +157,9 @@ fn schema() -> Schema {
         .unwrap()
 }
 
-fn changed_segment(wish: usize, changes: &[u8]) -> Vec<u8> {
-    static GOOD: [OnceLock<Vec<u8>>; LAYOUTS.len()] = [const { OnceLock::new() }; LAYOUTS.len()];
-    let mut file = GOOD[wish].get_or_init(|| good_segment(LAYOUTS[wish])).clone();
+fn changed_segment(number: usize, changes: &[u8]) -> Vec<u8> {
+    static GOOD: [OnceLock<Vec<u8>>; FILES] = [const { OnceLock::new() }; FILES];
+    let mut file = GOOD[number].get_or_init(|| good_segment(number)).clone();
     let Ok((footer, _)) = footer::read("fuzz", &file) else {
         return file;
     };
@@ -166,7 +177,25 @@ fn changed_segment(wish: usize, changes: &[u8]) -> Vec<u8> {
     file
 }
 
-fn good_segment(layout: Layout) -> Vec<u8> {
+fn good_segment(number: usize) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut sink = |bytes: &[u8]| {
+        file.extend_from_slice(bytes);
+        Ok(())
+    };
+    match LAYOUTS.get(number % LAYOUTS.len()) {
+        Some(&layout) if number < LAYOUTS.len() => write(layout, ROWS, false, &mut sink),
+        Some(&layout) if number < FILES - 1 => write(layout, FEW_ROWS, true, &mut sink),
+        _ => {
+            let raw = Segment::open("fuzz", Arc::new(good_segment(0))).unwrap();
+            let schema = Arc::new(raw.schema().clone());
+            downsample(&[Arc::new(raw)], &schema, 1_000, &Hints::default(), &mut sink).unwrap();
+        }
+    }
+    file
+}
+
+fn write(layout: Layout, rows: i64, lines: bool, sink: Sink<'_>) {
     let schema = schema();
     let hints: Vec<Hints> = schema
         .columns()
@@ -177,9 +206,17 @@ fn good_segment(layout: Layout) -> Vec<u8> {
         })
         .collect();
     let mut batch = Batch::new(Arc::new(schema));
-    for row in 0..ROWS {
+    for row in 0..rows {
+        let id = row * 48_271 % 65_537;
+        let note = match (lines, row % 4) {
+            (false, _) => format!("line {row} of {:x}", row * 48_271),
+            (true, 0) => format!("valve {id} opened at {}.{} bar", row / 9, row % 10),
+            (true, 1) => format!("10.0.{}.{} GET /state/{id:x} took {row} ms", row % 7, row % 250),
+            (true, 2) => format!("2024-05-{:02} {:02}:00 ok", 1 + row % 28, row % 24),
+            (true, _) => format!("restart of unit-{}, reason={id}", row % 5),
+        };
         let values = [
-            Value::Text(if row < 1_700 { "motor" } else { "pump" }.into()),
+            Value::Text(if row * 30 < rows * 17 { "motor" } else { "pump" }.into()),
             if row % 9 == 2 {
                 Value::Null
             } else {
@@ -188,17 +225,11 @@ fn good_segment(layout: Layout) -> Vec<u8> {
             Value::I64(row * row % 97),
             Value::F32(((row * 7919) as f32).sin()),
             Value::Text(["idle", "running", "fault"][crate::rows::index(row as u64 % 3)].into()),
-            Value::Bytes(format!("line {row} of {:x}", row * 48_271).into_bytes()),
+            Value::Bytes(note.into_bytes()),
         ];
         batch.push_row(1_000 + row * 20 + row % 7 % 3, &values).unwrap();
     }
-    let mut file = Vec::new();
-    writer::write(&batch, (1, ROWS as u64), &hints, &mut |bytes| {
-        file.extend_from_slice(bytes);
-        Ok(())
-    })
-    .unwrap();
-    file
+    writer::write(&batch, (1, rows.unsigned_abs()), &hints, sink).unwrap();
 }
 
 #[cfg(test)]
@@ -227,6 +258,24 @@ mod tests {
             run += 1;
         }
         assert!(run > 0, "{seeds} is empty");
+    }
+
+    #[test]
+    fn every_good_file_opens_and_answers() {
+        for number in 0..FILES {
+            let segment = Segment::open("good", Arc::new(good_segment(number))).unwrap();
+            let bucketed = segment.buckets().is_some();
+            assert_eq!(bucketed, number == FILES - 1);
+            let schema = Arc::new(segment.schema().clone());
+            let snapshot = Snapshot::new(schema, vec![Arc::new(segment)], None);
+            let rows = if (LAYOUTS.len()..FILES - 1).contains(&number) {
+                FEW_ROWS
+            } else {
+                ROWS
+            };
+            assert_eq!(snapshot.count(&Predicate::All).unwrap(), rows.unsigned_abs());
+            ask(&snapshot);
+        }
     }
 
     #[test]

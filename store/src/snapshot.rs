@@ -6,10 +6,11 @@ use crate::batch::Batch;
 use crate::column::{Moments, Sum};
 use crate::error::{Error, Result};
 use crate::predicate::Predicate;
-use crate::question::aggregate::{self, Ordered};
+use crate::question::aggregate;
 use crate::question::bounds;
 pub use crate::question::bounds::Bounds;
 pub use crate::question::known::{Bucket, Spread};
+use crate::question::ordered::Ordered;
 use crate::question::part::{Part, PartData};
 use crate::question::resolve::{Node, Target, resolve, target, type_of};
 use crate::question::scan::{self, Batches, Projection, RowSets};
@@ -22,8 +23,6 @@ use crate::value::{Value, number_of};
 
 /// Memory that a snapshot is given if nothing else is said, in bytes.
 const MEMORY_LIMIT: usize = 128 << 20;
-/// Bytes of the limit for each range of rows: it takes 16, and the places in a tree that it becomes twice as much and more.
-const RANGE_BYTES: usize = 128;
 
 /// Rows in one part of a snapshot (a segment, or the tail), each sorted by (keys, time).
 ///
@@ -74,7 +73,7 @@ impl Snapshot {
                 })),
                 data,
                 schema: Arc::clone(&schema),
-                most_ranges: MEMORY_LIMIT / RANGE_BYTES,
+                memory_limit: MEMORY_LIMIT,
             })
             .collect();
         Snapshot {
@@ -96,11 +95,11 @@ impl Snapshot {
     }
 
     /// The same snapshot, whose questions hold about half of `memory_limit` bytes: an order statistic of more rows here and
-    /// there than fit is found by counting.
+    /// there than fit is found by passes over them.
     #[must_use]
     pub fn with_memory_limit(mut self, memory_limit: usize) -> Snapshot {
         for part in Arc::make_mut(&mut self.parts) {
-            part.most_ranges = memory_limit / RANGE_BYTES;
+            part.memory_limit = memory_limit;
         }
         self
     }

@@ -35,6 +35,7 @@ mod adopt;
 mod age;
 mod changes;
 mod conform;
+mod cursors;
 mod explain;
 mod found;
 mod ladder;
@@ -43,6 +44,7 @@ mod memory;
 mod merge;
 mod models;
 mod open;
+mod options;
 mod pieces;
 mod pins;
 mod read;
@@ -57,93 +59,12 @@ mod write;
 pub use changes::Change;
 pub use explain::ColumnExplanation;
 pub use layouts::Layouts;
+pub use models::ModelInfo;
+pub use options::{Options, ReadOptions, Receipt, SyncPolicy};
 pub use relayout::Relaid;
 pub use repair::{Lost, Repaired};
 pub use room::Usage;
 use state::State;
-
-/// When appended rows reach the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SyncPolicy {
-    /// Before `append` returns.
-    Always,
-    /// At most this many milliseconds later, in the next `append` or `maintain`.
-    Interval(u64),
-    /// When the operating system likes.
-    Os,
-}
-
-/// How a store is opened.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// When appended rows reach the disk.
-    pub sync: SyncPolicy,
-    /// Memory that the store may hold, in bytes. A quarter of it bounds the tails; it also bounds what is merged at once,
-    /// blocks of text indexes and buffers. A smaller number means smaller pieces, not failure.
-    pub memory_limit: usize,
-    /// Rows at which a tail is sealed into a segment, if its bytes did not do so before.
-    pub rows_per_segment: u64,
-    /// Bytes that the directory may take from now on: files of every kind, each in whole blocks of 4 KiB, at every
-    /// moment. Kept in the store, so whoever opens it later need not know it; `None` leaves it as it is, 0 is no limit.
-    ///
-    /// When it is full, the oldest rows go as far as the [`Retention`] of their stream allows.
-    pub budget: Option<u64>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            sync: SyncPolicy::Interval(100),
-            memory_limit: 128 << 20,
-            rows_per_segment: 1 << 20,
-            budget: None,
-        }
-    }
-}
-
-/// How a store is opened for reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReadOptions {
-    /// Answer from what is intact, and list the rest in [`Snapshot::left_out`]. Without it a question that meets damage
-    /// fails. Every page of a stream is checked when its first snapshot is taken.
-    pub allow_partial: bool,
-    /// Map files. Without it they are read into memory, see [`FileStorage::unmapped`].
-    pub mapped: bool,
-    /// Memory that questions may hold, in bytes.
-    pub memory_limit: usize,
-}
-
-impl Default for ReadOptions {
-    fn default() -> Self {
-        ReadOptions {
-            allow_partial: false,
-            mapped: true,
-            memory_limit: Options::default().memory_limit,
-        }
-    }
-}
-
-/// What `append` promises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Receipt {
-    /// Sequence number of the last row appended; rows of a store are numbered from 1.
-    pub sequence: u64,
-    /// Rows up to this sequence number survive a power cut.
-    pub durable: u64,
-}
-
-/// A version of a model kept in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelInfo {
-    /// Name.
-    pub name: String,
-    /// Version, counted from 1 for each name.
-    pub version: u32,
-    /// Size of the file in bytes.
-    pub bytes: u64,
-    /// Whether this version is the one that is used when none is named.
-    pub serving: bool,
-}
 
 /// What a stream has in segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -594,85 +515,6 @@ impl Store {
         visit: &mut dyn FnMut(&Change<'_>) -> Result<()>,
     ) -> Result<u64> {
         self.visit_changes(sequence, visit)
-    }
-
-    /// Remembers under a name, for good, that rows up to `sequence` are done with.
-    ///
-    /// # Errors
-    /// `InvalidArgument` if there is no such row yet; `Poisoned`; `Io`.
-    pub fn set_cursor(&self, name: &str, sequence: u64) -> Result<()> {
-        self.keep_cursor(name, sequence)
-    }
-
-    /// The sequence number kept under a name; 0 if there is none.
-    pub fn cursor(&self, name: &str) -> u64 {
-        let _ = self.refresh();
-        let state = self.state();
-        state
-            .manifest
-            .cursors
-            .iter()
-            .find(|cursor| cursor.name == name)
-            .map_or(0, |cursor| cursor.sequence)
-    }
-
-    /// Names and sequence numbers of all cursors.
-    ///
-    /// Rows that a cursor has not read yet go last but for pinned ones when the budget is full, so a cursor that nobody
-    /// moves any more should be removed.
-    pub fn cursors(&self) -> Vec<(String, u64)> {
-        let _ = self.refresh();
-        let state = self.state();
-        let cursors = state.manifest.cursors.iter();
-        cursors
-            .map(|cursor| (cursor.name.clone(), cursor.sequence))
-            .collect()
-    }
-
-    /// Forgets a cursor.
-    ///
-    /// # Errors
-    /// `Poisoned`; `Io`.
-    pub fn remove_cursor(&self, name: &str) -> Result<()> {
-        self.forget_cursor(name)
-    }
-
-    /// Keeps a model under the next version of its name, and makes it the serving one.
-    ///
-    /// # Errors
-    /// `InvalidArgument` if the name has other characters than ASCII letters, digits, `-` and `_`; `Io`.
-    pub fn put_model(&self, name: &str, bytes: &[u8]) -> Result<u32> {
-        self.add_model(name, bytes)
-    }
-
-    /// Bytes of a model: a version, or the serving one.
-    ///
-    /// # Errors
-    /// `InvalidArgument` if there is none; `Corrupt` if its checksum does not fit; `Io`.
-    pub fn model(&self, name: &str, version: Option<u32>) -> Result<(u32, Vec<u8>)> {
-        self.read_model(name, version)
-    }
-
-    /// All versions of all models, by name and version.
-    pub fn models(&self) -> Vec<ModelInfo> {
-        let _ = self.refresh();
-        self.list_models()
-    }
-
-    /// Makes `version` of a model the serving one.
-    ///
-    /// # Errors
-    /// `InvalidArgument` if there is none; `Io`.
-    pub fn serve_model(&self, name: &str, version: u32) -> Result<()> {
-        self.change_serving(name, version)
-    }
-
-    /// Deletes a version of a model. If it was the serving one, the newest that is left serves.
-    ///
-    /// # Errors
-    /// `InvalidArgument` if there is none; `Io`.
-    pub fn remove_model(&self, name: &str, version: u32) -> Result<()> {
-        self.delete_model(name, version)
     }
 
     /// Syncs what is in the log and gives the store back. Dropping it does the same, without telling of a failure.

@@ -1,8 +1,9 @@
 //! Answers between which the truth lies, over rows that are not what they were: values within an error, and rows that
 //! stand for many.
 
-use super::aggregate::{self, Ordered};
+use super::aggregate;
 use super::chance::{candidates, chances, precision, shifted};
+use super::ordered::Ordered;
 use super::part::Part;
 use super::resolve::{Leaf, Node, Target};
 use super::view::View;

@@ -194,8 +194,8 @@ pub struct Part {
     pub schema: SharedSchema,
     /// Orders of the values, where they are in memory.
     pub orders: Arc<Orders>,
-    /// Ranges of rows that an order statistic may hold, of all parts together.
-    pub most_ranges: usize,
+    /// Bytes that a question may hold, of all parts together.
+    pub memory_limit: usize,
 }
 
 impl Part {

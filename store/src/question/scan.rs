@@ -94,7 +94,7 @@ pub fn fetch(part: &Part, rows: &RowRanges, projection: &Projection) -> Result<B
 }
 
 /// Appends the values of `rows`. Rows that lie close together are decoded in one stretch, single ones are looked up.
-fn gather(view: &View<'_>, rows: &RowRanges, out: &mut BatchColumn) -> Result<()> {
+pub(super) fn gather(view: &View<'_>, rows: &RowRanges, out: &mut BatchColumn) -> Result<()> {
     let ranges = rows.as_slice();
     let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
         return Ok(());

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use super::Store;
 use super::state::batch_of;
-use super::{Store, locked};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::log::frame::{FramePart, read_payload};
 use crate::log::generation::{self, GenerationHeader};
-use crate::log::manifest::{CursorEntry, Manifest};
+use crate::log::manifest::Manifest;
 use crate::log::replay::LogReader;
 use crate::predicate::Predicate;
 use crate::rows::RowRanges;
@@ -178,33 +178,5 @@ impl Store {
                 Ok(())
             },
         )
-    }
-
-    pub(super) fn keep_cursor(&self, name: &str, sequence: u64) -> Result<()> {
-        let writer = self.writer()?;
-        let _turn = locked(&writer.turn);
-        if name.is_empty() {
-            return Err(Error::invalid("a cursor needs a name"));
-        }
-        if sequence > writer.wal.appended() {
-            return Err(Error::invalid(format!("there is no row {sequence} yet")));
-        }
-        self.publish(writer, |manifest| {
-            match manifest.cursors.iter_mut().find(|cursor| cursor.name == name) {
-                Some(cursor) => cursor.sequence = sequence,
-                None => manifest.cursors.push(CursorEntry {
-                    name: name.to_owned(),
-                    sequence,
-                }),
-            }
-        })
-    }
-
-    pub(super) fn forget_cursor(&self, name: &str) -> Result<()> {
-        let writer = self.writer()?;
-        let _turn = locked(&writer.turn);
-        self.publish(writer, |manifest| {
-            manifest.cursors.retain(|cursor| cursor.name != name)
-        })
     }
 }

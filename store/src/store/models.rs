@@ -2,14 +2,31 @@
 
 use super::open::{MODELS, model_file};
 use super::read::check_model;
-use super::{ModelInfo, Store, locked};
+use super::{Store, locked};
 use crate::error::{Error, Result};
 use crate::keep::budget::in_blocks;
 use crate::log::manifest::ModelEntry;
 use crate::storage::is_not_found;
 
+/// A version of a model kept in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// Name.
+    pub name: String,
+    /// Version, counted from 1 for each name.
+    pub version: u32,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// Whether this version is the one that is used when none is named.
+    pub serving: bool,
+}
+
 impl Store {
-    pub(super) fn add_model(&self, name: &str, bytes: &[u8]) -> Result<u32> {
+    /// Keeps a model under the next version of its name, and makes it the serving one.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the name has other characters than ASCII letters, digits, `-` and `_`; `Io`.
+    pub fn put_model(&self, name: &str, bytes: &[u8]) -> Result<u32> {
         self.put_version(name, None, bytes)
     }
 
@@ -77,7 +94,11 @@ impl Store {
         self.storage.sync_directory(MODELS)
     }
 
-    pub(super) fn read_model(&self, name: &str, version: Option<u32>) -> Result<(u32, Vec<u8>)> {
+    /// Bytes of a model: a version, or the serving one.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is none; `Corrupt` if its checksum does not fit; `Io`.
+    pub fn model(&self, name: &str, version: Option<u32>) -> Result<(u32, Vec<u8>)> {
         self.refresh()?;
         let (version, bytes, crc) = {
             let state = self.state();
@@ -102,7 +123,9 @@ impl Store {
         Ok((version, found))
     }
 
-    pub(super) fn list_models(&self) -> Vec<ModelInfo> {
+    /// All versions of all models, by name and version.
+    pub fn models(&self) -> Vec<ModelInfo> {
+        let _ = self.refresh();
         let state = self.state();
         let versions = state.manifest.models.iter().flat_map(|model| {
             model.versions.iter().map(|&(version, bytes, _)| ModelInfo {
@@ -117,14 +140,22 @@ impl Store {
         out
     }
 
-    pub(super) fn change_serving(&self, name: &str, version: u32) -> Result<()> {
+    /// Makes `version` of a model the serving one.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is none; `Io`.
+    pub fn serve_model(&self, name: &str, version: u32) -> Result<()> {
         let writer = self.writer()?;
         let _turn = locked(&writer.turn);
         let index = self.model_index(name, version)?;
         self.publish(writer, |manifest| manifest.models[index].serving = version)
     }
 
-    pub(super) fn delete_model(&self, name: &str, version: u32) -> Result<()> {
+    /// Deletes a version of a model. If it was the serving one, the newest that is left serves.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is none; `Io`.
+    pub fn remove_model(&self, name: &str, version: u32) -> Result<()> {
         let writer = self.writer()?;
         let _turn = locked(&writer.turn);
         let index = self.model_index(name, version)?;
