@@ -282,6 +282,11 @@ fn whole_buckets_answer_exactly() {
                 );
                 let median =
                     [&aged, &raw].map(|s| number(s.quantile(column, 0.5, &predicate).unwrap().unwrap()));
+                for limit in [4_000, 0] {
+                    let tight = aged.clone().with_memory_limit(limit);
+                    let found = number(tight.quantile(column, 0.5, &predicate).unwrap().unwrap());
+                    assert!(found.total_cmp(&median[0]).is_eq(), "{found} {median:?} {told}");
+                }
                 let bounds = aged.quantile_bounds(column, 0.5, &predicate).unwrap().unwrap();
                 assert!(
                     bounds.low <= median[1] && median[1] <= bounds.high,
