@@ -239,6 +239,20 @@ impl SiltAggregate {
     }
 }
 
+impl SiltAggregate {
+    /// The answers; the questions are asked when they are wanted.
+    pub fn rows(&self) -> SendableRecordBatchStream {
+        let (question, keys, outputs) = (
+            Arc::clone(&self.question),
+            self.keys.clone(),
+            self.outputs.clone(),
+        );
+        let schema = Arc::clone(&self.schema);
+        let row = stream::once(async move { answers(&question, &keys, &outputs, schema) });
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), row))
+    }
+}
+
 impl DisplayAs for SiltAggregate {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut Formatter<'_>) -> fmt::Result {
         let calls = self.outputs.iter().filter_map(|output| match output {
@@ -297,17 +311,7 @@ impl ExecutionPlan for SiltAggregate {
         if partition != 0 {
             return internal_err!("partition {partition} of 1 does not exist");
         }
-        let (question, keys, outputs) = (
-            Arc::clone(&self.question),
-            self.keys.clone(),
-            self.outputs.clone(),
-        );
-        let schema = Arc::clone(&self.schema);
-        let row = stream::once(async move { answers(&question, &keys, &outputs, schema) });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&self.schema),
-            row,
-        )))
+        Ok(self.rows())
     }
 }
 

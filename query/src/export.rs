@@ -18,6 +18,7 @@ use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::arrow::json::Writer as JsonWriter;
 use datafusion::arrow::json::writer::{LineDelimited, WriterBuilder as JsonBuilder};
 use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
@@ -106,10 +107,7 @@ pub fn run(context: &SessionContext, sql: &str, format: Format, output: impl Wri
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()?;
-        runtime.block_on(async {
-            let frame = crate::sql(context, sql).await?;
-            write_frame(frame, format, output).await
-        })
+        runtime.block_on(async { write_rows(crate::execute(context, sql).await?, format, output).await })
     };
     thread::scope(|scope| {
         let worker = thread::Builder::new()
@@ -129,7 +127,18 @@ pub fn run(context: &SessionContext, sql: &str, format: Format, output: impl Wri
 /// # Errors
 /// See [`run`].
 pub async fn write_frame(frame: DataFrame, format: Format, output: impl Write + Send) -> Result<u64> {
-    let mut rows = frame.execute_stream().await?;
+    write_rows(frame.execute_stream().await?, format, output).await
+}
+
+/// Writes rows as they come, and gives their number.
+///
+/// # Errors
+/// See [`run`].
+pub async fn write_rows(
+    mut rows: SendableRecordBatchStream,
+    format: Format,
+    output: impl Write + Send,
+) -> Result<u64> {
     let mut writer = BatchWriter::new(format, &rows.schema(), output)?;
     while let Some(batch) = rows.next().await {
         writer.write(&batch?)?;

@@ -7,7 +7,8 @@
 //! What happens inside the store, on compressed codes, before DataFusion sees a row: projection, limit, and every
 //! filter that one of the store's predicates says exactly (comparisons and IN on any column, also under casts that
 //! keep order; LIKE and its relatives; IS NULL; AND, OR, NOT). `EXPLAIN` shows it as `SiltScan: ..., predicate=...`.
-//! Aggregates without GROUP BY (`count, sum, min, max, avg, median, var_pop, stddev` and their like) are answered without a scan: `SiltAggregate`.
+//! Aggregates without GROUP BY (`count, sum, min, max, avg, median, var_pop, stddev` and their like) are answered without a
+//! scan: `SiltAggregate`; [`execute`] finds most of them before anything is planned.
 //!
 //! Rows that were downsampled are one row a bucket of time to a scan, and as many as they stand for to aggregates; those
 //! that cannot be weighed are refused. [`sql`] understands `_precision` (how exact a row is), a column that `*` does not
@@ -36,7 +37,9 @@ pub mod export;
 mod layout;
 mod precision;
 mod predicate;
+mod question;
 mod scan;
+mod short;
 mod sink;
 mod statistics;
 mod system;
@@ -47,6 +50,7 @@ mod weigh;
 
 pub use error::{Error, Result};
 pub use precision::sql;
+pub use short::execute;
 
 /// How queries run.
 #[derive(Debug, Clone, Copy, Default)]

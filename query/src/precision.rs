@@ -11,6 +11,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchema, Result};
 use datafusion::dataframe::DataFrame;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
@@ -77,6 +78,19 @@ pub(crate) fn parts_with(snapshot: &Snapshot, filters: &[&Expr]) -> Result<Snaps
 /// What DataFusion says of the statement.
 pub async fn sql(context: &SessionContext, sql: &str) -> crate::Result<DataFrame> {
     let state = context.state();
+    let (statement, changed) = understand(&state, sql)?;
+    if !changed {
+        return Ok(context.sql(sql).await?);
+    }
+    let plan = state.statement_to_plan(statement).await?;
+    Ok(context.execute_logical_plan(plan).await?)
+}
+
+/// A statement in words that DataFusion understands, and whether they had to be changed.
+///
+/// # Errors
+/// What DataFusion says of the statement.
+pub(crate) fn understand(state: &SessionState, sql: &str) -> Result<(Statement, bool)> {
     let dialect = state.config_options().sql_parser.dialect;
     let mut statement = state.sql_to_statement(sql, &dialect)?;
     let changed = match &mut statement {
@@ -87,11 +101,7 @@ pub async fn sql(context: &SessionContext, sql: &str) -> crate::Result<DataFrame
         },
         _ => false,
     };
-    if !changed {
-        return Ok(context.sql(sql).await?);
-    }
-    let plan = state.statement_to_plan(statement).await?;
-    Ok(context.execute_logical_plan(plan).await?)
+    Ok((statement, changed))
 }
 
 /// What a statement speaks of.

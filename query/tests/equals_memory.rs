@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Row, memory, rows, schema, silt, snapshot};
+use common::{Row, executed, memory, rows, schema, silt, snapshot};
 use datafusion::scalar::ScalarValue;
 use proptest::prelude::*;
 use siltstone_store::value::Value;
@@ -427,11 +427,18 @@ proptest! {
                 Ok(found) => found,
                 Err(error) => return Err(TestCaseError::fail(format!("{sql}\n{error}"))),
             };
+            let (schema, mut at_once) = runtime
+                .block_on(executed(&ours, &sql))
+                .map_err(|error| TestCaseError::fail(format!("{sql}\n{error}")))?;
+            let planned = runtime.block_on(ours.sql(&sql)).unwrap();
+            prop_assert_eq!(schema.fields(), planned.schema().as_arrow().fields(), "{}", sql);
             if !ordered {
+                at_once.sort_by_key(|row| format!("{row:?}"));
                 found.sort_by_key(|row| format!("{row:?}"));
                 expected.sort_by_key(|row| format!("{row:?}"));
             }
             compare(&sql, &found, &expected)?;
+            compare(&sql, &at_once, &expected)?;
         }
     }
 }

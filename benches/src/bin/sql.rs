@@ -18,8 +18,8 @@ use std::time::Instant;
 use serde_json::{Value as Json, json};
 use siltstone_benches::data::Random;
 use siltstone_benches::{Fallible, logs};
-use siltstone_query::export::{Format, write_frame};
-use siltstone_query::{Settings, context_with};
+use siltstone_query::export::{Format, write_rows};
+use siltstone_query::{Settings, context_with, execute};
 use siltstone_store::batch::{Batch, ByteColumn};
 use siltstone_store::schema::{ColumnType, Schema, TimeUnit};
 use siltstone_store::store::{Options, Store};
@@ -63,7 +63,7 @@ fn measure(name: &str, rows: &ByteColumn, patterns: usize, python: Option<&str>)
     let ask = |sql: &str| -> Fallible<u64> {
         runtime.block_on(async {
             let mut out = Vec::new();
-            write_frame(context.sql(sql).await?, Format::Csv, &mut out).await?;
+            write_rows(execute(&context, sql).await?, Format::Csv, &mut out).await?;
             let count = std::str::from_utf8(&out)?.lines().nth(1).ok_or("no answer")?;
             Ok(count.parse()?)
         })

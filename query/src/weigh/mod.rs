@@ -32,7 +32,7 @@ mod hidden;
 mod part;
 mod rewrite;
 
-pub(crate) use hidden::{HiddenColumns, PRECISION};
+pub(crate) use hidden::{HiddenColumns, Known, PRECISION};
 pub(crate) use part::{PartScan, Shape};
 
 use crate::bounds;

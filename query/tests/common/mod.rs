@@ -5,11 +5,14 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
-use datafusion::arrow::datatypes::{DataType, Field, Schema as ArrowSchema, TimeUnit as ArrowUnit};
+use datafusion::arrow::datatypes::{
+    DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit as ArrowUnit,
+};
 use datafusion::catalog::MemTable;
+use datafusion::physical_plan::common::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
-use siltstone_query::{Settings, context_of};
+use siltstone_query::{Settings, context_of, execute};
 use siltstone_store::batch::Batch;
 use siltstone_store::schema::{ColumnType, Schema, SharedSchema, TimeUnit};
 use siltstone_store::segment::{Segment, writer};
@@ -176,14 +179,29 @@ pub async fn rows(context: &SessionContext, sql: &str) -> Result<Vec<Vec<ScalarV
         Ok(frame) => frame.collect().await,
         Err(error) => Err(error),
     };
+    Ok(cells(&batches.map_err(|error| error.strip_backtrace())?))
+}
+
+/// The same rows by [`execute`], and the names and types of their columns.
+pub async fn executed(
+    context: &SessionContext,
+    sql: &str,
+) -> Result<(SchemaRef, Vec<Vec<ScalarValue>>), String> {
+    let stream = execute(context, sql).await.map_err(|error| error.to_string())?;
+    let schema = stream.schema();
+    let batches = collect(stream).await.map_err(|error| error.strip_backtrace())?;
+    Ok((schema, cells(&batches)))
+}
+
+fn cells(batches: &[RecordBatch]) -> Vec<Vec<ScalarValue>> {
     let mut rows = Vec::new();
-    for batch in batches.map_err(|error| error.strip_backtrace())? {
+    for batch in batches {
         for row in 0..batch.num_rows() {
             let cell = |column: &ArrayRef| ScalarValue::try_from_array(column, row).unwrap();
             rows.push(batch.columns().iter().map(cell).collect());
         }
     }
-    Ok(rows)
+    rows
 }
 
 /// The plan of a query, as EXPLAIN shows it.
