@@ -77,7 +77,7 @@ impl Column {
                     }
                     _ => Cow::Borrowed(strings),
                 };
-                let kind = text::choose::choose(&valid, hints.layout, hints.text_block_bytes)?;
+                let kind = text::choose::choose(&valid, hints.layout, hints.text_block_bytes)?.kind;
                 let body = match (kind, hints.text_block_bytes) {
                     (TextKind::Fm, Some(block_bytes)) => {
                         let options = FmOptions {

@@ -42,6 +42,9 @@ pub struct LayoutCost {
 pub struct Explanation {
     /// Domain of the stored column ("decimal(2)"); the index of a text column ("fm").
     pub domain: String,
+    /// Why a text column would get the index that it has; `None` if on the sample it would get another one, as after a
+    /// change of wishes.
+    pub reason: Option<&'static str>,
     /// Domains that were weighed, from the cheapest up.
     pub domains: Vec<DomainCost>,
     /// Codes in the pieces that layouts were tried on.
@@ -51,16 +54,16 @@ pub struct Explanation {
 }
 
 impl Column {
-    /// Compares what the column could have been stored as. Holds two pieces of 65,536 codes in memory.
+    /// Compares what the column could have been stored as under a wish. Holds two pieces of 65,536 codes in memory.
     ///
     /// Layouts are compared by encoding the pieces, domains by the estimate that chose them.
     ///
     /// # Errors
     /// `Corrupt` where the bytes make no sense.
-    pub fn explain(&self) -> Result<Explanation> {
+    pub fn explain(&self, wish: Layout) -> Result<Explanation> {
         let numeric = match &self.body {
             Body::Numeric(numeric) => numeric,
-            Body::Text(index, _) => return explain_text(&**index),
+            Body::Text(index, _) => return explain_text(&**index, wish),
             Body::Empty => return Ok(Explanation::default()),
         };
         let len = numeric.len();
@@ -93,7 +96,7 @@ impl Column {
 }
 
 /// Compares what the strings of an index would take in each index, made of stretches of them.
-fn explain_text(index: &dyn TextIndex) -> Result<Explanation> {
+fn explain_text(index: &dyn TextIndex, wish: Layout) -> Result<Explanation> {
     let mut sample = ByteColumn::default();
     let step = index.len().div_ceil(STRETCHES);
     for stretch in 0..STRETCHES {
@@ -109,15 +112,17 @@ fn explain_text(index: &dyn TextIndex) -> Result<Explanation> {
     let rows = sample.len().max(1) as f64;
     let bytes = sample.bytes().len() as f64;
     let mut domains = Vec::new();
-    for estimate in text::choose::estimates(&sample, Layout::default())? {
+    for estimate in text::choose::estimates(&sample, wish)? {
         domains.push(DomainCost {
             name: estimate.kind.name().to_owned(),
             bits: estimate.share * bytes * 8.0 / rows,
         });
     }
     domains.sort_by(|a, b| a.bits.total_cmp(&b.bits));
+    let choice = text::choose::choose(&sample, wish, None)?;
     Ok(Explanation {
         domain: index.kind().name().to_owned(),
+        reason: (choice.kind == index.kind()).then(|| choice.reason.text()),
         domains,
         ..Explanation::default()
     })
@@ -171,8 +176,9 @@ mod tests {
             body: Section::from_vec(part.body),
         });
         let column = Column::open(ColumnType::Text, 3_000, parts.collect()).unwrap();
-        let found = column.explain().unwrap();
+        let found = column.explain(Layout::default()).unwrap();
         assert_eq!(found.domain, "template");
+        assert_eq!(found.reason, Some("fewest bytes"));
         assert_eq!(found.domains[0].name, "template");
         assert_eq!(found.domains.len(), text::TextKind::ALL.len());
     }
@@ -192,7 +198,7 @@ mod tests {
         let parts: Vec<Part<Section>> = parts.collect();
         let codes_bytes = parts[1].body.len();
         let column = Column::open(ColumnType::F64, 20_000, parts).unwrap();
-        let found = column.explain().unwrap();
+        let found = column.explain(Layout::default()).unwrap();
         assert_eq!(found.domain, "decimal(2)");
         assert_eq!(found.domains[0].name, found.domain);
         assert!(found.domains.iter().any(|domain| domain.name == "float"));

@@ -43,10 +43,10 @@ impl Store {
                     continue;
                 };
                 let values = segment.totals(position).values;
-                let part = column.explain()?;
+                let part = column.explain(entry.wishes.of(spec.id))?;
                 if values > most {
                     most = values;
-                    (whole.domain, whole.domains) = (part.domain, part.domains);
+                    (whole.domain, whole.domains, whole.reason) = (part.domain, part.domains, part.reason);
                 }
                 whole.sampled += part.sampled;
                 for cost in part.layouts {

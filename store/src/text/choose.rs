@@ -1,29 +1,35 @@
 //! Which index a text column gets: by what its stream wishes, and by what each would take on a sample of its rows.
 //!
-//! | rows | wish | index |
-//! |---|---|---|
-//! | few of them distinct | any | dictionary |
-//! | lines of a log | `rank` | template where it takes half of fm, else fm |
-//! | | `scan`, `small` | template where it takes no more than fm, else fm |
+//! A column of truly few distinct strings is a dictionary, and one of few bytes is a dictionary or an fm; neither is
+//! weighed further. Else the index with the fewest *weighed* bytes wins. A weight is the bytes of templates that
+//! one byte of the index is worth, for what it answers sooner:
 //!
-//! Counts of substrings are quickest in fm whatever the text is; rows are quickest read from templates.
+//! | wish | dictionary | fm | template |
+//! |---|---|---|---|
+//! | `rank` | 0.7 | 0.5 | 1 |
+//! | `scan` | 0.8 | 1 | 1 |
+//! | `small` | 0.95 | 1 | 1 |
+//!
+//! Equality and order are one interval of a dictionary's codes. Counts of substrings are quickest in fm whatever the
+//! text is; rows are quickest read from templates.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use super::{TextKind, encode_with};
+use super::{TextKind, dictionary, encode_with};
 use crate::batch::ByteColumn;
-use crate::codes::choose::Layout;
+use crate::codes::{self, choose::Layout};
 use crate::error::Result;
 
 /// Rows looked at to tell how many are distinct.
 const LOOKED_AT: usize = 4096;
+/// Rows for each distinct one from which a column is a dictionary without a further look.
+const FEW: usize = 64;
 /// Bytes of rows that indexes are made of to compare them.
 const SAMPLE_BYTES: usize = 256 << 10;
 /// Stretches of consecutive rows that the sample is made of.
 const STRETCHES: usize = 4;
 /// Bytes from which indexes are compared; an fm of fewer is mostly tables.
 const LEAST_BYTES: usize = 4 << 10;
-
 /// Blocks of an fm that take as much memory to make as templates of as many rows.
 const BLOCKS: u64 = 2;
 
@@ -36,35 +42,101 @@ pub struct Estimate {
     pub share: f64,
 }
 
+/// Why an index was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// So few strings are distinct that nothing else was weighed.
+    FewDistinct,
+    /// So few bytes that the tables of other indexes would outweigh them.
+    FewBytes,
+    /// It takes the fewest bytes of those that were weighed.
+    FewestBytes,
+    /// It takes more bytes than another one, and answers sooner.
+    Questions,
+}
+
+impl Reason {
+    /// The reason in a few words, as `silt stat --explain` prints it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Reason::FewDistinct => "few distinct strings",
+            Reason::FewBytes => "few bytes",
+            Reason::FewestBytes => "fewest bytes",
+            Reason::Questions => "answers sooner, at few more bytes",
+        }
+    }
+}
+
+/// An index, and why it was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    /// The index.
+    pub kind: TextKind,
+    /// Why.
+    pub reason: Reason,
+}
+
 /// The index for `strings` under a wish, where an fm would have blocks of `block_bytes` (16 MiB if `None`).
 ///
 /// Making templates takes up to eight times the memory of all rows, an fm twenty times a block's; so where blocks are
 /// held small for the sake of memory, longer columns are no templates.
 ///
 /// # Complexity
-/// Indexes of 256 KiB of rows are made, so at most about 0.1 s.
+/// Indexes of 256 KiB of rows are made, so at most about 0.1 s; and where every other row at least occurred before, all rows
+/// are hashed.
 ///
 /// # Errors
 /// See [`super::encode`].
-pub fn choose(strings: &ByteColumn, wish: Layout, block_bytes: Option<u64>) -> Result<TextKind> {
-    if is_repetitive(strings) {
-        return Ok(TextKind::Dictionary);
+pub fn choose(strings: &ByteColumn, wish: Layout, block_bytes: Option<u64>) -> Result<Choice> {
+    let because = |kind, reason| Ok(Choice { kind, reason });
+    let (looked_at, distinct) = distinct_of_some(strings);
+    if distinct * FEW <= looked_at {
+        return because(TextKind::Dictionary, Reason::FewDistinct);
     }
     let bytes = strings.bytes().len();
-    let much = block_bytes.is_some_and(|block| bytes as u64 > block.saturating_mul(BLOCKS));
-    if much || bytes < LEAST_BYTES {
-        return Ok(TextKind::Fm);
+    let repeats = distinct * 2 <= looked_at;
+    if bytes < LEAST_BYTES {
+        let kind = if distinct * 4 <= looked_at {
+            TextKind::Dictionary
+        } else {
+            TextKind::Fm
+        };
+        return because(kind, Reason::FewBytes);
     }
+    let much = block_bytes.is_some_and(|block| bytes as u64 > block.saturating_mul(BLOCKS));
     let sample = sample(strings);
-    let size = |kind| -> Result<usize> { Ok(encode_with(kind, &sample, wish)?.len()) };
-    let template = size(TextKind::Template)?;
-    // An fm takes an eighth of its text at least, but for text that repeats itself again and again.
-    let fm = size(TextKind::Fm)?;
-    let worth = match wish {
-        Layout::Rank(_) => template * 2 <= fm,
-        Layout::Scan | Layout::Small(_) => template <= fm,
+    let mut weighed = Vec::new();
+    for kind in TextKind::ALL {
+        let size = match kind {
+            TextKind::Dictionary if !repeats => continue,
+            TextKind::Dictionary => dictionary_bytes(strings, &sample, wish),
+            TextKind::Template if much => continue,
+            _ => encode_with(kind, &sample, wish)?.len() as f64,
+        };
+        weighed.push((kind, size));
+    }
+    let least = |weight: &dyn Fn(TextKind) -> f64| {
+        let mut all = weighed.iter().map(|(kind, size)| (*kind, size * weight(*kind)));
+        let first = all.next().unwrap_or((TextKind::Fm, 0.0));
+        all.fold(first, |best, next| if next.1 < best.1 { next } else { best })
+            .0
     };
-    Ok(if worth { TextKind::Template } else { TextKind::Fm })
+    let kind = least(&|kind| weight(kind, wish));
+    if kind == least(&|_| 1.0) {
+        return because(kind, Reason::FewestBytes);
+    }
+    because(kind, Reason::Questions)
+}
+
+/// Bytes of templates that a byte of an index is worth.
+fn weight(kind: TextKind, wish: Layout) -> f64 {
+    match (kind, wish) {
+        (TextKind::Dictionary, Layout::Rank(_)) => 0.7,
+        (TextKind::Dictionary, Layout::Scan) => 0.8,
+        (TextKind::Dictionary, Layout::Small(_)) => 0.95,
+        (TextKind::Fm, Layout::Rank(_)) => 0.5,
+        _ => 1.0,
+    }
 }
 
 /// What each index would take, on a sample of `strings`.
@@ -84,17 +156,39 @@ pub fn estimates(strings: &ByteColumn, wish: Layout) -> Result<Vec<Estimate>> {
     Ok(out)
 }
 
-/// Whether a dictionary of the distinct strings is small beside the strings.
-fn is_repetitive(strings: &ByteColumn) -> bool {
+/// Some rows, and how many of them are distinct.
+fn distinct_of_some(strings: &ByteColumn) -> (usize, usize) {
     let step = strings.len().div_ceil(LOOKED_AT).max(1);
-    let sample: Vec<&[u8]> = (0..strings.len())
-        .step_by(step)
-        .map(|row| strings.get(row))
+    let rows = (0..strings.len()).step_by(step);
+    let distinct: std::collections::HashSet<&[u8]> = rows.clone().map(|row| strings.get(row)).collect();
+    (rows.len(), distinct.len())
+}
+
+/// What a dictionary of all strings takes for the rows of the sample: their codes, and their share of the entries.
+///
+/// Strings of a sample say little of how many distinct ones there are in all, so the entries are those of all rows.
+fn dictionary_bytes(strings: &ByteColumn, sample: &ByteColumn, wish: Layout) -> f64 {
+    let mut codes_of: HashMap<&[u8], u64> = HashMap::new();
+    for row in 0..strings.len() {
+        codes_of.entry(strings.get(row)).or_default();
+    }
+    let mut sorted: Vec<&[u8]> = codes_of.keys().copied().collect();
+    sorted.sort_unstable();
+    for (code, string) in (0u64..).zip(&sorted) {
+        codes_of.insert(string, code);
+    }
+    let entries = dictionary::entries_bytes(&sorted) as f64;
+    let share = sample.len() as f64 / strings.len().max(1) as f64;
+    let codes: Vec<u64> = (0..sample.len())
+        // A row of the sample that was cut counts as a string of its own.
+        .map(|row| {
+            codes_of
+                .get(sample.get(row))
+                .copied()
+                .unwrap_or(sorted.len() as u64)
+        })
         .collect();
-    let distinct: HashSet<&[u8]> = sample.iter().copied().collect();
-    let dictionary_bytes: usize = distinct.iter().map(|value| value.len() + 8).sum();
-    let all_bytes: usize = sample.iter().map(|value| value.len()).sum();
-    distinct.len() * 4 <= sample.len() || dictionary_bytes * 4 <= all_bytes
+    entries * share + codes::choose::encode(&codes, wish).1.len() as f64
 }
 
 /// Some stretches of rows, or all rows if they are few bytes.
@@ -160,23 +254,59 @@ mod tests {
                 .join(" ")
         }));
         let small = Layout::Small(MiniBlock::default());
-        assert_eq!(
-            choose(&few, Layout::default(), None).unwrap(),
-            TextKind::Dictionary
-        );
-        assert_eq!(
-            choose(&lines, Layout::default(), None).unwrap(),
-            TextKind::Template
-        );
-        assert_eq!(choose(&lines, small, None).unwrap(), TextKind::Template);
-        assert_eq!(choose(&prose, Layout::default(), None).unwrap(), TextKind::Fm);
-        assert_eq!(
-            choose(&ByteColumn::default(), small, None).unwrap(),
-            TextKind::Dictionary
-        );
-        assert_eq!(choose(&lines, small, Some(64 << 10)).unwrap(), TextKind::Fm);
+        let rank = Layout::default();
+        let of = |strings: &ByteColumn, wish, block| {
+            let choice = choose(strings, wish, block).unwrap();
+            (choice.kind, choice.reason)
+        };
+        assert_eq!(of(&few, rank, None), (TextKind::Dictionary, Reason::FewDistinct));
+        assert_eq!(of(&lines, rank, None), (TextKind::Template, Reason::FewestBytes));
+        assert_eq!(of(&lines, small, None).0, TextKind::Template);
+        assert_eq!(of(&prose, rank, None), (TextKind::Fm, Reason::Questions));
+        let none = ByteColumn::default();
+        assert_eq!(of(&none, small, None).0, TextKind::Dictionary);
+        assert_eq!(of(&lines, small, Some(64 << 10)).0, TextKind::Fm);
         let estimates = estimates(&lines, small).unwrap();
         assert_eq!(estimates.len(), TextKind::ALL.len());
         assert!(estimates[2].share * 2.0 < estimates[1].share, "{estimates:?}");
+    }
+
+    /// Messages of which most are said again and again, and a few count up: a dictionary would repeat what templates say
+    /// once.
+    #[test]
+    fn repeated_messages_with_numbers_are_templates() {
+        let lines = of((0..20_000).map(|row| match row % 8 {
+            0 => format!("burst {} stored, drive end and fan end", row / 8),
+            1 => format!("load order, now {:.1} %", f64::from(row * 7919 % 900) / 10.0),
+            2 => "shift begins, all is well".to_owned(),
+            _ => format!(
+                "controller cycle {:.1} ms, bus ok",
+                11.8 + f64::from(row * 31 % 9) / 10.0
+            ),
+        }));
+        for wish in Layout::ALL {
+            assert_eq!(
+                choose(&lines, wish, None).unwrap().kind,
+                TextKind::Template,
+                "{wish}"
+            );
+        }
+    }
+
+    /// Many sentences, none of which follows from another, said at random: nothing is better than naming them.
+    #[test]
+    fn names_said_at_random_are_a_dictionary() {
+        let mut state = 1u64;
+        let names = of((0..30_000).map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            format!("{:x}", (state >> 56).wrapping_mul(0x2545_f491_4f6c_dd1d))
+        }));
+        for wish in Layout::ALL {
+            assert_eq!(
+                choose(&names, wish, None).unwrap().kind,
+                TextKind::Dictionary,
+                "{wish}"
+            );
+        }
     }
 }

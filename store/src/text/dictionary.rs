@@ -62,6 +62,30 @@ pub fn encode(strings: &ByteColumn, wish: Layout) -> Result<Vec<u8>> {
     let codes: Vec<u64> = (0..strings.len()).map(|row| codes_of[strings.get(row)]).collect();
     let (kind, body) = codes::choose::encode(&codes, wish);
 
+    let (mut starts, mut entries) = entries_of(&sorted);
+    let codes_start = (HEADER as usize + starts.len() + entries.len()).next_multiple_of(64);
+    let mut out = Vec::with_capacity(codes_start + body.len());
+    out.extend_from_slice(&LAYOUT.to_le_bytes());
+    out.extend_from_slice(&(kind as u16).to_le_bytes());
+    out.extend_from_slice(&count.to_le_bytes());
+    for number in [strings.len() as u64, codes_start as u64, body.len() as u64] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    out.append(&mut starts);
+    out.append(&mut entries);
+    out.resize(codes_start, 0);
+    out.extend_from_slice(&body);
+    Ok(out)
+}
+
+/// Bytes of the entries of these distinct strings, in byte order, and of the groups' starts.
+pub(super) fn entries_bytes(sorted: &[&[u8]]) -> usize {
+    let (starts, entries) = entries_of(sorted);
+    starts.len() + entries.len()
+}
+
+/// The groups' starts, and the entries.
+fn entries_of(sorted: &[&[u8]]) -> (Vec<u8>, Vec<u8>) {
     let (mut starts, mut entries) = (Vec::new(), Vec::new());
     let mut previous: &[u8] = &[];
     for (index, &string) in sorted.iter().enumerate() {
@@ -80,19 +104,7 @@ pub fn encode(strings: &ByteColumn, wish: Layout) -> Result<Vec<u8>> {
     }
     starts.extend_from_slice(&(entries.len() as u64).to_le_bytes());
 
-    let codes_start = (HEADER as usize + starts.len() + entries.len()).next_multiple_of(64);
-    let mut out = Vec::with_capacity(codes_start + body.len());
-    out.extend_from_slice(&LAYOUT.to_le_bytes());
-    out.extend_from_slice(&(kind as u16).to_le_bytes());
-    out.extend_from_slice(&count.to_le_bytes());
-    for number in [strings.len() as u64, codes_start as u64, body.len() as u64] {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
-    out.append(&mut starts);
-    out.append(&mut entries);
-    out.resize(codes_start, 0);
-    out.extend_from_slice(&body);
-    Ok(out)
+    (starts, entries)
 }
 
 fn write_varint(out: &mut Vec<u8>, mut value: u64) {

@@ -19,16 +19,16 @@ pub(super) fn tables(lines: &[ColumnLine], explained: &[ColumnExplanation]) -> O
         let explanation = &column.explanation;
         let mut name = column.name.as_str();
         for domain in &explanation.domains {
-            let mark = if domain.name == explanation.domain {
-                "stored"
-            } else {
-                NOTHING
+            let mark = match explanation.reason {
+                _ if domain.name != explanation.domain => NOTHING.to_owned(),
+                Some(reason) => format!("stored: {reason}"),
+                None => "stored".to_owned(),
             };
             table.push(vec![
                 name.to_owned(),
                 domain.name.clone(),
                 format!("{:.2}", domain.bits),
-                mark.to_owned(),
+                mark,
             ]);
             name = NOTHING;
         }
@@ -99,6 +99,7 @@ fn explain_json(column: &ColumnExplanation) -> Value {
     json!({
         "wish": column.wish.name(),
         "domain": explanation.domain,
+        "reason": explanation.reason,
         "domains": domains
             .map(|domain| json!({"name": domain.name, "bits_per_value": rounded(domain.bits)}))
             .collect::<Vec<_>>(),
