@@ -2,4 +2,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| siltstone_ingest::source::csv::fuzz(data));
+fuzz_target!(|data: &[u8]| siltstone_ingest::fuzzing::csv(data));

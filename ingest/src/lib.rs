@@ -25,6 +25,8 @@ pub mod demo;
 pub mod failure;
 pub mod field;
 pub mod filter;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod infer;
 pub mod load;
 pub mod output;

@@ -8,12 +8,11 @@
 //! A line without quotes (nearly all of them) is split where `memchr` finds delimiters, without copying.
 
 use memchr::{memchr, memchr_iter};
-use siltstone_store::schema::ColumnType;
 
 use crate::failure::{Failure, Outcome};
 use crate::field::{Field, Form};
 use crate::source::input::{Input, More};
-use crate::source::{Advance, MAX_RECORD_BYTES, SAMPLE_ROWS, Source, distinct_names, no_header};
+use crate::source::{Advance, MAX_RECORD_BYTES, Source, distinct_names, no_header};
 
 /// How separated values are written.
 #[derive(Debug, Clone)]
@@ -528,51 +527,6 @@ fn copy_out(bytes: &[u8], span: &mut FieldSpan, unquoted: &mut Vec<u8>) {
             ..*span
         };
     }
-}
-
-/// Reads all records of `bytes`, for fuzzing: nothing but an error or records may come of any bytes.
-pub fn fuzz(bytes: &[u8]) {
-    let Some((&flags, rest)) = bytes.split_first() else {
-        return;
-    };
-    let options = CsvOptions {
-        delimiter: (flags & 1 == 0).then_some(b','),
-        quote: (flags & 2 == 0).then_some(b'"'),
-        comment: if flags & 4 == 0 { Vec::new() } else { b"#".to_vec() },
-        columns: (flags & 8 != 0).then(|| vec!["a".to_owned(), "b".to_owned()]),
-        fields_line: flags & 16 != 0,
-    };
-    let Ok(mut source) = CsvSource::open(Input::from_bytes("fuzz", rest), options) else {
-        return;
-    };
-    let sample = source.sample(&[]);
-    let mut records = 0;
-    while let Ok(Advance::Record) = source.advance() {
-        let mut total = 0;
-        for index in 0..source.field_names().len() {
-            let field = source.field(index);
-            total += field.text.len();
-            let _ = crate::infer::kind_of(field, &[], false);
-            for ty in [
-                ColumnType::I64,
-                ColumnType::U8,
-                ColumnType::F64,
-                ColumnType::Bool,
-                ColumnType::Text,
-            ] {
-                let _ = crate::field::parse_cell(ty, field);
-            }
-        }
-        assert!(
-            total <= source.text().len() + 1,
-            "fields are no longer than their record"
-        );
-        records += usize::from(source.problem().is_none());
-    }
-    assert!(
-        sample.is_ok_and(|s| s.rows == records.min(SAMPLE_ROWS)),
-        "a sample sees the same records"
-    );
 }
 
 #[cfg(test)]
