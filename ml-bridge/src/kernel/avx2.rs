@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-type Vector = __m256i;
+pub(super) type Vector = __m256i;
 type Bytes = __m128i;
 
 super::vectors::vectors!("avx2");
@@ -20,7 +20,7 @@ macro_rules! operation {
     ($name:ident($($argument:ident),*), $body:expr) => {
         #[inline]
         #[target_feature(enable = "avx2")]
-        unsafe fn $name($($argument: Vector),*) -> Vector {
+        pub(super) unsafe fn $name($($argument: Vector),*) -> Vector {
             // SAFETY: no memory is touched; the caller has the instructions.
             unsafe { $body }
         }
@@ -34,7 +34,7 @@ operation!(madd(a, b), _mm256_madd_epi16(a, b));
 
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn splat(value: i32) -> Vector {
+pub(super) unsafe fn splat(value: i32) -> Vector {
     // SAFETY: no memory is touched.
     unsafe { _mm256_set1_epi32(value) }
 }

@@ -74,7 +74,7 @@ impl Depthwise {
         };
         let packed = match isa.order() {
             Order::Words => Packed::Quads(Quads::new(&window, weights, &end, exact)?),
-            Order::Pairs | Order::Rows => Packed::Taps(Taps::new(&window, weights, &end, exact)?),
+            _ => Packed::Taps(Taps::new(&window, weights, &end, exact)?),
         };
         let (reach, scratch) = match &packed {
             Packed::Taps(taps) => (taps.reach(), 0),

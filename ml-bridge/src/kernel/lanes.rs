@@ -14,7 +14,7 @@
 use std::ops::Deref;
 
 use super::linear::{Geometry, LANES};
-use super::requantize::{Factor, Requantize, Rounding};
+use super::requantize::{BIAS, Factor, Requantize, Rounding};
 use super::signed::{lines_of, signed};
 use crate::model::Data;
 
@@ -155,6 +155,11 @@ pub struct Group {
 pub enum Order {
     /// Output 0: four weights; output 1 ...: for instructions that add four products to a lane.
     Words,
+    /// As `Words`, but always one block at a time, and depthwise layers as `Pairs`: for short registers.
+    Blocks,
+    /// As `Blocks`, for instructions that take signed bytes, which are the stored ones less 128: packed biases have 128
+    /// times the sum of their weights more.
+    Signed,
     /// Output 0: two weights; ... output 15; then the other two of each: for instructions that add two.
     Pairs,
     /// Four outputs at a time, eight patch bytes each, to the end of the patch; then the next four outputs. A patch is
@@ -168,7 +173,7 @@ impl Order {
     #[inline]
     fn place(self, lane: usize, byte: usize) -> usize {
         match self {
-            Order::Words => lane * 4 + byte,
+            Order::Words | Order::Blocks | Order::Signed => lane * 4 + byte,
             Order::Pairs | Order::Rows => byte / 2 * 32 + lane * 2 + byte % 2,
         }
     }
@@ -219,6 +224,10 @@ impl Lanes {
                     let size = size_of_sums(row);
                     drop_tiny(size, end, channel);
                     exact &= exact_for(size, end, channel);
+                    if order == Order::Signed {
+                        let moved = sum_of(row).wrapping_mul(BIAS);
+                        end.bias[channel] = end.bias[channel].wrapping_add(moved);
+                    }
                 }
                 (weights, Lines::Own(vec![Line([0; 64]); blocks * steps]), exact)
             }
@@ -238,7 +247,7 @@ impl Lanes {
         let most = match order {
             Order::Words if geometry.positions() == 1 => 8,
             Order::Words => 4,
-            Order::Pairs | Order::Rows => 1,
+            Order::Blocks | Order::Signed | Order::Pairs | Order::Rows => 1,
         };
         let mut lanes = Lanes {
             groups: groups(outputs, most, steps),
@@ -300,7 +309,7 @@ fn pack(lines: &mut [Line], order: Order, geometry: &Geometry, words: usize, gro
             .step_by(group.blocks)
             .take(steps);
         for number in 0..geometry.offsets.len() {
-            let whole = if order == Order::Words { segment / 4 } else { 0 };
+            let whole = if order == Order::Pairs { 0 } else { segment / 4 };
             for word in 0..words {
                 let Some(line) = into.next() else { return };
                 let at = number * segment + word * 4;

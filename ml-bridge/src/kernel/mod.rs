@@ -4,10 +4,14 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(avx512)]
+mod avxvnni;
 pub mod bits;
 #[cfg(test)]
 mod bits_tests;
 pub mod depthwise;
+#[cfg(neon)]
+mod dotprod;
 pub mod doubtful;
 mod fixed;
 mod fixed16;
@@ -32,7 +36,7 @@ pub mod requantize;
 mod rows;
 pub mod signed;
 pub mod softmax;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", neon))]
 mod spell;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
@@ -53,6 +57,8 @@ mod vnni_depthwise;
 mod vnni_signs;
 #[cfg(avx512)]
 mod vnni_table;
+#[cfg(any(avx512, neon))]
+mod words;
 
 #[cfg(neon)]
 use neon as portable;
@@ -77,6 +83,10 @@ pub enum Isa {
     Portable,
     /// x86-64 with AVX2.
     Avx2,
+    /// x86-64 with AVX2 and its byte dot products: as [`Isa::Avx2`], in registers of 256 bits.
+    AvxVnni,
+    /// aarch64 with byte dot products: as [`Isa::Portable`].
+    Dotprod,
     /// x86-64 with AVX-512 and its byte dot products.
     Vnni,
 }
@@ -87,8 +97,16 @@ impl Isa {
         #[allow(unused_mut)]
         let mut found = vec![Isa::Plain, Isa::Portable];
         #[cfg(target_arch = "x86_64")]
-        if std::is_x86_feature_detected!("avx2") {
+        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("popcnt") {
             found.push(Isa::Avx2);
+        }
+        #[cfg(avx512)]
+        if avxvnni::available() && found.contains(&Isa::Avx2) {
+            found.push(Isa::AvxVnni);
+        }
+        #[cfg(neon)]
+        if std::arch::is_aarch64_feature_detected!("dotprod") {
+            found.push(Isa::Dotprod);
         }
         #[cfg(avx512)]
         if std::is_x86_feature_detected!("avx512f")
@@ -114,6 +132,8 @@ impl Isa {
             #[cfg(not(neon))]
             Isa::Portable => Order::Pairs,
             Isa::Plain | Isa::Avx2 => Order::Pairs,
+            Isa::AvxVnni => Order::Blocks,
+            Isa::Dotprod => Order::Signed,
             Isa::Vnni => Order::Words,
         }
     }
@@ -124,6 +144,8 @@ impl Isa {
             Isa::Plain => "plain",
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2",
+            Isa::AvxVnni => "avx-vnni",
+            Isa::Dotprod => "dotprod",
             Isa::Vnni => "avx512-vnni",
         }
     }
@@ -137,6 +159,10 @@ pub fn linear(isa: Isa, layer: &Linear, input: &[u8], output: &mut [u8], scratch
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::linear(layer, input, output, scratch),
         #[cfg(avx512)]
+        Isa::AvxVnni => avxvnni::linear(layer, input, output, scratch),
+        #[cfg(neon)]
+        Isa::Dotprod => dotprod::linear(layer, input, output, scratch),
+        #[cfg(avx512)]
         Isa::Vnni => vnni::linear(layer, input, output),
         _ => plain::linear(layer, input, output, scratch),
     }
@@ -147,6 +173,8 @@ pub fn linear(isa: Isa, layer: &Linear, input: &[u8], output: &mut [u8], scratch
 pub struct Scratch {
     /// Widened input.
     pub words: Vec<i16>,
+    /// Input as signed bytes.
+    pub flipped: Vec<u8>,
     /// Widened weights of a block.
     pub weights: Vec<taps::Pair>,
     /// A sum per channel.
@@ -163,6 +191,7 @@ impl Scratch {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         self.words.len() * 2
+            + self.flipped.len()
             + self.weights.len() * 64
             + self.sums.len() * 4
             + self.lines.len() * 64
@@ -174,7 +203,11 @@ impl Scratch {
     pub fn fit_linear(&mut self, isa: Isa, layer: &Linear) {
         let (geometry, positions) = (&layer.geometry, layer.geometry.positions());
         let words = match isa.order() {
-            Order::Words => return,
+            Order::Words | Order::Blocks => return,
+            Order::Signed => {
+                self.flipped.resize(self.flipped.len().max(geometry.reach()), 0);
+                return;
+            }
             Order::Pairs => geometry.reach(),
             #[cfg(neon)]
             Order::Rows => rows::room(layer.lanes.words * 4, positions),
@@ -204,9 +237,9 @@ impl Scratch {
 /// Runs `layer` over `input` into `output`, as [`linear()`].
 pub fn depthwise(isa: Isa, layer: &Depthwise, input: &[u8], output: &mut [u8], scratch: &mut Scratch) {
     match isa {
-        Isa::Portable => portable::depthwise(layer, input, output),
+        Isa::Portable | Isa::Dotprod => portable::depthwise(layer, input, output),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::depthwise(layer, input, output),
+        Isa::Avx2 | Isa::AvxVnni => avx2::depthwise(layer, input, output),
         #[cfg(avx512)]
         Isa::Vnni => vnni_depthwise::depthwise(layer, input, output, &mut scratch.lines),
         _ => plain::depthwise(layer, input, output),
@@ -229,9 +262,9 @@ pub fn binary(isa: Isa, layer: &Binary, left: &[u8], right: &[u8], output: &mut 
     let alike = left.len() == output.len() && right.len() == output.len();
     if let (true, Some(fast)) = (alike, &layer.fast) {
         return match isa {
-            Isa::Portable => portable::binary(layer, fast, left, right, output),
+            Isa::Portable | Isa::Dotprod => portable::binary(layer, fast, left, right, output),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => avx2::binary(layer, fast, left, right, output),
+            Isa::Avx2 | Isa::AvxVnni => avx2::binary(layer, fast, left, right, output),
             #[cfg(avx512)]
             Isa::Vnni => vnni_binary::binary(layer, fast, left, right, output),
             _ => plain::binary(layer, fast, left, right, output),

@@ -5,7 +5,7 @@
 
 use std::arch::aarch64::*;
 
-type Vector = int32x4_t;
+pub(super) type Vector = int32x4_t;
 type Bytes = uint8x16_t;
 
 super::vectors::vectors!("neon");
@@ -20,7 +20,7 @@ macro_rules! operation {
     ($name:ident($($argument:ident: $type:ty),*) -> $result:ty, $body:expr) => {
         #[inline]
         #[target_feature(enable = "neon")]
-        unsafe fn $name($($argument: $type),*) -> $result {
+        pub(super) unsafe fn $name($($argument: $type),*) -> $result {
             // SAFETY: no memory is touched; the caller has the instructions.
             unsafe { $body }
         }

@@ -16,7 +16,7 @@ macro_rules! vectors {
         use super::taps::Taps;
 
         /// Registers for 16 lanes.
-        const R: usize = LANES * 4 / size_of::<Vector>();
+        pub(super) const R: usize = LANES * 4 / size_of::<Vector>();
 
         /// 16 numbers in registers.
         ///
@@ -24,14 +24,14 @@ macro_rules! vectors {
         /// The processor has the instructions.
         #[inline]
         #[target_feature(enable = $feature)]
-        unsafe fn start(numbers: &[u32; LANES]) -> [Vector; R] {
+        pub(super) unsafe fn start(numbers: &[u32; LANES]) -> [Vector; R] {
             // SAFETY: the registers' bytes lie in `numbers`.
             unsafe { std::array::from_fn(|n| read(numbers.as_ptr().add(n * LANES / R).cast())) }
         }
 
         /// Registers as 16 numbers.
         #[inline]
-        fn numbers(sums: [Vector; R]) -> [u32; LANES] {
+        pub(super) fn numbers(sums: [Vector; R]) -> [u32; LANES] {
             // SAFETY: both are 64 bytes of plain numbers.
             unsafe { std::mem::transmute(sums) }
         }
@@ -42,7 +42,7 @@ macro_rules! vectors {
         /// The processor has the instructions; `to` takes at most 16 bytes.
         #[inline]
         #[target_feature(enable = $feature)]
-        unsafe fn put(sums: [Vector; R], scale: &Scale, bounds: Bounds, to: &mut [u8]) {
+        pub(super) unsafe fn put(sums: [Vector; R], scale: &Scale, bounds: Bounds, to: &mut [u8]) {
             // SAFETY: the caller's word.
             unsafe {
                 let mut values = sums;

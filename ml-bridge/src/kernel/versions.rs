@@ -14,9 +14,9 @@ macro_rules! versions {
             pub(super) fn plain($($argument: $type),*) $body
 
             /// # Safety
-            /// The processor has AVX2.
+            /// The processor has AVX2 and a population count.
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2")]
+            #[target_feature(enable = "avx2,popcnt")]
             pub(super) unsafe fn avx2($($argument: $type),*) {
                 plain($($argument),*)
             }
@@ -34,10 +34,10 @@ macro_rules! versions {
     ($isa:expr, $name:ident($($argument:expr),* $(,)?)) => {{
         debug_assert!($crate::kernel::Isa::available().contains(&$isa));
         match $isa {
-            // SAFETY: an engine for `Isa::Avx2` is only made where AVX2 was detected.
+            // SAFETY: an engine for these is only made where AVX2 and the count were detected.
             #[cfg(target_arch = "x86_64")]
             #[allow(unsafe_code)]
-            $crate::kernel::Isa::Avx2 => unsafe { $name::avx2($($argument),*) },
+            $crate::kernel::Isa::Avx2 | $crate::kernel::Isa::AvxVnni => unsafe { $name::avx2($($argument),*) },
             // SAFETY: an engine for `Isa::Vnni` is only made where these instructions were detected.
             #[cfg(avx512)]
             #[allow(unsafe_code)]

@@ -1,7 +1,7 @@
 //! The part of a model file that holds weights in the order in which one family of kernels reads them.
 //!
 //! ```text
-//! byte 0   order u16 (1 words, 2 pairs, 3 rows)    2  edition of packing u16    4  count of layers u32
+//! byte 0   order u16 (1 words, 2 pairs, 3 rows, 4 blocks, 5 signed)    2  edition of packing u16    4  count of layers u32
 //!      8   per layer, 32 bytes: operator u32, flags u32 (1: exact), outputs u32, lines u32,
 //!          offset of the outputs u64, offset of the lines u64, both from byte 0
 //!          outputs: bias i32, multiplier i32, shift i32 each
@@ -35,6 +35,8 @@ fn number(order: Order) -> u16 {
         Order::Words => 1,
         Order::Pairs => 2,
         Order::Rows => 3,
+        Order::Blocks => 4,
+        Order::Signed => 5,
     }
 }
 
