@@ -73,6 +73,19 @@ fn from_a_csv_file_to_alarms() {
     assert_eq!(with(&["--where", "time_ms < 1000"]), usage);
     assert_eq!(silt(&["detect", store, "m", "s"]), ok);
     assert_eq!(silt(&["detect", store, "none", "s"]), usage);
+    let judge = [
+        "model",
+        "bench",
+        store,
+        "m",
+        "--budget-ms",
+        "1",
+        "--labelled",
+        "s",
+        "--label",
+        "load",
+    ];
+    assert_eq!(silt(&judge), ok);
     assert_eq!(silt(&["model", "list", store]), ok);
     assert_eq!(silt(&["model", "show", store, "m"]), ok);
     assert_eq!(silt(&["model", "rollback", store, "m"]), usage);
@@ -197,5 +210,7 @@ fn a_model_is_imported_packed_and_judged_by_labels() {
         // No classes, and not as many rows as the model takes.
         assert_eq!(with(&["x"]), usage);
         assert_eq!(with(&["class", "--channels", "x,x,x"]), usage);
+        assert_eq!(with(&["class", "--difference"]), ok);
+        assert_eq!(with(&["class", "--difference", "--json", "--units", "int8"]), ok);
     }
 }

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use siltstone_ml_bridge::engine::{Engine, bench};
 use siltstone_ml_bridge::kernel::Isa;
-use siltstone_ml_bridge::model::file;
+use siltstone_ml_bridge::model::{Affine, file};
 use siltstone_ml_bridge::normalize::Normalizer;
 use siltstone_ml_bridge::window::{Layout, WindowSpec, Windows};
+use siltstone_store::predicate::Predicate;
+use siltstone_store::snapshot::Snapshot;
 use siltstone_store::store::Store;
 
-use super::{calibrate, common};
+use super::{area, calibrate, common};
 use crate::failure::{Failure, Outcome};
 use crate::filter;
 use crate::output::table::{Align, Table};
@@ -20,7 +22,9 @@ use crate::progress::grouped;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 With --labelled, windows of a stream are classified, and a column says what they are: the class whose output is the
-largest is compared with the label that most rows of the window have.
+largest is compared with the label that most rows of the window have. A model that gives its input back (one that
+`silt train` made, or with --difference any) scores windows instead, and the area under the curve says how well scores
+tell windows whose label is 0 from the others: the chance that one of the others scores higher.
 
 Example:
   silt model bench store gestures --labelled watch --label gesture --channels ax,ay,az --units int8")]
@@ -41,7 +45,8 @@ pub struct Args {
     /// Stream with labelled rows, to see how often the model is right
     #[arg(long, value_name = "STREAM", requires = "label")]
     pub labelled: Option<String>,
-    /// Column with the class of a row: the position of the output that should be the largest, from 0 on
+    /// Column with the class of a row: the position of the output that should be the largest, from 0 on; for scores 0
+    /// or anything else
     #[arg(long, value_name = "COL", requires = "labelled")]
     pub label: Option<String>,
     /// Numeric columns that the model sees, with commas between; all but the label by default
@@ -57,6 +62,9 @@ pub struct Args {
     /// divided by their spread (standard), or its own int8 numbers
     #[arg(long, default_value = "raw", value_parser = ["raw", "standard", "int8"])]
     pub units: String,
+    /// Score windows by the mean squared difference between what goes into the model and what comes out
+    #[arg(long, requires = "labelled")]
+    pub difference: bool,
 }
 
 /// Measures, and prints what came of it.
@@ -68,21 +76,48 @@ pub fn run(args: &Args) -> Outcome<()> {
     let (_, bytes) = store.model(&args.model, args.version)?;
     let mut text = times(&bytes, Duration::from_millis(args.budget_ms), args.json)?;
     if let (Some(stream), Some(label)) = (&args.labelled, &args.label) {
-        let (right, windows) = accuracy(&store, &bytes, args, stream, label)?;
-        #[expect(clippy::cast_precision_loss, reason = "counts of windows")]
-        let share = right as f64 / windows.max(1) as f64;
-        text.push_str(&if args.json {
-            format!("{{\"labelled_windows\":{windows},\"right\":{right},\"top1\":{share:.4}}}\n")
+        text.push_str(&judged(&store, &bytes, args, stream, label)?);
+    }
+    super::print(&text)
+}
+
+/// How well the model does on labelled windows of `stream`, as a line.
+fn judged(store: &Store, bytes: &[u8], args: &Args, stream: &str, label: &str) -> Outcome<String> {
+    common::check_stream(store, stream)?;
+    let snapshot = store.snapshot(stream)?;
+    let predicate = filter::parse_optional(args.expression.as_deref(), snapshot.schema())?;
+    if args.difference || area::has_recipe(bytes)? {
+        let found = area::measure(&snapshot, &predicate, bytes, args, label)?;
+        let [windows, labelled] = found.windows.map(|count| count as u64);
+        return Ok(if args.json {
+            let area = found.area.map_or("null".to_owned(), |area| format!("{area:.4}"));
+            format!("{{\"labelled_windows\":{windows},\"not_0\":{labelled},\"area_under_curve\":{area}}}\n")
         } else {
+            let area = found
+                .area
+                .map_or("none, labels are all alike".to_owned(), |area| {
+                    format!("{area:.4}")
+                });
             format!(
-                "right: {} of {} labelled windows, {:.1} %\n",
-                grouped(right),
-                grouped(windows),
-                100.0 * share
+                "area under the curve: {area} ({} of {} labelled windows are not 0)\n",
+                grouped(labelled),
+                grouped(windows)
             )
         });
     }
-    super::print(&text)
+    let (right, windows) = accuracy(&snapshot, &predicate, bytes, args, label)?;
+    #[expect(clippy::cast_precision_loss, reason = "counts of windows")]
+    let share = right as f64 / windows.max(1) as f64;
+    Ok(if args.json {
+        format!("{{\"labelled_windows\":{windows},\"right\":{right},\"top1\":{share:.4}}}\n")
+    } else {
+        format!(
+            "right: {} of {} labelled windows, {:.1} %\n",
+            grouped(right),
+            grouped(windows),
+            100.0 * share
+        )
+    })
 }
 
 /// Times the model file `bytes` on every family of kernels.
@@ -135,16 +170,18 @@ fn times(bytes: &[u8], budget: Duration, json: bool) -> Outcome<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// How many windows of `stream` the model gives their label, and how many there are.
-fn accuracy(store: &Store, bytes: &[u8], args: &Args, stream: &str, label: &str) -> Outcome<(u64, u64)> {
-    common::check_stream(store, stream)?;
-    let snapshot = store.snapshot(stream)?;
-    let schema = snapshot.schema();
-    let predicate = filter::parse_optional(args.expression.as_deref(), schema)?;
-    let channels = calibrate::channels(schema, &args.channels, Some(label));
-    let mut engine = Engine::new(&file::from_bytes(bytes)?)?;
+/// How many windows of `snapshot` the model gives their label, and how many there are.
+fn accuracy(
+    snapshot: &Snapshot,
+    predicate: &Predicate,
+    bytes: &[u8],
+    args: &Args,
+    label: &str,
+) -> Outcome<(u64, u64)> {
+    let channels = calibrate::channels(snapshot.schema(), &args.channels, Some(label));
+    let mut engine = Engine::open(&file::aligned(bytes), Isa::best())?;
     let length = calibrate::length(engine.input_count(), channels.len())?;
-    let mut normalizers = calibrate::normalizers(&snapshot, &channels, &predicate, &args.units)?;
+    let mut normalizers = calibrate::normalizers(snapshot, &channels, predicate, &args.units)?;
     // The label is one more column of the window.
     let columns = [channels.as_slice(), &[label]].concat();
     normalizers.push(Normalizer {
@@ -153,7 +190,7 @@ fn accuracy(store: &Store, bytes: &[u8], args: &Args, stream: &str, label: &str)
     });
     let mut spec = WindowSpec::new(&columns, length, args.hop.unwrap_or(length));
     spec.layout = Layout::RowMajor;
-    let mut windows = Windows::normalized(&snapshot, &spec, &normalizers, &predicate)?;
+    let mut windows = Windows::normalized(snapshot, &spec, &normalizers, predicate)?;
     let mut window = vec![0.0f32; spec.size()];
     let mut input = vec![0i8; engine.input_count()];
     let mut output = vec![0i8; engine.output_count()];
@@ -169,13 +206,7 @@ fn accuracy(store: &Store, bytes: &[u8], args: &Args, stream: &str, label: &str)
             };
             vote(&mut votes, *class)?;
             for (to, value) in to.iter_mut().zip(values) {
-                #[expect(clippy::cast_possible_truncation, reason = "a cast of floats saturates")]
-                let own = value.round() as i8;
-                *to = if args.units == "int8" {
-                    own
-                } else {
-                    affine.quantize(*value)
-                };
+                *to = quantized(*value, &args.units, affine);
             }
         }
         engine.reset();
@@ -184,6 +215,17 @@ fn accuracy(store: &Store, bytes: &[u8], args: &Args, stream: &str, label: &str)
         right += u64::from(largest(&output) == largest(&votes));
     }
     Ok((right, count))
+}
+
+/// A value in `units` as what the model takes.
+pub(super) fn quantized(value: f32, units: &str, affine: Affine) -> i8 {
+    #[expect(clippy::cast_possible_truncation, reason = "a cast of floats saturates")]
+    let own = value.round() as i8;
+    if units == "int8" {
+        own
+    } else {
+        affine.quantize(value)
+    }
 }
 
 /// Counts a row's class.

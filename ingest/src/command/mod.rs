@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::Outcome;
 
+pub mod area;
 pub mod calibrate;
 pub mod common;
 pub mod count;

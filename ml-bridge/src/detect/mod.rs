@@ -4,6 +4,7 @@
 //! training would have seen. It can be run again as rows arrive: windows that this version of the model has written
 //! down already are scored for the sake of the debounce, but not written twice.
 
+mod area;
 mod debounce;
 mod inputs;
 pub(crate) mod output;
@@ -18,6 +19,7 @@ use siltstone_store::value::Value;
 use crate::model::file;
 use output::{Finding, Output};
 
+pub use area::area_under_curve;
 pub use debounce::Debounce;
 pub use inputs::Inputs;
 pub use recipe::{KIND, Recipe};
@@ -108,9 +110,7 @@ pub struct Report {
 /// reports.
 pub fn detect(store: &Store, request: &Request, progress: &mut dyn FnMut(u64) -> bool) -> Result<Report> {
     let (version, bytes) = store.model(&request.model, request.version)?;
-    let model = file::from_bytes(&bytes)?;
-    let recipe = Recipe::from_metadata(&model.metadata)?;
-    let mut scorer = Scorer::for_scan(&model, &recipe)?;
+    let (mut scorer, recipe) = Scorer::open(&file::aligned(&bytes))?;
     let snapshot = store.snapshot(&request.stream)?;
     let mut inputs = Inputs::new(
         &snapshot,

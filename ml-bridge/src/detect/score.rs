@@ -8,7 +8,8 @@ use siltstone_store::error::{Error, Result};
 
 use super::recipe::Recipe;
 use crate::engine::Engine;
-use crate::model::Model;
+use crate::kernel::Isa;
+use crate::model::{Image, Model};
 use crate::normalize::Normalizer;
 
 /// Most feature vectors that are scored at once, and bytes that their activations may take.
@@ -33,39 +34,38 @@ impl Scorer {
     /// # Errors
     /// `InvalidArgument` if it does not.
     pub fn new(model: &Model, recipe: &Recipe) -> Result<Self> {
+        Scorer::with(Engine::new(model)?, recipe)
+    }
+
+    /// A scorer for the model file `image` and the recipe among its words, for many feature vectors, given by
+    /// [`Scorer::push`] and scored by [`Scorer::flush`]. Weights packed for this processor are used where they lie.
+    ///
+    /// # Errors
+    /// What opening the file gives; `InvalidArgument` as [`Scorer::new`].
+    pub fn open(image: &Image) -> Result<(Self, Recipe)> {
+        let isa = Isa::best();
+        let engine = Engine::open(image, isa)?;
+        let recipe = Recipe::from_metadata(engine.metadata())?;
+        let copies = (MOST_BYTES / engine.arena_bytes().max(1)).clamp(1, MOST_AT_ONCE);
+        let scorer = Scorer::with(Engine::open_with_batch(image, isa, copies)?, &recipe)?;
+        Ok((scorer, recipe))
+    }
+
+    fn with(engine: Engine, recipe: &Recipe) -> Result<Self> {
         let width = recipe.width();
-        let sizes: Result<Vec<usize>> = model
-            .inputs
-            .iter()
-            .chain(&model.outputs)
-            .map(|&t| Ok(model.tensor(t)?.count()))
-            .collect();
-        if sizes? != [width, width] {
+        if [engine.input_count(), engine.output_count()] != [width, width] {
             return Err(Error::invalid(format!(
                 "an autoencoder over {width} features takes and gives {width} numbers; this model does not"
             )));
         }
         Ok(Scorer {
-            engine: Engine::new(model)?,
+            input: vec![0; width * engine.copies()],
+            output: vec![0; width * engine.copies()],
+            engine,
             features: recipe.features.clone(),
             weights: recipe.weights.clone(),
-            input: vec![0; width],
-            output: vec![0; width],
             held: 0,
         })
-    }
-
-    /// As [`Scorer::new`], for many feature vectors, given by [`Scorer::push`] and scored by [`Scorer::flush`].
-    ///
-    /// # Errors
-    /// As [`Scorer::new`].
-    pub fn for_scan(model: &Model, recipe: &Recipe) -> Result<Self> {
-        let mut scorer = Scorer::new(model, recipe)?;
-        let copies = (MOST_BYTES / scorer.engine.arena_bytes().max(1)).clamp(1, MOST_AT_ONCE);
-        scorer.engine = Engine::with_batch(model, copies)?;
-        scorer.input.resize(copies * recipe.width(), 0);
-        scorer.output.resize(copies * recipe.width(), 0);
-        Ok(scorer)
     }
 
     /// Whether [`Scorer::push`] wants a [`Scorer::flush`] first.

@@ -1,5 +1,7 @@
 //! From a model to an engine: order, buffers, folding of reshapes and float ends.
 
+use std::collections::BTreeMap;
+
 use super::plan::{self, Buffer, LINE};
 use super::step::Step;
 use super::{End, Engine, StepReport, lower};
@@ -35,7 +37,7 @@ pub(super) struct Compiler<'m> {
     layers: &'m [(usize, Prepared)],
 }
 
-/// Compiles `model` for `copies` inputs at once and for `isa`, which is available and for which `layers` were packed, if
+/// Compiles `model`, which is valid, for `copies` inputs at once and for `isa`, which is available and for which `layers` were packed, if
 /// any are given.
 pub(super) fn compile(
     model: &Model,
@@ -43,7 +45,6 @@ pub(super) fn compile(
     layers: &[(usize, Prepared)],
     copies: usize,
 ) -> Result<Engine> {
-    model.validate()?;
     let mut compiler = Compiler {
         model,
         isa,
@@ -78,7 +79,8 @@ pub(super) fn compile(
     let padded = compiler.padded[first].take();
     let buffer = compiler.read(last)?;
     compiler.buffers[buffer].last = compiler.steps.len();
-    let (each, total) = plan::place(&compiler.buffers, compiler.copies);
+    let bordered = compiler.bordered(padded.is_some());
+    let (each, total, once) = plan::place_bordered(&compiler.buffers, &bordered, compiler.copies);
     if total > MAX_ARENA_BYTES {
         return Err(Error::invalid(format!(
             "the model needs {total} bytes of activations"
@@ -96,8 +98,25 @@ pub(super) fn compile(
     for report in &mut compiler.reports {
         report.arena_bytes = each[0][report.buffer].len();
     }
-    let arena = vec![0u8; total + LINE];
+    let mut arena = vec![0u8; total + LINE];
     let base = arena.as_ptr().align_offset(LINE).min(LINE);
+    if once {
+        for regions in &each {
+            let mut border = |pad: &Pad, buffer: usize| {
+                let region = &regions[buffer];
+                pad.border(&mut arena[base + region.start..base + region.end]);
+            };
+            if let Some(pad) = &padded {
+                border(pad, 0);
+            }
+            for step in &compiler.steps {
+                if let Step::Border { layer, output } = step {
+                    border(layer, *output);
+                }
+            }
+        }
+        compiler.drop_borders();
+    }
     Ok(Engine {
         isa,
         steps: compiler.steps,
@@ -113,11 +132,13 @@ pub(super) fn compile(
             affine: input.0,
         },
         padded,
+        bordered_once: once,
         output: End {
             buffer,
             count: output.1,
             affine: output.0,
         },
+        metadata: BTreeMap::new(),
     })
 }
 
@@ -269,6 +290,29 @@ impl<'m> Compiler<'m> {
     pub(super) fn reach(&mut self, buffer: usize, bytes: usize) {
         let buffer = &mut self.buffers[buffer];
         buffer.bytes = buffer.bytes.max(bytes.saturating_sub(LINE));
+    }
+
+    /// Buffers that hold a border around what is written to them; the first one, too, if it is `padded`.
+    fn bordered(&self, padded: bool) -> Vec<usize> {
+        let borders = self.steps.iter().filter_map(|step| match step {
+            Step::Border { output, .. } => Some(*output),
+            _ => None,
+        });
+        padded.then_some(0).into_iter().chain(borders).collect()
+    }
+
+    /// Takes out the steps that write borders, which are there already.
+    fn drop_borders(&mut self) {
+        let mut dropped = 0;
+        let mut places = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            places.push(places.len() - dropped);
+            dropped += usize::from(matches!(step, Step::Border { .. }));
+        }
+        self.steps.retain(|step| !matches!(step, Step::Border { .. }));
+        for report in &mut self.reports {
+            report.step = places.get(report.step).copied().unwrap_or(report.step);
+        }
     }
 
     /// Adds a step whose result is not a tensor of the model.

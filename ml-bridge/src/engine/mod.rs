@@ -11,6 +11,8 @@ mod plan;
 mod report;
 mod step;
 
+use std::collections::BTreeMap;
+
 use crate::kernel::pool::Pad;
 use crate::kernel::{Isa, Memory, Scratch};
 use crate::model::{Affine, Model};
@@ -38,7 +40,10 @@ pub struct Engine {
     input: End,
     /// The padded image that the first operator wants as input.
     padded: Option<Pad>,
+    /// Whether borders of padded images are there already, and nothing else is ever written to them.
+    bordered_once: bool,
     output: End,
+    metadata: BTreeMap<String, String>,
 }
 
 /// One end of the graph.
@@ -64,6 +69,7 @@ impl Engine {
     /// As [`Engine::new`], and if this processor does not have them.
     pub fn with_isa(model: &Model, isa: Isa) -> Result<Self> {
         Engine::available(isa)?;
+        model.validate()?;
         compile::compile(model, isa, &[], 1)
     }
 
@@ -83,6 +89,7 @@ impl Engine {
     /// As [`Engine::with_isa`].
     pub fn with_isa_and_batch(model: &Model, isa: Isa, copies: usize) -> Result<Self> {
         Engine::available(isa)?;
+        model.validate()?;
         compile::compile(model, isa, &[], copies)
     }
 
@@ -120,6 +127,11 @@ impl Engine {
     /// What an output byte means.
     pub fn output_quantization(&self) -> Affine {
         self.output.affine
+    }
+
+    /// The words of the file that it was opened from; none if it was made from a model.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
     }
 
     /// The kernels in use.
@@ -170,10 +182,7 @@ impl Engine {
             for (copy, input) in inputs.chunks_exact(sizes.0).enumerate() {
                 self.load(copy, input);
             }
-            let count = inputs.len() / sizes.0;
-            for number in 0..self.steps.len() {
-                self.step(number, count);
-            }
+            self.all(inputs.len() / sizes.0);
             for (copy, output) in outputs.chunks_exact_mut(sizes.1).enumerate() {
                 self.store(copy, output);
             }
@@ -232,9 +241,7 @@ impl Engine {
 
     fn one(&mut self, input: &[i8], output: &mut [i8]) {
         self.load(0, input);
-        for number in 0..self.steps.len() {
-            self.step(number, 1);
-        }
+        self.all(1);
         self.store(0, output);
     }
 
@@ -245,7 +252,9 @@ impl Engine {
             flip(input, buffer);
             return;
         };
-        pad.border(buffer);
+        if !self.bordered_once {
+            pad.border(buffer);
+        }
         let rows = buffer[pad.start()..].chunks_mut(pad.pitch()).take(pad.rows);
         for (to, from) in rows.zip(input.chunks_exact(pad.row)) {
             flip(from, to);
@@ -256,6 +265,18 @@ impl Engine {
         let start = self.base + self.each[copy][self.output.buffer].start;
         for (to, from) in output.iter_mut().zip(&self.arena[start..]) {
             *to = (from ^ 0x80) as i8;
+        }
+    }
+
+    /// Runs all steps for the first `count` inputs.
+    fn all(&mut self, count: usize) {
+        if self.each.len() > 1 {
+            (0..self.steps.len()).for_each(|number| self.step(number, count));
+            return;
+        }
+        let arena = &mut self.arena[self.base..];
+        for step in &self.steps {
+            step.run(self.isa, arena, &self.regions, &mut self.scratch);
         }
     }
 

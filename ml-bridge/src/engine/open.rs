@@ -16,9 +16,19 @@ impl Engine {
     /// # Errors
     /// [`Error::Corrupt`](crate::Error::Corrupt), and as [`Engine::with_isa`].
     pub fn open(image: &Image, isa: Isa) -> Result<Self> {
+        Engine::open_with_batch(image, isa, 1)
+    }
+
+    /// As [`Engine::open`], to compute `copies` inputs at once as [`Engine::with_batch`] does.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_with_batch(image: &Image, isa: Isa, copies: usize) -> Result<Self> {
         let (model, layers) = file::read(image, Some(isa.order()))?;
         Engine::available(isa)?;
-        compile::compile(&model, isa, &layers, 1)
+        let mut engine = compile::compile(&model, isa, &layers, copies)?;
+        engine.metadata = model.metadata;
+        Ok(engine)
     }
 }
 
@@ -90,6 +100,8 @@ mod tests {
                 // Also by kernels that want another order.
                 for reader in Isa::available() {
                     assert_eq!(answer(&mut Engine::open(&image, reader).unwrap()), want);
+                    let mut together = Engine::open_with_batch(&image, reader, 3).unwrap();
+                    assert_eq!(answer(&mut together), want);
                 }
             }
         }
@@ -154,6 +166,6 @@ mod tests {
     fn golden_bytes() {
         let bytes = to_bytes_packed(&sample(), Isa::Plain).unwrap();
         assert_eq!(bytes[..8], file::MAGIC);
-        assert_eq!((bytes.len(), crc32fast::hash(&bytes)), (3776, 2_252_422_923));
+        assert_eq!((bytes.len(), crc32fast::hash(&bytes)), (5056, 1_901_186_779));
     }
 }

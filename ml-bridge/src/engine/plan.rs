@@ -55,6 +55,29 @@ pub fn place(buffers: &[Buffer], copies: usize) -> (Vec<Vec<Range<usize>>>, usiz
     ((0..copies).map(copy).collect(), total)
 }
 
+/// An arena up to which memory does not matter more than time.
+const SMALL: usize = 16 << 10;
+
+/// As [`place`]; where that costs little, the buffers `bordered` share their memory with no other, so that what lies around
+/// an image has to be written only once: then true.
+pub fn place_bordered(
+    buffers: &[Buffer],
+    bordered: &[usize],
+    copies: usize,
+) -> (Vec<Vec<Range<usize>>>, usize, bool) {
+    let (each, total) = place(buffers, copies);
+    let mut alone = buffers.to_vec();
+    for buffer in bordered {
+        (alone[*buffer].first, alone[*buffer].last) = (0, usize::MAX);
+    }
+    let (apart, more) = place(&alone, copies);
+    if more <= SMALL.max(total + total / 4) {
+        (apart, more, true)
+    } else {
+        (each, total, false)
+    }
+}
+
 /// The place of every buffer with all its copies.
 pub fn whole(each: &[Vec<Range<usize>>]) -> Vec<Range<usize>> {
     let (Some(first), Some(last)) = (each.first(), each.last()) else {

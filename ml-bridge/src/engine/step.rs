@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::plan::LINE;
 use crate::kernel::bits::{self, Signs};
 use crate::kernel::depthwise::Depthwise;
 use crate::kernel::linear::Linear;
@@ -142,7 +143,11 @@ impl Step {
     pub(super) fn run(&self, isa: Isa, arena: &mut [u8], regions: &[Range<usize>], scratch: &mut Scratch) {
         match self {
             Step::Linear { layer, input, output } => {
-                let (input, output) = pair(arena, &regions[*input], &regions[*output]);
+                let (input, output) = (&regions[*input], &regions[*output]);
+                if kernel::linear_within(isa, layer, arena, input, output) {
+                    return;
+                }
+                let (input, output) = pair(arena, input, output);
                 kernel::linear(isa, layer, input, output, scratch);
             }
             Step::Depthwise { layer, input, output } => {
@@ -176,7 +181,11 @@ impl Step {
                 count,
             } => {
                 let (input, output) = pair(arena, &regions[*input], &regions[*output]);
-                kernel::look_up(isa, table, input, &mut output[..*count]);
+                // Whole lines where there is room: ends of their own take longer.
+                let whole = count.next_multiple_of(LINE);
+                let fits = isa == Isa::Vnni && whole <= input.len().min(output.len());
+                let count = if fits { whole } else { *count };
+                kernel::look_up(isa, table, &input[..count], &mut output[..count]);
             }
             Step::Softmax {
                 layer,
@@ -268,7 +277,7 @@ fn around<'a>(arena: &'a mut [u8], write: &Range<usize>) -> (Outside<'a>, &'a mu
 }
 
 /// The bytes of a region that is read and of another that is written.
-#[inline]
+#[inline(always)]
 fn pair<'a>(arena: &'a mut [u8], read: &Range<usize>, write: &Range<usize>) -> (&'a [u8], &'a mut [u8]) {
     debug_assert!(read.end <= write.start || write.end <= read.start);
     if read.start < write.start {

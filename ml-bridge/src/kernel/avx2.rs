@@ -7,6 +7,7 @@ use std::arch::x86_64::*;
 
 pub(super) type Vector = __m256i;
 type Bytes = __m128i;
+pub(super) use super::scale::Wide as Constants;
 
 super::vectors::vectors!("avx2");
 super::pairs::pairs!("avx2", 6);
@@ -139,10 +140,10 @@ unsafe fn each(bytes: __m128i) -> [Vector; R] {
     }
 }
 
-/// The eight sums plus 2^31 of lanes `8 n` and following, taken back, not yet held; see [`super::lanes`].
+/// The eight sums plus 2^31 of lanes `8 n` and following, taken back, not yet held; see [`super::scale`].
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn back(sums: Vector, scale: &Scale, n: usize) -> Vector {
+unsafe fn back(sums: Vector, scale: &Constants, n: usize) -> Vector {
     // SAFETY: `n` is below 2, so that four of 8 and eight of 16 constants are read.
     unsafe {
         let four = |from: &[u64; 8]| _mm256_loadu_si256(from.as_ptr().add(4 * n).cast());
@@ -161,7 +162,7 @@ unsafe fn back(sums: Vector, scale: &Scale, n: usize) -> Vector {
 /// As [`back`].
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn finish(sums: Vector, scale: &Scale, n: usize) -> Vector {
+unsafe fn finish(sums: Vector, scale: &Constants, n: usize) -> Vector {
     // SAFETY: the caller's word.
     unsafe { back(sums, scale, n) }
 }

@@ -50,9 +50,10 @@ macro_rules! encoding {
         use std::arch::x86_64::*;
 
         use super::super::Scratch;
-        use super::super::avx2::{R, Vector, add, numbers, put, splat, start};
+        use super::super::avx2::{Constants, R, Vector, add, numbers, put, splat, start};
         use super::super::lanes::{Group, Line};
         use super::super::linear::{LANES, Linear, patch_at};
+        use super::super::scale::Scale;
         use super::super::spell::spell;
 
         super::super::words::words!($feature, 6, 4);

@@ -3,10 +3,10 @@
 //! AVX-512 takes four taps at a time ([`super::quads`]), all others two ([`super::taps`]).
 
 use super::Isa;
-use super::lanes::{Lines, Order, Prepared, Weights};
+use super::lanes::{Order, Prepared, Weights};
 use super::quads::Quads;
 use super::requantize::Requantize;
-use super::taps::{Pair, Taps, sift};
+use super::taps::{Taps, sift};
 
 /// Where the filter goes.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,11 +62,9 @@ impl Depthwise {
     /// Packs `weights` (height x width x channels) for `isa`. None if packed ones do not fit.
     pub fn new(isa: Isa, window: Window, weights: Weights<'_>, mut end: Requantize) -> Option<Self> {
         if let Weights::Packed(packed) = weights {
-            if packed.bias.len() != window.channels || packed.factor.len() != window.channels {
+            if !packed.give(window.channels, &mut end) {
                 return None;
             }
-            end.bias.clone_from(&packed.bias);
-            end.factor.clone_from(&packed.factor);
         }
         let exact = match weights {
             Weights::Plain(weights) => sift(window.channels, weights, &mut end),
@@ -76,6 +74,9 @@ impl Depthwise {
             Order::Words => Packed::Quads(Quads::new(&window, weights, &end, exact)?),
             _ => Packed::Taps(Taps::new(&window, weights, &end, exact)?),
         };
+        if exact {
+            end.forget();
+        }
         let (reach, scratch) = match &packed {
             Packed::Taps(taps) => (taps.reach(), 0),
             Packed::Quads(quads) => (quads.reach(), quads.scratch()),
@@ -91,12 +92,12 @@ impl Depthwise {
 
     /// What packing has found out, for a file.
     pub fn prepared(&self) -> Prepared {
-        let (lines, exact) = match &self.packed {
-            Packed::Taps(taps) => (taps.weights.iter().map(Pair::line).collect(), taps.exact),
-            Packed::Quads(quads) => (quads.weights.clone(), quads.exact),
+        let (stock, exact) = match &self.packed {
+            Packed::Taps(taps) => (&taps.stock, taps.exact),
+            Packed::Quads(quads) => (&quads.stock, quads.exact),
         };
         Prepared {
-            lines: Lines::Own(lines),
+            lines: stock.lines().clone(),
             bias: self.end.bias.clone(),
             factor: self.end.factor.clone(),
             exact,

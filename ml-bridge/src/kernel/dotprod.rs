@@ -14,7 +14,8 @@ use std::arch::asm;
 use super::Scratch;
 use super::lanes::{Group, Line};
 use super::linear::{LANES, Linear, patch_at};
-use super::neon::{R, Vector, add, numbers, put, splat, start};
+use super::neon::{Constants, R, Vector, add, numbers, put, splat, start};
+use super::scale::Scale;
 use super::spell::spell;
 
 super::words::words!("neon,dotprod", 6, 2);

@@ -194,6 +194,13 @@ impl Linear {
         }
     }
 
+    /// Computes as many inputs at once; where they lie is said by [`Linear::spread`]. Results lie in one row.
+    pub(crate) fn widen(&mut self, copies: usize) {
+        debug_assert!(self.geometry.size[0] == 1);
+        self.geometry.size[0] = copies;
+        self.wide = true;
+    }
+
     /// Makes rows of positions those of a batch, whose inputs and outputs lie this many bytes apart.
     pub(crate) fn spread(&mut self, input: usize, output: usize) {
         self.geometry.row_step = input;
@@ -205,7 +212,7 @@ impl Linear {
     /// What packing has found out, for a file.
     pub fn prepared(&self) -> Prepared {
         Prepared {
-            lines: self.lanes.weights.clone(),
+            lines: self.lanes.stock.lines().clone(),
             bias: self.end.bias.clone(),
             factor: self.end.factor.clone(),
             exact: self.lanes.exact,
@@ -226,7 +233,7 @@ impl Linear {
 
     /// Bytes of packed weights and parameters.
     pub fn bytes(&self) -> usize {
-        self.end.bias.len() * 12 + self.lanes.bytes()
+        self.end.bias.len() * 12 + self.lanes.stock.bytes()
     }
 }
 

@@ -61,9 +61,16 @@ impl Mean {
             let mut done = 0;
             while done + 32 <= self.inner {
                 let mut part = [0i32; 32];
-                for row in block.chunks_exact(self.inner) {
-                    for (sum, value) in part.iter_mut().zip(&row[done..done + 32]) {
-                        *sum += i32::from(*value);
+                // As many rows as fit are added in 16 bits.
+                for rows in block.chunks(257 * self.inner) {
+                    let mut short = [0u16; 32];
+                    for row in rows.chunks_exact(self.inner) {
+                        for (sum, value) in short.iter_mut().zip(&row[done..done + 32]) {
+                            *sum += u16::from(*value);
+                        }
+                    }
+                    for (sum, short) in part.iter_mut().zip(short) {
+                        *sum += i32::from(short);
                     }
                 }
                 sums[done..done + 32].copy_from_slice(&part);

@@ -17,6 +17,7 @@ mod fixed;
 mod fixed16;
 pub mod lanes;
 pub mod linear;
+pub mod lines;
 pub mod lstm;
 pub mod matrix;
 pub mod mean;
@@ -34,6 +35,7 @@ mod recurrent_tests;
 pub mod requantize;
 #[cfg(neon)]
 mod rows;
+pub mod scale;
 pub mod signed;
 pub mod softmax;
 #[cfg(any(target_arch = "x86_64", neon))]
@@ -66,6 +68,8 @@ use neon as portable;
 use plain as portable;
 #[cfg(target_arch = "x86_64")]
 use sse2 as portable;
+
+use std::ops::Range;
 
 use depthwise::Depthwise;
 use lanes::Order;
@@ -168,6 +172,24 @@ pub fn linear(isa: Isa, layer: &Linear, input: &[u8], output: &mut [u8], scratch
     }
 }
 
+/// As [`linear()`], from one part of `arena` to another; false, and nothing is done, if `isa` has no such form.
+#[inline]
+pub fn linear_within(
+    isa: Isa,
+    layer: &Linear,
+    arena: &mut [u8],
+    input: &Range<usize>,
+    output: &Range<usize>,
+) -> bool {
+    #[cfg(avx512)]
+    if isa == Isa::Vnni {
+        vnni::within(layer, arena, input, output);
+        return true;
+    }
+    let _ = (isa, layer, arena, input, output);
+    false
+}
+
 /// Memory that kernels use for themselves, as large as the layers' `scratch` functions say.
 #[derive(Debug, Clone, Default)]
 pub struct Scratch {
@@ -180,7 +202,7 @@ pub struct Scratch {
     /// A sum per channel.
     pub sums: Vec<i32>,
     /// Interleaved rows.
-    pub lines: Vec<lanes::Line>,
+    pub lines: Vec<lines::Line>,
     /// Signs of an image, a bit each.
     pub bits: Vec<u64>,
     /// What recurrent layers keep from one run to the next, one entry per layer.
@@ -225,7 +247,7 @@ impl Scratch {
     /// Makes room for `layer`.
     pub fn fit_depthwise(&mut self, layer: &Depthwise) {
         self.lines
-            .resize(self.lines.len().max(layer.scratch()), lanes::Line([0; 64]));
+            .resize(self.lines.len().max(layer.scratch()), lines::Line([0; 64]));
     }
 
     /// Makes room for `count` sums.

@@ -7,6 +7,7 @@ use std::arch::aarch64::*;
 
 pub(super) type Vector = int32x4_t;
 type Bytes = uint8x16_t;
+pub(super) use super::scale::Wide as Constants;
 
 super::vectors::vectors!("neon");
 super::rows::rows!("neon");
@@ -157,10 +158,10 @@ unsafe fn each(bytes: Bytes) -> [Vector; R] {
     }
 }
 
-/// The four sums plus 2^31 of lanes `4 n` and following, taken back, not yet held; see [`super::lanes`].
+/// The four sums plus 2^31 of lanes `4 n` and following, taken back, not yet held; see [`super::scale`].
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn back(sums: Vector, scale: &Scale, n: usize) -> Vector {
+unsafe fn back(sums: Vector, scale: &Constants, n: usize) -> Vector {
     // SAFETY: `n` is below 4, so that two of 8 and four of 16 constants are read.
     unsafe {
         let two = |from: &[u64; 8]| vld1q_u64(from.as_ptr().add(2 * n));
@@ -186,7 +187,7 @@ unsafe fn back(sums: Vector, scale: &Scale, n: usize) -> Vector {
 /// As [`back`].
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn finish(sums: Vector, scale: &Scale, n: usize) -> Vector {
+unsafe fn finish(sums: Vector, scale: &Constants, n: usize) -> Vector {
     // SAFETY: the caller's word.
     unsafe { back(sums, scale, n) }
 }

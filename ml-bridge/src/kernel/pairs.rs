@@ -11,7 +11,6 @@ macro_rules! pairs {
         use super::lanes::{Group, Line};
         use super::linear::{Linear, patch_at};
         use super::spell::spell;
-        use super::taps::Pair;
 
         /// Runs `layer` over `input` into `output`.
         pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8], scratch: &mut Scratch) {
@@ -24,12 +23,15 @@ macro_rules! pairs {
             for (to, from) in wide.iter_mut().zip(&input[..reach]) {
                 *to = i16::from(*from);
             }
+            let parts = lanes.stock.parts();
             for group in &lanes.groups {
-                assert!(group.blocks == 1 && group.block < lanes.bias.len());
+                assert!(group.blocks == 1 && group.block < parts.bias.len());
                 assert!(group.first + group.outputs <= layer.outputs && group.outputs <= LANES);
-                let lines = &lanes.weights[group.line..][..steps];
+                let lines = &parts.weights[group.line..][..steps];
                 let pass = Pass {
                     layer,
+                    bias: &parts.bias[group.block].0,
+                    scale: parts.scale(group.block),
                     group,
                     wide,
                     output: output.as_mut_ptr(),
@@ -54,6 +56,8 @@ macro_rules! pairs {
         /// One block of a layer on its way over all positions.
         struct Pass<'a> {
             layer: &'a Linear,
+            bias: &'a [u32; LANES],
+            scale: &'a Scale,
             group: &'a Group,
             wide: &'a [i16],
             output: *mut u8,
@@ -67,6 +71,7 @@ macro_rules! pairs {
             #[target_feature(enable = $feature)]
             unsafe fn run<const M: usize>(&self, weights: *const Pair, positions: usize) {
                 let geometry = &self.layer.geometry;
+                let constants = Constants::of(self.scale);
                 let mut done = 0;
                 while done < positions {
                     let first = done.min(positions - M);
@@ -84,7 +89,7 @@ macro_rules! pairs {
                         }
                     }
                     // SAFETY: passed on.
-                    unsafe { self.tile::<M>(weights, &bases, first) };
+                    unsafe { self.tile::<M>(&constants, weights, &bases, first) };
                     done = first + M;
                 }
             }
@@ -95,6 +100,7 @@ macro_rules! pairs {
             #[target_feature(enable = $feature)]
             unsafe fn tile<const M: usize>(
                 &self,
+                constants: &Constants,
                 weights: *const Pair,
                 bases: &[*const i16; M],
                 first: usize,
@@ -103,7 +109,7 @@ macro_rules! pairs {
                 // SAFETY: biases hold 16 numbers; `steps * 2` pairs of weights follow `weights`; each segment of each patch,
                 // rounded up to whole words, lies in the input.
                 unsafe {
-                    let bias = start(&lanes.bias[self.group.block].0);
+                    let bias = start(self.bias);
                     let mut sums = [bias; M];
                     let mut weights = weights;
                     for offset in &self.layer.geometry.offsets {
@@ -123,7 +129,7 @@ macro_rules! pairs {
                     let mut finished = [bias; M];
                     spell!(finished, sums, R, M * R, 0 1 2 3 4 5 6 7 8 9 10 11);
                     for (position, sums) in (first..).zip(&finished) {
-                        self.emit(sums, position);
+                        self.emit(constants, sums, position);
                     }
                 }
             }
@@ -135,10 +141,11 @@ macro_rules! pairs {
             #[target_feature(enable = $feature)]
             unsafe fn single(&self, lines: &[Line], position: usize) {
                 let (geometry, lanes) = (&self.layer.geometry, &self.layer.lanes);
+                let constants = Constants::of(self.scale);
                 let base = patch_at(geometry, position);
                 // SAFETY: as in `tile`.
                 unsafe {
-                    let mut sums = start(&lanes.bias[self.group.block].0);
+                    let mut sums = start(self.bias);
                     let mut lines = lines.iter();
                     for offset in &geometry.offsets {
                         let mut at = self.wide.as_ptr().add(base + offset);
@@ -154,7 +161,7 @@ macro_rules! pairs {
                             at = at.add(4);
                         }
                     }
-                    self.emit(&sums, position);
+                    self.emit(&constants, &sums, position);
                 }
             }
 
@@ -164,7 +171,7 @@ macro_rules! pairs {
             /// As [`Pass::run`].
             #[inline]
             #[target_feature(enable = $feature)]
-            unsafe fn emit(&self, sums: &[Vector; R], position: usize) {
+            unsafe fn emit(&self, constants: &Constants, sums: &[Vector; R], position: usize) {
                 let (layer, group) = (self.layer, self.group);
                 let at = layer.place.at(position, layer.outputs) + group.first;
                 // SAFETY: as many bytes as the group has outputs lie at `at`.
@@ -172,7 +179,7 @@ macro_rules! pairs {
                 // SAFETY: passed on.
                 unsafe {
                     if layer.lanes.exact {
-                        put(*sums, layer.lanes.scale(group.block), layer.end.bounds, to);
+                        put(*sums, constants, layer.end.bounds, to);
                     } else {
                         for ((channel, to), sum) in (group.first..).zip(to).zip(numbers(*sums)) {
                             *to = layer.end.scale(channel, sum.wrapping_add(1 << 31) as i32);

@@ -4,10 +4,13 @@
 
 use super::Scratch;
 use super::depthwise::{Depthwise, Packed};
-use super::lanes::{Group, Line, Scale};
+use super::lanes::{Group, Line};
 use super::linear::{LANES, Linear, patch_at};
+use super::lines::Parts;
 use super::pointwise::{Binary, Combine, Fast, SUM_SHIFT};
 use super::requantize::{Bounds, hold};
+use super::scale::Scale;
+use super::signed::pairs_of;
 use super::taps::{Pair, Taps};
 
 /// Patches in a tile.
@@ -28,9 +31,15 @@ pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8], scratch: &mut Scr
     for (to, from) in wide.iter_mut().zip(input) {
         *to = i16::from(*from);
     }
+    let parts = lanes.stock.parts();
     for group in &lanes.groups {
-        let lines = &lanes.weights[group.line..][..steps];
-        let pass = Pass { layer, group, wide };
+        let lines = &parts.weights[group.line..][..steps];
+        let pass = Pass {
+            layer,
+            parts,
+            group,
+            wide,
+        };
         if positions == 1 {
             pass.single(lines, output);
             continue;
@@ -50,6 +59,7 @@ pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8], scratch: &mut Scr
 /// One block of a layer on its way over all positions.
 struct Pass<'a> {
     layer: &'a Linear,
+    parts: Parts<'a>,
     group: &'a Group,
     wide: &'a [i16],
 }
@@ -58,7 +68,7 @@ impl Pass<'_> {
     /// One patch, weights widened on the way.
     fn single(&self, lines: &[Line], output: &mut [u8]) {
         let lanes = &self.layer.lanes;
-        let mut sums = lanes.bias[self.group.block].0;
+        let mut sums = self.parts.bias[self.group.block].0;
         let rows = lines.chunks_exact(lanes.words.max(1));
         for (offset, lines) in self.layer.geometry.offsets.iter().zip(rows) {
             let x = &self.wide[*offset..][..lanes.words * 4];
@@ -76,7 +86,7 @@ impl Pass<'_> {
     #[inline]
     fn tile<const M: usize>(&self, weights: &[Pair], first: usize, output: &mut [u8]) {
         let (layer, lanes) = (self.layer, &self.layer.lanes);
-        let mut sums = [lanes.bias[self.group.block].0; M];
+        let mut sums = [self.parts.bias[self.group.block].0; M];
         let starts: [usize; M] = std::array::from_fn(|n| patch_at(&layer.geometry, first + n));
         let rows = weights.chunks_exact((lanes.words * 2).max(1));
         for (offset, weights) in layer.geometry.offsets.iter().zip(rows) {
@@ -98,7 +108,7 @@ impl Pass<'_> {
             let at = layer.place.at(position, layer.outputs) + group.first;
             let results = &mut output[at..][..group.outputs];
             if lanes.exact {
-                let bytes = back(sums, lanes.scale(group.block), layer.end.bounds);
+                let bytes = back(sums, self.parts.scale(group.block), layer.end.bounds);
                 results.copy_from_slice(&bytes[..group.outputs]);
             } else {
                 for ((channel, to), sum) in (group.first..).zip(results).zip(sums) {
@@ -125,6 +135,7 @@ pub fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8]) {
         debug_assert!(false, "weights packed for another kernel");
         return;
     };
+    let parts = taps.stock.parts();
     let results = taps.runs * taps.run;
     for (row, output) in output.chunks_exact_mut(results.max(1)).enumerate() {
         let input = &input[row * taps.row_step..];
@@ -132,9 +143,9 @@ pub fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8]) {
             let input = &input[number * taps.run_step..];
             for (block, output) in output.chunks_mut(LANES).enumerate() {
                 let pattern = block % taps.patterns;
-                let sums = block_sums(taps, pattern, &input[block * LANES..]);
+                let sums = block_sums(taps, &parts, pattern, &input[block * LANES..]);
                 if taps.exact {
-                    let bytes = back(&sums, &taps.scales[pattern], layer.end.bounds);
+                    let bytes = back(&sums, parts.scale(pattern), layer.end.bounds);
                     let count = output.len();
                     output.copy_from_slice(&bytes[..count]);
                 } else {
@@ -156,9 +167,9 @@ pub(super) fn slowly(layer: &Depthwise, at: usize, sums: &[u32; LANES], output: 
 }
 
 #[inline]
-fn block_sums(taps: &Taps, pattern: usize, input: &[u8]) -> [u32; LANES] {
-    let mut sums = taps.bias[pattern].0;
-    let weights = &taps.weights[pattern * taps.offsets.len()..];
+fn block_sums(taps: &Taps, parts: &Parts<'_>, pattern: usize, input: &[u8]) -> [u32; LANES] {
+    let mut sums = parts.bias[pattern].0;
+    let weights = &pairs_of(parts.weights)[pattern * taps.offsets.len()..];
     for (offsets, weights) in taps.offsets.iter().zip(weights) {
         let left: &[u8] = &input[offsets[0]..][..LANES];
         let right: &[u8] = &input[offsets[1]..][..LANES];

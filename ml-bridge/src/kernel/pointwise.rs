@@ -2,8 +2,8 @@
 
 use super::doubtful::Doubtful;
 use super::fixed;
-use super::lanes::{Scale, exact_for, scale_unheld};
 use super::requantize::{BIAS, Bounds, Factor, Requantize, Rounding, hold, rounding_shift};
+use super::scale::{Scale, exact_for, scale_unheld};
 use crate::model::{Activation, Affine};
 
 /// A function of one byte.
@@ -213,7 +213,7 @@ impl Binary {
             );
         }
         let mut shifts = fast.terms.iter().flatten().flat_map(|s| s.shift);
-        fast.shifted = shifts.all(|s| s > 0);
+        fast.shifted = shifts.all(|s| s & Scale::SHIFT > 0);
         Some(fast)
     }
 

@@ -73,26 +73,50 @@ impl Pool {
     #[inline(always)]
     fn narrow(&self, input: &[u8], output: &mut [u8]) -> bool {
         let row_bytes = self.input[1] * self.channels;
-        let parts = row_bytes.div_ceil(PART);
-        if parts > SHORT || input.len() < (self.input[0].max(1) - 1) * row_bytes + parts * PART {
+        // Never so much more than a row that it reaches beyond what lies behind an image in the arena.
+        let parts = match row_bytes.div_ceil(PART) {
+            few @ (1 | 2) => few,
+            3 | 4 => 4,
+            5..=8 => 8,
+            9..=12 => 12,
+            _ => SHORT,
+        };
+        if row_bytes > SHORT * PART || input.len() < (self.input[0].max(1) - 1) * row_bytes + parts * PART {
             return false;
         }
+        match parts {
+            1 => self.rows::<1>(input, output),
+            2 => self.rows::<2>(input, output),
+            4 => self.rows::<4>(input, output),
+            8 => self.rows::<8>(input, output),
+            12 => self.rows::<12>(input, output),
+            _ => self.rows::<SHORT>(input, output),
+        }
+        true
+    }
+
+    /// As [`Pool::narrow`], `P` parts of each row, some of which may lie beyond it.
+    #[inline(always)]
+    fn rows<const P: usize>(&self, input: &[u8], output: &mut [u8]) {
+        let row_bytes = self.input[1] * self.channels;
         let mut most = [0u8; (SHORT + 1) * PART];
         let mut results = output.chunks_exact_mut(self.channels);
         for y in 0..self.output[0] {
             let rows = self.part(0, y);
-            for (part, most) in most.chunks_exact_mut(PART).enumerate().take(parts) {
-                let mut joined = [0u8; PART];
-                for row in rows.clone() {
-                    let from = &input[row * row_bytes + part * PART..][..PART];
-                    for (joined, value) in joined.iter_mut().zip(from) {
+            let mut joined = [[0u8; PART]; P];
+            let mut from = &input[rows.start * row_bytes..];
+            for _ in rows {
+                let row = from[..P * PART].chunks_exact(PART);
+                for (joined, row) in joined.iter_mut().zip(row) {
+                    for (joined, value) in joined.iter_mut().zip(row) {
                         *joined = (*joined).max(*value);
                     }
                 }
-                most.copy_from_slice(&joined);
+                from = &from[row_bytes..];
             }
+            most[..P * PART].copy_from_slice(joined.as_flattened());
             for x in 0..self.output[1] {
-                let Some(result) = results.next() else { return true };
+                let Some(result) = results.next() else { return };
                 // No wider than what was stored at once, where that is enough: else the processor waits for the store.
                 if self.channels <= PART / 2 {
                     self.join::<{ PART / 2 }>(&most, self.part(1, x), result);
@@ -101,7 +125,6 @@ impl Pool {
                 }
             }
         }
-        true
     }
 
     /// One result per channel, from the joined pixels in `columns`, `N` channels at a time.

@@ -17,7 +17,7 @@
 //! otherwise one pixel. Lane `l` of a run's block `b` belongs to channel `(16 b + l) % channels`, so patterns repeat.
 
 use super::depthwise::Window;
-use super::lanes::{Bias, Line, Scale, Weights, bias, scale};
+use super::lanes::{Stock, Weights};
 use super::linear::LANES;
 use super::requantize::Requantize;
 use super::taps::{channel_of, patterns};
@@ -45,12 +45,8 @@ pub struct Quads {
     pub patterns: usize,
     /// Result rows computed from one interleaving: 1 or 2.
     pub shared: usize,
-    /// Weights: row of those that share, pattern, group of taps.
-    pub weights: Vec<Line>,
-    /// Per pattern.
-    pub bias: Vec<Bias>,
-    /// Per pattern.
-    pub scales: Vec<Scale>,
+    /// Biases and constants per pattern; weights by row of those that share, pattern, group of taps.
+    pub stock: Stock,
     /// See [`super::lanes::Lanes::exact`].
     pub exact: bool,
 }
@@ -117,6 +113,12 @@ impl Quads {
         let patterns = patterns(flat, channels);
         let furthest = taps.iter().map(|t| t.1).max().unwrap_or(0);
         let run_step = window.stride[1] * channels;
+        let lines = (1 + usize::from(shared)) * patterns * position_of.len();
+        let channel = |pattern: usize, lane: usize| channel_of(flat, channels, pattern * LANES + lane);
+        let stock = match weights {
+            Weights::Plain(_) => Stock::new(end, patterns, channel, lines),
+            Weights::Packed(packed) => Stock::packed(&packed.lines, patterns, lines)?,
+        };
         let mut quads = Quads {
             places,
             length: (runs - 1) * run_step + run + furthest,
@@ -128,36 +130,21 @@ impl Quads {
             run_step,
             patterns,
             shared: 1 + usize::from(shared),
-            weights: Vec::new(),
-            bias: Vec::new(),
-            scales: Vec::new(),
+            stock,
             exact,
         };
-        for pattern in 0..patterns {
-            let channel = |lane: usize| channel_of(flat, channels, pattern * LANES + lane);
-            quads.bias.push(bias(end, channel));
-            quads.scales.push(scale(end, channel));
-        }
-        let lines = quads.shared * patterns * position_of.len();
-        let weights = match weights {
-            Weights::Plain(weights) => weights,
-            Weights::Packed(packed) => {
-                quads.weights.extend_from_slice(&packed.lines);
-                return (quads.weights.len() == lines).then_some(quads);
-            }
-        };
-        for row in 0..quads.shared {
-            for pattern in 0..patterns {
-                let channel = |lane: usize| channel_of(flat, channels, pattern * LANES + lane);
-                for positions in &position_of {
-                    let mut line = Line([0; 64]);
+        if let Weights::Plain(weights) = weights {
+            let mut lines = quads.stock.weights_mut().iter_mut();
+            for (row, pattern) in (0..quads.shared).flat_map(|row| (0..patterns).map(move |p| (row, p))) {
+                for (positions, line) in position_of.iter().zip(lines.by_ref()) {
                     for (lane, to) in line.0.chunks_exact_mut(4).enumerate() {
-                        let Some(channel) = channel(lane) else { continue };
+                        let Some(channel) = channel(pattern, lane) else {
+                            continue;
+                        };
                         for (to, position) in to[row..].iter_mut().zip(positions) {
                             *to = position.map_or(0, |p| weights[p * channels + channel]);
                         }
                     }
-                    quads.weights.push(line);
                 }
             }
         }
@@ -184,7 +171,7 @@ impl Quads {
 
     /// Bytes of packed weights and parameters.
     pub fn bytes(&self) -> usize {
-        self.weights.len() * 64 + self.bias.len() * 64 + self.scales.len() * size_of::<Scale>()
+        self.stock.bytes()
     }
 }
 

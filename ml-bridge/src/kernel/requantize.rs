@@ -168,6 +168,11 @@ pub struct Requantize {
 }
 
 impl Requantize {
+    /// Lets go of biases and factors, which packed constants stand for.
+    pub fn forget(&mut self) {
+        (self.bias, self.factor) = (Vec::new(), Vec::new());
+    }
+
     /// The byte for output `channel` whose raw sum is `sum`. `channel` is below `bias.len()`.
     #[inline]
     pub fn apply(&self, channel: usize, sum: i32) -> u8 {

@@ -73,7 +73,6 @@ macro_rules! rows {
         use super::lanes::{Group, Line};
         use super::linear::Linear;
         use super::rows;
-        use super::taps::Pair;
 
         /// Patches in a tile.
         const TILE: usize = 2;
@@ -85,15 +84,18 @@ macro_rules! rows {
             assert!(layer.reach() <= input.len() && layer.written() <= output.len());
             assert!(rows::room(words, positions) <= scratch.words.len());
             let most = rows::at_once(words, positions);
+            let parts = lanes.stock.parts();
             for first in (0..positions).step_by(most.max(1)) {
                 let count = most.min(positions - first);
                 rows::gather(geometry, words, (first, count), input, &mut scratch.words);
                 for group in &lanes.groups {
-                    assert!(group.blocks == 1 && group.block < lanes.bias.len());
+                    assert!(group.blocks == 1 && group.block < parts.bias.len());
                     assert!(group.first + group.outputs <= layer.outputs && group.outputs <= LANES);
-                    let lines = &lanes.weights[group.line..][..lanes.words];
+                    let lines = &parts.weights[group.line..][..lanes.words];
                     let pass = Pass {
                         layer,
+                        bias: &parts.bias[group.block].0,
+                        scale: parts.scale(group.block),
                         group,
                         patches: &scratch.words[..count * words],
                         first,
@@ -120,6 +122,8 @@ macro_rules! rows {
         /// One block of a layer on its way over gathered patches, the first of which is that of position `first`.
         struct Pass<'a> {
             layer: &'a Linear,
+            bias: &'a [u32; LANES],
+            scale: &'a Scale,
             group: &'a Group,
             patches: &'a [i16],
             first: usize,
@@ -134,6 +138,7 @@ macro_rules! rows {
             #[target_feature(enable = $feature)]
             unsafe fn run(&self, weights: &[Pair]) {
                 let lanes = &self.layer.lanes;
+                let constants = Constants::of(self.scale);
                 let (place, outputs) = (&self.layer.place, self.layer.outputs);
                 let words = lanes.words * 4;
                 let count = self.patches.len() / words;
@@ -143,7 +148,7 @@ macro_rules! rows {
                 let mut done = 0;
                 // SAFETY: `count` patches of `words` words were gathered; a quad's weights are four times as many.
                 unsafe {
-                    let bias = start(&lanes.bias[self.group.block].0);
+                    let bias = start(self.bias);
                     while done < count {
                         let at = done.min(count - TILE);
                         let x = self.patches.as_ptr().add(at * words);
@@ -158,7 +163,7 @@ macro_rules! rows {
                             if at + n < done {
                                 continue;
                             }
-                            self.emit(sums, to);
+                            self.emit(&constants, sums, to);
                             column += 1;
                             to += outputs;
                             if column == place.row {
@@ -178,11 +183,12 @@ macro_rules! rows {
             #[target_feature(enable = $feature)]
             unsafe fn single(&self, lines: &[Line], patch: usize) {
                 let lanes = &self.layer.lanes;
+                let constants = Constants::of(self.scale);
                 let words = lanes.words * 4;
                 let quads = self.group.outputs.div_ceil(4);
                 // SAFETY: the patch was gathered; a quad's weights are four times its words.
                 unsafe {
-                    let mut sums = start(&lanes.bias[self.group.block].0);
+                    let mut sums = start(self.bias);
                     let x = self.patches.as_ptr().add(patch * words);
                     for (quad, sum) in sums.iter_mut().enumerate().take(quads) {
                         let weights = lines.as_ptr().cast::<i8>().add(quad * words * 4);
@@ -197,7 +203,7 @@ macro_rules! rows {
                     }
                     let place = &self.layer.place;
                     let to = place.at(self.first + patch, self.layer.outputs) + self.group.first;
-                    self.emit(&sums, to);
+                    self.emit(&constants, &sums, to);
                 }
             }
 
@@ -207,14 +213,14 @@ macro_rules! rows {
             /// As stated in [`linear`]; as many bytes as the group has outputs lie at `at`.
             #[inline]
             #[target_feature(enable = $feature)]
-            unsafe fn emit(&self, sums: &[Vector; R], at: usize) {
+            unsafe fn emit(&self, constants: &Constants, sums: &[Vector; R], at: usize) {
                 let (layer, group) = (self.layer, self.group);
                 // SAFETY: the caller's word.
                 let to = unsafe { std::slice::from_raw_parts_mut(self.output.add(at), group.outputs) };
                 // SAFETY: passed on.
                 unsafe {
                     if layer.lanes.exact {
-                        put(*sums, layer.lanes.scale(group.block), layer.end.bounds, to);
+                        put(*sums, constants, layer.end.bounds, to);
                     } else {
                         for ((channel, to), sum) in (group.first..).zip(to).zip(numbers(*sums)) {
                             *to = layer.end.scale(channel, sum.wrapping_add(1 << 31) as i32);

@@ -1,6 +1,6 @@
 //! SSE2 kernels, for every x86-64 processor: see [`super::pairs`] and [`super::vectors`].
 //!
-//! Tile: 3 patches x 16 outputs. There is no shift by lane. Where a result is about to be held between 0 and 255, a
+//! Tile: 2 patches x 16 outputs, which 16 registers hold. There is no shift by lane. Where a result is about to be held between 0 and 255, a
 //! product with `2^-e` in single precision takes its place: 24 bits hold 9 of the result and 15 of those that are shifted
 //! out, whose lower ones are cleared before, and what is rounded all the same is out of bounds anyway. Elsewhere it is an
 //! integer product with `2^(32 - e)`, for `e >= 1`.
@@ -10,11 +10,49 @@
 
 use std::arch::x86_64::*;
 
+use super::scale::Wide;
+
 type Vector = __m128i;
 type Bytes = __m128i;
 
+/// Bits below a result of 9 bits that single precision holds.
+const FAR: u32 = 15;
+
+/// A [`Wide`], and what stands for its shifts.
+pub(super) struct Constants {
+    wide: Wide,
+    /// `2^(32 - e)`, 0 for `e = 0`.
+    power: [u32; LANES],
+    /// `2^-e`.
+    unit: [f32; LANES],
+    /// The bits of a result before its last shift that count in single precision: all but the lowest `e - FAR`.
+    keep: [u32; LANES],
+}
+
+/// `2^power`, for `power` up to 30; there is no shift by lane, so by way of a float.
+#[inline(always)]
+fn two_to(power: u32) -> u32 {
+    let float = f32::from_bits((127 + power) << 23);
+    debug_assert!(power <= 30);
+    // SAFETY: for shifts of five bits, the powers asked for are below 31, so the float is a number of 31 bits.
+    unsafe { float.to_int_unchecked::<i32>() as u32 }
+}
+
+impl Constants {
+    #[inline(always)]
+    fn of(scale: &Scale) -> Self {
+        let shift = scale.shift.map(|shift| shift & Scale::SHIFT);
+        Constants {
+            wide: Wide::of(scale),
+            power: shift.map(|e| if e == 0 { 0 } else { two_to(31 - e.max(1)) << 1 }),
+            unit: shift.map(|e| f32::from_bits((127 - e) << 23)),
+            keep: shift.map(|e| two_to(e.max(FAR) - FAR).wrapping_neg()),
+        }
+    }
+}
+
 super::vectors::vectors!("sse2");
-super::pairs::pairs!("sse2", 3);
+super::pairs::pairs!("sse2", 2);
 
 /// Whether [`back`] is exact for the terms of a sum.
 fn fits(fast: &Fast) -> bool {
@@ -155,19 +193,22 @@ unsafe fn each(bytes: __m128i) -> [Vector; R] {
     }
 }
 
-/// The four sums plus 2^31 of lanes `4 n` and following before the last shift; see [`super::lanes`].
+/// The four sums plus 2^31 of lanes `4 n` and following before the last shift; see [`super::scale`].
 #[inline]
 #[target_feature(enable = "sse2")]
-unsafe fn high_halves(sums: Vector, scale: &Scale, n: usize) -> Vector {
+unsafe fn high_halves(sums: Vector, scale: &Constants, n: usize) -> Vector {
     // SAFETY: `n` is below 4, so that two of 8 and four of 16 constants are read.
     unsafe {
         let two = |from: &[u64; 8]| _mm_loadu_si128(from.as_ptr().add(2 * n).cast());
-        let low = _mm_add_epi64(_mm_mul_epu32(sums, two(&scale.even)), two(&scale.even_add));
-        let high = _mm_add_epi64(
-            _mm_mul_epu32(_mm_srli_epi64::<32>(sums), two(&scale.odd)),
-            two(&scale.odd_add),
+        let low = _mm_add_epi64(
+            _mm_mul_epu32(sums, two(&scale.wide.even)),
+            two(&scale.wide.even_add),
         );
-        let sign = _mm_loadu_si128(scale.sign.as_ptr().add(4 * n).cast());
+        let high = _mm_add_epi64(
+            _mm_mul_epu32(_mm_srli_epi64::<32>(sums), two(&scale.wide.odd)),
+            two(&scale.wide.odd_add),
+        );
+        let sign = _mm_loadu_si128(scale.wide.sign.as_ptr().add(4 * n).cast());
         let sign = _mm_and_si128(_mm_srai_epi32::<31>(sums), sign);
         let both = _mm_shuffle_ps::<0b11_01_11_01>(_mm_castsi128_ps(low), _mm_castsi128_ps(high));
         let both = _mm_shuffle_epi32::<0b11_01_10_00>(_mm_castps_si128(both));
@@ -178,7 +219,7 @@ unsafe fn high_halves(sums: Vector, scale: &Scale, n: usize) -> Vector {
 /// Sums taken back, not yet held, for every `e >= 1`.
 #[inline]
 #[target_feature(enable = "sse2")]
-unsafe fn back(sums: Vector, scale: &Scale, n: usize) -> Vector {
+unsafe fn back(sums: Vector, scale: &Constants, n: usize) -> Vector {
     // SAFETY: `n` is below 4, so that four of 16 constants are read.
     unsafe {
         let both = _mm_xor_si128(high_halves(sums, scale, n), _mm_set1_epi32(i32::MIN));
@@ -198,7 +239,7 @@ const ABOVE: i16 = 256;
 /// Sums taken back, plus [`ABOVE`].
 #[inline]
 #[target_feature(enable = "sse2")]
-unsafe fn finish(sums: Vector, scale: &Scale, n: usize) -> Vector {
+unsafe fn finish(sums: Vector, scale: &Constants, n: usize) -> Vector {
     // SAFETY: `n` is below 4, so that four of 16 constants are read.
     unsafe {
         let unit = _mm_loadu_ps(scale.unit.as_ptr().add(4 * n));

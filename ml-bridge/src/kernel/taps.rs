@@ -8,9 +8,11 @@
 //! ```
 
 use super::depthwise::Window;
-use super::lanes::{Bias, Line, Scale, Weights, bias, drop_tiny, exact_for, scale};
+use super::lanes::{Line, Stock, Weights};
 use super::linear::LANES;
 use super::requantize::Requantize;
+use super::scale::{drop_tiny, exact_for};
+use super::signed::{bytes_of, signed};
 
 /// Two weights for each of 16 lanes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,15 +20,6 @@ use super::requantize::Requantize;
 pub struct Pair(pub [i16; 32]);
 
 impl Pair {
-    /// Its bytes in a file.
-    pub fn line(&self) -> Line {
-        let mut line = Line([0; 64]);
-        for (to, weight) in line.0.chunks_exact_mut(2).zip(self.0) {
-            to.copy_from_slice(&weight.to_le_bytes().map(|b| b as i8));
-        }
-        line
-    }
-
     /// The weights of `lines` as 16-bit numbers, two pairs a line.
     pub fn widen(lines: &[Line], pairs: &mut [Pair]) {
         for (pairs, line) in pairs.chunks_exact_mut(2).zip(lines) {
@@ -36,13 +29,6 @@ impl Pair {
                 }
             }
         }
-    }
-
-    /// From its bytes in a file.
-    fn from_line(line: &Line) -> Self {
-        Pair(std::array::from_fn(|n| {
-            i16::from_le_bytes([line.0[2 * n] as u8, line.0[2 * n + 1] as u8])
-        }))
     }
 }
 
@@ -63,12 +49,8 @@ pub struct Taps {
     pub run_step: usize,
     /// Patterns; block `b` of a run has pattern `b % patterns`.
     pub patterns: usize,
-    /// Weights: pattern, pair.
-    pub weights: Vec<Pair>,
-    /// Per pattern.
-    pub bias: Vec<Bias>,
-    /// Per pattern.
-    pub scales: Vec<Scale>,
+    /// Biases and constants per pattern; weights by pattern, pair.
+    pub stock: Stock,
     /// See [`super::lanes::Lanes::exact`].
     pub exact: bool,
 }
@@ -91,6 +73,12 @@ impl Taps {
             (window.size[1], channels)
         };
         let patterns = patterns(flat, channels);
+        let lines = patterns * places.len().div_ceil(2);
+        let channel = |pattern: usize, lane: usize| channel_of(flat, channels, pattern * LANES + lane);
+        let stock = match weights {
+            Weights::Plain(_) => Stock::new(end, patterns, channel, lines),
+            Weights::Packed(packed) => Stock::packed(&packed.lines, patterns, lines)?,
+        };
         let mut taps = Taps {
             offsets: places
                 .chunks(2)
@@ -102,33 +90,27 @@ impl Taps {
             run,
             run_step: window.stride[1] * channels,
             patterns,
-            weights: Vec::with_capacity(patterns * places.len().div_ceil(2)),
-            bias: Vec::with_capacity(patterns),
-            scales: Vec::with_capacity(patterns),
+            stock,
             exact,
         };
-        for pattern in 0..patterns {
-            let channel = |lane: usize| channel_of(flat, channels, pattern * LANES + lane);
-            taps.bias.push(bias(end, channel));
-            taps.scales.push(scale(end, channel));
-            let Weights::Plain(weights) = weights else {
-                continue;
-            };
-            for first in (0..places.len()).step_by(2) {
-                let mut pair = Pair([0; 32]);
-                for lane in 0..LANES {
-                    let Some(channel) = channel(lane) else { continue };
-                    for tap in first..places.len().min(first + 2) {
-                        pair.0[lane * 2 + tap - first] = i16::from(weights[tap * channels + channel]);
+        if let Weights::Plain(weights) = weights {
+            let mut lines = taps.stock.weights_mut().iter_mut();
+            for pattern in 0..patterns {
+                for (first, line) in (0..places.len()).step_by(2).zip(lines.by_ref()) {
+                    let mut pair = Pair([0; 32]);
+                    for lane in 0..LANES {
+                        let Some(channel) = channel(pattern, lane) else {
+                            continue;
+                        };
+                        for tap in first..places.len().min(first + 2) {
+                            pair.0[lane * 2 + tap - first] = i16::from(weights[tap * channels + channel]);
+                        }
                     }
+                    line.0.copy_from_slice(signed(bytes_of(&[pair])));
                 }
-                taps.weights.push(pair);
             }
         }
-        if let Weights::Packed(packed) = weights {
-            taps.weights.extend(packed.lines.iter().map(Pair::from_line));
-        }
-        (taps.weights.len() == patterns * taps.offsets.len()).then_some(taps)
+        Some(taps)
     }
 
     /// One past the last input byte that is read, runs being read 16 bytes at a time.
@@ -142,7 +124,7 @@ impl Taps {
 
     /// Bytes of packed weights and parameters.
     pub fn bytes(&self) -> usize {
-        self.weights.len() * 64 + self.bias.len() * 64 + self.scales.len() * size_of::<Scale>()
+        self.stock.bytes()
     }
 }
 

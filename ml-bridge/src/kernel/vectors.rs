@@ -9,11 +9,12 @@
 macro_rules! vectors {
     ($feature:literal) => {
         use super::depthwise::{Depthwise, Packed};
-        use super::lanes::Scale;
         use super::linear::LANES;
         use super::pointwise::{Binary, Combine, Fast, SUM_SHIFT};
         use super::requantize::Bounds;
-        use super::taps::Taps;
+        use super::scale::Scale;
+        use super::signed::pairs_of;
+        use super::taps::{Pair, Taps};
 
         /// Registers for 16 lanes.
         pub(super) const R: usize = LANES * 4 / size_of::<Vector>();
@@ -42,7 +43,7 @@ macro_rules! vectors {
         /// The processor has the instructions; `to` takes at most 16 bytes.
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) unsafe fn put(sums: [Vector; R], scale: &Scale, bounds: Bounds, to: &mut [u8]) {
+        pub(super) unsafe fn put(sums: [Vector; R], scale: &Constants, bounds: Bounds, to: &mut [u8]) {
             // SAFETY: the caller's word.
             unsafe {
                 let mut values = sums;
@@ -71,45 +72,76 @@ macro_rules! vectors {
                 return;
             };
             assert!(layer.reach() <= input.len() && output.len() == taps.rows * taps.runs * taps.run);
-            assert!(taps.weights.len() == taps.patterns * taps.offsets.len());
-            for (row, output) in output
-                .chunks_exact_mut((taps.runs * taps.run).max(1))
-                .enumerate()
-            {
-                for (number, output) in output.chunks_exact_mut(taps.run.max(1)).enumerate() {
-                    let at = row * taps.row_step + number * taps.run_step;
-                    // SAFETY: the family is only chosen where its instructions were detected; `reach` says that all
-                    // taps of the run lie in the input.
-                    unsafe { run(layer, taps, input.as_ptr().add(at), output) };
-                }
+            let parts = taps.stock.parts();
+            let weights = pairs_of(parts.weights);
+            assert!(weights.len() == taps.patterns * taps.offsets.len());
+            for (pattern, weights) in weights.chunks_exact(taps.offsets.len().max(1)).enumerate() {
+                let station = Station {
+                    layer,
+                    taps,
+                    pattern,
+                    weights,
+                    bias: &parts.bias[pattern].0,
+                };
+                // SAFETY: the family is only chosen where its instructions were detected; `reach` says that all taps of all
+                // runs lie in the input.
+                unsafe { station.all(parts.scale(pattern), input.as_ptr(), output) };
             }
         }
 
-        /// One run, which starts at `input`.
-        ///
-        /// # Safety
-        /// The processor has the instructions; all taps of the run, rounded up to 16 bytes, can be read.
-        #[target_feature(enable = $feature)]
-        unsafe fn run(layer: &Depthwise, taps: &Taps, input: *const u8, output: &mut [u8]) {
-            for (block, to) in output.chunks_mut(LANES).enumerate() {
-                let pattern = block % taps.patterns;
-                let weights = &taps.weights[pattern * taps.offsets.len()..][..taps.offsets.len()];
-                // SAFETY: the caller's word.
-                unsafe {
-                    let mut sums = start(&taps.bias[pattern].0);
-                    for (offsets, weights) in taps.offsets.iter().zip(weights) {
-                        let x = mix(
-                            load(input.add(block * LANES + offsets[0])),
-                            load(input.add(block * LANES + offsets[1])),
-                        );
-                        for (n, (sum, x)) in sums.iter_mut().zip(x).enumerate() {
-                            *sum = add(*sum, madd(x, read(weights.0.as_ptr().add(n * 32 / R))));
-                        }
+        /// A pattern's weights and biases.
+        struct Station<'a> {
+            layer: &'a Depthwise,
+            taps: &'a Taps,
+            pattern: usize,
+            weights: &'a [Pair],
+            bias: &'a [u32; LANES],
+        }
+
+        impl Station<'_> {
+            /// The pattern's results.
+            ///
+            /// # Safety
+            /// The processor has the instructions; all taps of all runs, rounded up to 16 bytes, can be read from `input` on.
+            #[target_feature(enable = $feature)]
+            unsafe fn all(&self, scale: &Scale, input: *const u8, output: &mut [u8]) {
+                let (taps, scale) = (self.taps, Constants::of(scale));
+                let rows = output.chunks_exact_mut((taps.runs * taps.run).max(1));
+                for (row, output) in rows.enumerate() {
+                    for (number, output) in output.chunks_exact_mut(taps.run.max(1)).enumerate() {
+                        let at = row * taps.row_step + number * taps.run_step;
+                        // SAFETY: the caller's word.
+                        unsafe { self.run(&scale, input.add(at), output) };
                     }
-                    if taps.exact {
-                        put(sums, &taps.scales[pattern], layer.end.bounds, to);
-                    } else {
-                        super::plain::slowly(layer, block * LANES, &numbers(sums), to);
+                }
+            }
+
+            /// Those of one run, which starts at `input`.
+            ///
+            /// # Safety
+            /// As [`Station::all`], for the run.
+            #[inline]
+            #[target_feature(enable = $feature)]
+            unsafe fn run(&self, scale: &Constants, input: *const u8, output: &mut [u8]) {
+                let blocks = output.chunks_mut(LANES).enumerate();
+                for (block, to) in blocks.skip(self.pattern).step_by(self.taps.patterns) {
+                    // SAFETY: the caller's word.
+                    unsafe {
+                        let mut sums = start(self.bias);
+                        for (offsets, weights) in self.taps.offsets.iter().zip(self.weights) {
+                            let x = mix(
+                                load(input.add(block * LANES + offsets[0])),
+                                load(input.add(block * LANES + offsets[1])),
+                            );
+                            for (n, (sum, x)) in sums.iter_mut().zip(x).enumerate() {
+                                *sum = add(*sum, madd(x, read(weights.0.as_ptr().add(n * 32 / R))));
+                            }
+                        }
+                        if self.taps.exact {
+                            put(sums, scale, self.layer.end.bounds, to);
+                        } else {
+                            super::plain::slowly(self.layer, block * LANES, &numbers(sums), to);
+                        }
                     }
                 }
             }
@@ -121,6 +153,11 @@ macro_rules! vectors {
             if !fits(fast) {
                 return super::plain::binary(layer, fast, left, right, output);
             }
+            let terms = fast
+                .terms
+                .each_ref()
+                .map(|term| term.as_ref().map(Constants::of));
+            let end = Constants::of(&fast.end);
             let whole = output.len() / LANES * LANES;
             let (most, rest) = output.split_at_mut(whole);
             for (at, to) in most.chunks_exact_mut(LANES).enumerate() {
@@ -128,7 +165,7 @@ macro_rules! vectors {
                 unsafe {
                     combine(
                         layer,
-                        fast,
+                        (&terms, &end),
                         left.as_ptr().add(at * LANES),
                         right.as_ptr().add(at * LANES),
                         to,
@@ -142,12 +179,18 @@ macro_rules! vectors {
         /// The processor has the instructions; 16 bytes can be read at both.
         #[inline]
         #[target_feature(enable = $feature)]
-        unsafe fn combine(layer: &Binary, fast: &Fast, left: *const u8, right: *const u8, to: &mut [u8]) {
+        unsafe fn combine(
+            layer: &Binary,
+            (terms, end): (&[Option<Constants>; 2], &Constants),
+            left: *const u8,
+            right: *const u8,
+            to: &mut [u8],
+        ) {
             // SAFETY: the caller's word.
             unsafe {
                 let zeros = layer.zero_points.map(|z| splat(z));
                 let sign = splat(i32::MIN);
-                let term = |value: Vector, side: usize| match &fast.terms[side] {
+                let term = |value: Vector, side: usize| match &terms[side] {
                     None => shift_left::<{ SUM_SHIFT as i32 - 1 }>(value),
                     Some(scale) => back(
                         add(shift_left::<{ SUM_SHIFT as i32 }>(value), sign),
@@ -168,7 +211,7 @@ macro_rules! vectors {
                     };
                     *sum = add(raw, sign);
                 }
-                put(sums, &fast.end, layer.bounds, to);
+                put(sums, end, layer.bounds, to);
             }
         }
     };

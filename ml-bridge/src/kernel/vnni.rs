@@ -10,77 +10,171 @@
     reason = "the build script leaves this file out for older compilers"
 )]
 
+use std::arch::asm;
 use std::arch::x86_64::*;
+use std::ops::Range;
 
-use super::lanes::{Group, Lanes, Scale};
+use super::lanes::{Group, Lanes};
 use super::linear::{LANES, Linear, patch_at};
+use super::lines::Parts;
+use super::scale::Scale;
 use super::spell::{each, spell};
 
 /// Words of a patch that are not worth several sets of sums.
 const FEW: usize = 4;
+/// Most blocks of a tile.
+const MOST: usize = 4;
 
 /// Runs `layer` over `input` into `output`.
 pub fn linear(layer: &Linear, input: &[u8], output: &mut [u8]) {
-    debug_assert!(super::Isa::available().contains(&super::Isa::Vnni));
-    let (geometry, lanes) = (&layer.geometry, &layer.lanes);
     assert!(layer.reach() <= input.len() && layer.written() <= output.len());
-    let steps = geometry.offsets.len() * lanes.words;
-    for group in &lanes.groups {
-        assert!(group.line + steps * group.blocks <= lanes.weights.len());
-        assert!(
-            group.block + group.blocks <= lanes.bias.len() && group.first + group.outputs <= layer.outputs
-        );
-        let pass = Pass {
+    // SAFETY: just asserted.
+    unsafe { groups(layer, input.as_ptr(), output.as_mut_ptr(), output.len()) }
+}
+
+/// As [`linear`], from one part of `arena` to another: small layers are over before two slices are made.
+#[inline]
+pub fn within(layer: &Linear, arena: &mut [u8], input: &Range<usize>, output: &Range<usize>) {
+    let room = |part: &Range<usize>| part.end.checked_sub(part.start);
+    assert!(input.end.max(output.end) <= arena.len());
+    assert!(room(input) >= Some(layer.reach()) && room(output) >= Some(layer.written()));
+    let all = arena.as_mut_ptr();
+    // SAFETY: both parts lie in the arena and are long enough, just asserted.
+    unsafe {
+        groups(
             layer,
-            lanes,
-            group,
-            input,
-            output: output.as_mut_ptr(),
-            room: if layer.free_end {
-                output.len() - layer.place.start
-            } else {
-                0
-            },
-        };
-        // SAFETY: `Isa::Vnni` is only made where these instructions were detected. The assertions above say that every
-        // patch lies in the input, every result in the output, and every line of the group in the weights.
+            all.add(input.start),
+            all.add(output.start),
+            output.end - output.start,
+        )
+    }
+}
+
+/// Runs `layer` from `input` to `output`.
+///
+/// # Safety
+/// `input` can be read as far as the layer reaches, and the `length` bytes from `output` on, which hold all that it writes,
+/// be written.
+#[inline]
+unsafe fn groups(layer: &Linear, input: *const u8, output: *mut u8, length: usize) {
+    debug_assert!(super::Isa::available().contains(&super::Isa::Vnni));
+    let place = Ends {
+        input,
+        output,
+        // Blocks of a single patch may be stored whole where nobody looks.
+        room: if layer.free_end {
+            length - layer.place.start
+        } else {
+            0
+        },
+    };
+    // SAFETY: `Isa::Vnni` is only made where these instructions were detected; the caller's word.
+    unsafe {
+        if layer.geometry.positions() == 1 {
+            singles(layer, place);
+        } else {
+            many(layer, place);
+        }
+    }
+}
+
+/// The groups of a layer of one patch.
+///
+/// # Safety
+/// The processor has the instructions; as [`groups`].
+unsafe fn singles(layer: &Linear, ends: Ends) {
+    let steps = layer.geometry.offsets.len() * layer.lanes.words;
+    let parts = layer.lanes.stock.parts();
+    for group in &layer.lanes.groups {
+        let pass = Pass::new(layer, parts, *group, group.blocks, steps, ends);
+        // SAFETY: as in `many`.
         unsafe {
-            match (geometry.positions(), group.blocks) {
-                (1, 1) if steps <= FEW => pass.single::<1, 1>(),
-                (1, 2) if steps <= FEW => pass.single::<2, 1>(),
-                (1, 1) => pass.single::<1, 8>(),
-                (1, 2) => pass.single::<2, 4>(),
-                (1, 3) => pass.single::<3, 3>(),
-                (1, 4) => pass.single::<4, 2>(),
-                (1, 5) => pass.single::<5, 2>(),
-                (1, 6) => pass.single::<6, 2>(),
-                (1, 7) => pass.single::<7, 1>(),
-                (1, _) => pass.single::<8, 1>(),
-                (_, 1) => pass.tiles::<12, 8, 1>(),
-                (_, 2) => pass.tiles::<10, 8, 2>(),
-                (_, 3) => pass.tiles::<8, 4, 3>(),
-                _ => pass.tiles::<6, 5, 4>(),
+            match group.blocks {
+                1 if steps <= FEW => pass.single::<1, 1>(),
+                2 if steps <= FEW => pass.single::<2, 1>(),
+                1 => pass.single::<1, 8>(),
+                2 => pass.single::<2, 4>(),
+                3 => pass.single::<3, 3>(),
+                4 => pass.single::<4, 2>(),
+                5 => pass.single::<5, 2>(),
+                6 => pass.single::<6, 2>(),
+                7 => pass.single::<7, 1>(),
+                _ => pass.single::<8, 1>(),
             }
         }
     }
+}
+
+/// The groups of a layer of several patches.
+///
+/// # Safety
+/// As [`singles`].
+unsafe fn many(layer: &Linear, ends: Ends) {
+    let steps = layer.geometry.offsets.len() * layer.lanes.words;
+    let parts = layer.lanes.stock.parts();
+    for whole in &layer.lanes.groups {
+        // Groups of a batch of single patches may be too wide.
+        let mut first = 0;
+        while first < whole.blocks {
+            let pass = Pass::new(layer, parts, whole.part(first, MOST), whole.blocks, steps, ends);
+            // SAFETY: the caller's word is that every patch lies in the input and every result in the output; `Pass::new`
+            // sees to the group's lines and outputs.
+            unsafe {
+                match pass.group.blocks {
+                    1 => pass.tiles::<12, 8, 1>(),
+                    2 => pass.tiles::<10, 8, 2>(),
+                    3 => pass.tiles::<8, 4, 3>(),
+                    _ => pass.tiles::<6, 5, 4>(),
+                }
+            }
+            first += MOST;
+        }
+    }
+}
+
+/// Where a layer's input and output start.
+#[derive(Clone, Copy)]
+struct Ends {
+    input: *const u8,
+    output: *mut u8,
+    /// Bytes of the output from the first result on, if those behind the last result may be overwritten.
+    room: usize,
 }
 
 /// One group of a layer on its way over all positions.
 struct Pass<'a> {
     layer: &'a Linear,
     lanes: &'a Lanes,
-    group: &'a Group,
-    input: &'a [u8],
-    output: *mut u8,
-    /// Bytes of the output from the first result on, if those behind the last result may be overwritten.
-    room: usize,
+    parts: Parts<'a>,
+    group: Group,
+    /// Lines from a word's weights to the next word's.
+    step: usize,
+    ends: Ends,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    /// One group, whose words lie `step` lines apart and are `steps`; all of its lines and outputs are there.
+    #[inline(always)]
+    fn new(layer: &'a Linear, parts: Parts<'a>, group: Group, step: usize, steps: usize, ends: Ends) -> Self {
+        assert!(
+            group.blocks <= step && group.line + steps * step <= parts.weights.len() + step - group.blocks
+        );
+        assert!(group.block + group.blocks <= parts.bias.len());
+        assert!(group.first + group.outputs <= layer.outputs);
+        Pass {
+            layer,
+            lanes: &layer.lanes,
+            parts,
+            group,
+            step,
+            ends,
+        }
+    }
     /// All positions, `M` at a time, or `L` where these come out more evenly; fewer if there are not so many.
     ///
     /// # Safety
     /// As stated in [`linear`]; the group has `N` blocks.
+    #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     unsafe fn tiles<const M: usize, const L: usize, const N: usize>(&self) {
         let positions = self.layer.geometry.positions();
@@ -88,9 +182,9 @@ impl Pass<'_> {
         unsafe {
             // Products and reads of a word of the patch, for all tiles.
             let cost = |size: usize| positions.div_ceil(size) * (size * N + N);
-            if positions >= M && cost(M) <= cost(L) {
+            if positions >= M && cost(M) <= cost(L).min(cost(4)) {
                 self.run::<M, N>(positions);
-            } else if positions >= L {
+            } else if positions >= L && cost(L) <= cost(4) {
                 self.run::<L, N>(positions);
             } else if positions >= 4 {
                 self.run::<4, N>(positions);
@@ -118,19 +212,24 @@ impl Pass<'_> {
             )
         };
         let ([mut x, mut column], [mut at, mut to]) = start(0);
+        // Spread out once for all tiles.
+        let mut constants = [load(self.parts.scale(self.group.block)); N];
+        for (block, constants) in (self.group.block..).zip(&mut constants).skip(1) {
+            *constants = load(self.parts.scale(block));
+        }
         let mut done = 0;
         while done < positions {
             if done + M > positions {
                 done = positions - M;
                 ([x, column], [at, to]) = start(done);
             }
-            let mut bases = [self.input.as_ptr(); M];
-            let mut results = [self.output; M];
+            let mut bases = [self.ends.input; M];
+            let mut results = [self.ends.output; M];
             for (base, result) in bases.iter_mut().zip(&mut results) {
                 // SAFETY: the patch of a position lies in the input, its results in the output.
                 unsafe {
-                    *base = self.input.as_ptr().add(at);
-                    *result = self.output.add(to);
+                    *base = self.ends.input.add(at);
+                    *result = self.ends.output.add(to);
                 }
                 x += 1;
                 at += geometry.column_step;
@@ -146,7 +245,7 @@ impl Pass<'_> {
                 }
             }
             // SAFETY: passed on.
-            unsafe { self.tile::<M, N>(&bases, &results) };
+            unsafe { self.tile::<M, N>(&constants, &bases, &results) };
             done += M;
         }
     }
@@ -157,13 +256,18 @@ impl Pass<'_> {
     /// As [`Pass::tiles`]; `bases` point to the patches, `results` to where their results go.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn tile<const M: usize, const N: usize>(&self, bases: &[*const u8; M], results: &[*mut u8; M]) {
+    unsafe fn tile<const M: usize, const N: usize>(
+        &self,
+        constants: &[Constants; N],
+        bases: &[*const u8; M],
+        results: &[*mut u8; M],
+    ) {
         let mut sums = [[_mm512_setzero_si512(); N]; M];
         // SAFETY: `N` lines follow `line` for each word of each segment (asserted by `linear`), and each segment of
         // each patch, rounded up to whole words, lies in the input (`reach`).
         unsafe {
-            let mut line = self.lanes.weights.as_ptr().add(self.group.line);
-            for (n, bias) in self.lanes.bias[self.group.block..][..N].iter().enumerate() {
+            let mut line = self.parts.weights.as_ptr().add(self.group.line);
+            for (n, bias) in self.parts.bias[self.group.block..][..N].iter().enumerate() {
                 let bias = _mm512_load_si512(bias.0.as_ptr().cast());
                 for sum in &mut sums {
                     sum[n] = bias;
@@ -183,7 +287,7 @@ impl Pass<'_> {
                             *sum = _mm512_dpbusd_epi32(*sum, x, w);
                         }
                     }
-                    line = line.add(N);
+                    line = line.add(self.step);
                     at += 4;
                 }
             }
@@ -199,7 +303,7 @@ impl Pass<'_> {
         }
         // From here to the stores, sums stay in registers: each is named by constants. A block's constants are read once.
         each!(BLOCK < N, 0 1 2 3, {
-            let (constants, signs) = load(self.lanes.scale(self.group.block + BLOCK));
+            let (constants, signs) = constants[BLOCK];
             if signs == 0 {
                 each!(PATCH < M, 0 1 2 3 4 5 6 7 8 9 10 11, {
                     sums[PATCH][BLOCK] = back_unsigned(sums[PATCH][BLOCK], constants);
@@ -258,7 +362,7 @@ impl Pass<'_> {
             return;
         }
         for (n, sum) in sums.iter_mut().enumerate() {
-            let (constants, signs) = load(self.lanes.scale(self.group.block + n));
+            let (constants, signs) = load(self.parts.scale(self.group.block + n));
             *sum = back_with(*sum, constants, signs);
         }
     }
@@ -276,17 +380,18 @@ impl Pass<'_> {
     ///
     /// # Safety
     /// As stated in [`linear`]; the group has `N` blocks, and there is one position.
+    #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     unsafe fn single<const N: usize, const U: usize>(&self) {
         let mut sums = [[_mm512_setzero_si512(); N]; U];
         // SAFETY: as in `tile`.
         unsafe {
-            let mut line = self.lanes.weights.as_ptr().add(self.group.line);
-            for (sum, bias) in sums[0].iter_mut().zip(&self.lanes.bias[self.group.block..][..N]) {
+            let mut line = self.parts.weights.as_ptr().add(self.group.line);
+            for (sum, bias) in sums[0].iter_mut().zip(&self.parts.bias[self.group.block..][..N]) {
                 *sum = _mm512_load_si512(bias.0.as_ptr().cast());
             }
             for offset in &self.layer.geometry.offsets {
-                let mut at = self.input.as_ptr().add(*offset);
+                let mut at = self.ends.input.add(*offset);
                 let mut words = self.lanes.words;
                 while words >= U {
                     for sums in &mut sums {
@@ -314,9 +419,9 @@ impl Pass<'_> {
                     *total = _mm512_add_epi32(*total, *sum);
                 }
             }
-            let to = self.output.add(self.layer.place.start + self.group.first);
+            let to = self.ends.output.add(self.layer.place.start + self.group.first);
             self.back_all(&mut total);
-            self.emit::<N>(&total, to, self.room.saturating_sub(self.group.first));
+            self.emit::<N>(&total, to, self.ends.room.saturating_sub(self.group.first));
         }
     }
 
@@ -409,21 +514,29 @@ pub(super) unsafe fn store(bytes: __m128i, to: *mut u8, count: usize) {
     }
 }
 
-/// A block's constants in registers: even, odd, what is added to each, shifts; and its signs.
+/// A block's constants in registers.
+pub(super) type Constants = ([__m512i; 5], __mmask16);
+
+/// Reads a block's constants: even, odd, what is added to each, shifts; and its signs.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn load(scale: &Scale) -> ([__m512i; 5], __mmask16) {
+pub(super) fn load(scale: &Scale) -> Constants {
     // SAFETY: each part holds 64 bytes.
-    let constants = unsafe {
-        [
-            _mm512_loadu_si512(scale.even.as_ptr().cast()),
-            _mm512_loadu_si512(scale.odd.as_ptr().cast()),
-            _mm512_loadu_si512(scale.even_add.as_ptr().cast()),
-            _mm512_loadu_si512(scale.odd_add.as_ptr().cast()),
-            _mm512_loadu_si512(scale.shift.as_ptr().cast()),
-        ]
+    let [multiplier, add, shift] = unsafe {
+        [&scale.multiplier, &scale.add, &scale.shift].map(|part| _mm512_loadu_si512(part.as_ptr().cast()))
     };
-    (constants, scale.signs)
+    // Upper halves of even multipliers do not count. Sums are `a | b & c`.
+    let half = _mm512_set1_epi64(i64::from(Scale::HALF));
+    let low = _mm512_and_si512(_mm512_srli_epi64::<32>(shift), half);
+    let constants = [
+        multiplier,
+        _mm512_srli_epi64::<32>(multiplier),
+        _mm512_ternarylogic_epi64::<0xF8>(_mm512_slli_epi64::<32>(add), shift, half),
+        _mm512_ternarylogic_epi64::<0xF8>(low, add, _mm512_set1_epi64(-1 << 32)),
+        _mm512_and_si512(shift, _mm512_set1_epi32(Scale::SHIFT as i32)),
+    ];
+    let signs = _mm512_test_epi32_mask(shift, _mm512_set1_epi32(Scale::SIGNED as i32));
+    (constants, signs)
 }
 
 /// 16 sums plus 2^31 as results before they are held between bounds; see [`super::lanes`].
@@ -481,5 +594,9 @@ pub(super) fn pack([a, b, c, d]: [__m512i; 4]) -> __m512i {
 #[target_feature(enable = "avx512f")]
 pub(super) fn narrow(values: __m512i, low: u8, high: u8) -> __m128i {
     let held = _mm512_max_epi32(values, _mm512_set1_epi32(i32::from(low)));
-    _mm512_cvtepi32_epi8(_mm512_min_epi32(held, _mm512_set1_epi32(i32::from(high))))
+    let mut bytes = _mm512_cvtepi32_epi8(_mm512_min_epi32(held, _mm512_set1_epi32(i32::from(high))));
+    // Keeps the compiler from narrowing in the store: who reads what such a store wrote waits for it.
+    // SAFETY: nothing is done.
+    unsafe { asm!("/* {0} */", inout(xmm_reg) bytes, options(pure, nomem, nostack, preserves_flags)) };
+    bytes
 }

@@ -12,8 +12,8 @@
 use std::arch::x86_64::*;
 
 use super::depthwise::{Depthwise, Packed};
-use super::lanes::Line;
 use super::linear::LANES;
+use super::lines::{Line, Parts};
 use super::quads::Quads;
 use super::spell::each;
 use super::vnni::{back_unsigned, back_with, load, narrow, pack, store, store_parts};
@@ -27,8 +27,9 @@ pub fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8], scratch: &m
     };
     assert!(layer.reach() <= input.len() && layer.scratch() <= scratch.len());
     assert!(output.len() == quads.rows * quads.runs * quads.run);
-    assert!(quads.weights.len() == quads.shared * quads.patterns * quads.taps.len());
-    assert!(quads.bias.len() == quads.patterns && quads.scales.len() == quads.patterns);
+    let parts = quads.stock.parts();
+    assert!(parts.weights.len() == quads.shared * quads.patterns * quads.taps.len());
+    assert!(parts.bias.len() == quads.patterns);
     let results = quads.runs * quads.run;
     let lines = quads.patterns * quads.taps.len();
     for (number, output) in output.chunks_mut((results * quads.shared).max(1)).enumerate() {
@@ -40,7 +41,8 @@ pub fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8], scratch: &m
             let both = Rows {
                 layer,
                 quads,
-                weights: &quads.weights,
+                parts,
+                weights: parts.weights,
                 scratch,
             };
             if quads.exact && output.len() == 2 * results {
@@ -96,6 +98,7 @@ unsafe fn interleave(quads: &Quads, input: &[u8], scratch: &mut [Line]) {
 struct Rows<'a> {
     layer: &'a Depthwise,
     quads: &'a Quads,
+    parts: Parts<'a>,
     /// Weights of these rows: row, pattern, group of taps.
     weights: &'a [Line],
     scratch: &'a [Line],
@@ -184,7 +187,7 @@ impl Rows<'_> {
             let station = Station {
                 weights,
                 // SAFETY: biases hold 64 bytes.
-                bias: unsafe { _mm512_load_si512(quads.bias[pattern].0.as_ptr().cast()) },
+                bias: unsafe { _mm512_load_si512(self.parts.bias[pattern].0.as_ptr().cast()) },
                 starts,
                 results,
                 steps: [from_step, to_step],
@@ -202,7 +205,7 @@ impl Rows<'_> {
             ];
             // SAFETY: byte `first` of a run and those that many steps further lie in the interleaved rows, and in the
             // results of each row; reading 16 lanes from there stays inside the scratch, which has two lines more.
-            unsafe { station.run(first, ends, load(&quads.scales[pattern]), output.as_mut_ptr()) };
+            unsafe { station.run(first, ends, load(self.parts.scale(pattern)), output.as_mut_ptr()) };
         }
     }
 
@@ -218,8 +221,8 @@ impl Rows<'_> {
         for pattern in 0..quads.patterns {
             let lines = &self.weights[pattern * count..][..count];
             // SAFETY: biases hold 64 bytes.
-            let bias = unsafe { _mm512_loadu_si512(quads.bias[pattern].0.as_ptr().cast()) };
-            let (scale, signs) = load(&quads.scales[pattern]);
+            let bias = unsafe { _mm512_loadu_si512(self.parts.bias[pattern].0.as_ptr().cast()) };
+            let (scale, signs) = load(self.parts.scale(pattern));
             for number in 0..quads.runs {
                 let mut at = pattern * LANES;
                 while at < quads.run {

@@ -17,13 +17,16 @@ macro_rules! words {
             assert!(layer.reach() <= input.len() && layer.written() <= output.len());
             let input = bytes(&input[..layer.reach()], scratch);
             assert!(layer.reach() <= input.len());
+            let parts = lanes.stock.parts();
             for group in &lanes.groups {
-                assert!(group.blocks == 1 && group.block < lanes.bias.len());
+                assert!(group.blocks == 1 && group.block < parts.bias.len());
                 assert!(group.first + group.outputs <= layer.outputs && group.outputs <= LANES);
                 let pass = Pass {
                     layer,
+                    bias: &parts.bias[group.block].0,
+                    scale: parts.scale(group.block),
                     group,
-                    lines: &lanes.weights[group.line..][..steps],
+                    lines: &parts.weights[group.line..][..steps],
                     input,
                     output: output.as_mut_ptr(),
                 };
@@ -44,6 +47,8 @@ macro_rules! words {
         /// One block of a layer on its way over all positions.
         struct Pass<'a> {
             layer: &'a Linear,
+            bias: &'a [u32; LANES],
+            scale: &'a Scale,
             group: &'a Group,
             lines: &'a [Line],
             input: &'a [u8],
@@ -58,6 +63,7 @@ macro_rules! words {
             #[target_feature(enable = $feature)]
             unsafe fn run<const M: usize>(&self, positions: usize) {
                 let geometry = &self.layer.geometry;
+                let constants = Constants::of(self.scale);
                 let mut done = 0;
                 while done < positions {
                     let first = done.min(positions - M);
@@ -75,7 +81,7 @@ macro_rules! words {
                         }
                     }
                     // SAFETY: passed on.
-                    unsafe { self.tile::<M>(&bases, first) };
+                    unsafe { self.tile::<M>(&constants, &bases, first) };
                     done = first + M;
                 }
             }
@@ -84,12 +90,12 @@ macro_rules! words {
             /// As [`Pass::run`]; `bases` point to the patches of positions `first` and following.
             #[inline]
             #[target_feature(enable = $feature)]
-            unsafe fn tile<const M: usize>(&self, bases: &[*const u8; M], first: usize) {
+            unsafe fn tile<const M: usize>(&self, constants: &Constants, bases: &[*const u8; M], first: usize) {
                 let lanes = &self.layer.lanes;
                 // SAFETY: biases hold 16 numbers; a line for each word of each segment follows the first; each segment of
                 // each patch, rounded up to whole words, lies in the input.
                 unsafe {
-                    let bias = start(&lanes.bias[self.group.block].0);
+                    let bias = start(self.bias);
                     let mut sums = [bias; M];
                     let mut line = self.lines.as_ptr().cast::<i8>();
                     for offset in &self.layer.geometry.offsets {
@@ -108,7 +114,7 @@ macro_rules! words {
                     let mut finished = [bias; M];
                     spell!(finished, sums, R, M * R, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23);
                     for (position, sums) in (first..).zip(&finished) {
-                        self.emit(sums, position);
+                        self.emit(constants, sums, position);
                     }
                 }
             }
@@ -121,11 +127,12 @@ macro_rules! words {
             unsafe fn single(&self, position: usize) {
                 const SETS: usize = $sets;
                 let (geometry, lanes) = (&self.layer.geometry, &self.layer.lanes);
+                let constants = Constants::of(self.scale);
                 let base = patch_at(geometry, position);
                 // SAFETY: as in `tile`.
                 unsafe {
                     let mut sums = [[splat(0); R]; SETS];
-                    sums[0] = start(&lanes.bias[self.group.block].0);
+                    sums[0] = start(self.bias);
                     let mut line = self.lines.as_ptr().cast::<i8>();
                     for offset in &geometry.offsets {
                         let mut at = self.input.as_ptr().add(base + offset);
@@ -156,7 +163,7 @@ macro_rules! words {
                             *total = add(*total, *sum);
                         }
                     }
-                    self.emit(&total, position);
+                    self.emit(&constants, &total, position);
                 }
             }
 
@@ -166,7 +173,7 @@ macro_rules! words {
             /// As [`Pass::run`].
             #[inline]
             #[target_feature(enable = $feature)]
-            unsafe fn emit(&self, sums: &[Vector; R], position: usize) {
+            unsafe fn emit(&self, constants: &Constants, sums: &[Vector; R], position: usize) {
                 let (layer, group) = (self.layer, self.group);
                 let at = layer.place.at(position, layer.outputs) + group.first;
                 // SAFETY: as many bytes as the group has outputs lie at `at`.
@@ -174,7 +181,7 @@ macro_rules! words {
                 // SAFETY: passed on.
                 unsafe {
                     if layer.lanes.exact {
-                        put(*sums, layer.lanes.scale(group.block), layer.end.bounds, to);
+                        put(*sums, constants, layer.end.bounds, to);
                     } else {
                         for ((channel, to), sum) in (group.first..).zip(to).zip(numbers(*sums)) {
                             *to = layer.end.scale(channel, sum.wrapping_add(1 << 31) as i32);

@@ -47,7 +47,9 @@ pub fn to_bytes(model: &Model) -> Vec<u8> {
 
 /// As [`to_bytes`], with `layers` packed in `order` beside, by operator, ascending.
 pub(crate) fn to_bytes_packed(model: &Model, order: Order, layers: &[(usize, Prepared)]) -> Vec<u8> {
-    write(model, Some((order, layers)))
+    // Lines hold numbers as memory does.
+    let packed = cfg!(target_endian = "little").then_some((order, layers));
+    write(model, packed)
 }
 
 /// For each tensor, whether all its readers are packed layers that need it no more.
@@ -248,12 +250,13 @@ pub(crate) fn read(image: &Image, order: Option<Order>) -> Result<(Model, Vec<(u
         }
     }
     let structure = &bytes[LINE..LINE + head];
-    let model = parse(structure, image, data_start)?;
+    let spare = if layers.is_empty() { usize::MAX } else { spare };
+    let model = parse(structure, image, data_start, spare)?;
     model.validate()?;
     Ok((model, layers))
 }
 
-fn parse(structure: &[u8], image: &Image, data_start: usize) -> Result<Model> {
+fn parse(structure: &[u8], image: &Image, data_start: usize, spare: usize) -> Result<Model> {
     let mut read = Reader {
         bytes: structure,
         at: 0,
@@ -264,12 +267,11 @@ fn parse(structure: &[u8], image: &Image, data_start: usize) -> Result<Model> {
         ..Model::default()
     };
     for _ in 0..read.count(8)? {
-        let key = read.text()?;
-        let value = read.text()?;
+        let (key, value) = (read.text()?, read.text()?);
         model.metadata.insert(key, value);
     }
     for _ in 0..read.count(7)? {
-        let tensor = read.tensor(image, data_start)?;
+        let tensor = read.tensor(image, data_start, spare)?;
         model.tensors.push(tensor);
     }
     for _ in 0..read.count(6)? {

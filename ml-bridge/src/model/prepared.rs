@@ -4,8 +4,8 @@
 //! byte 0   order u16 (1 words, 2 pairs, 3 rows, 4 blocks, 5 signed)    2  edition of packing u16    4  count of layers u32
 //!      8   per layer, 32 bytes: operator u32, flags u32 (1: exact), outputs u32, lines u32,
 //!          offset of the outputs u64, offset of the lines u64, both from byte 0
-//!          outputs: bias i32, multiplier i32, shift i32 each
-//!          lines of 64 bytes, from a multiple of 64 on
+//!          outputs, none where results are exact: bias i32, multiplier i32, shift i32 each
+//!          lines of 64 bytes, from a multiple of 64 on: see `kernel/lines.rs`
 //! ```
 //!
 //! It repeats what the constants say, so a file may lose it, and a processor that wants another order packs anew. What
@@ -15,13 +15,13 @@
 use std::ops::Range;
 
 use super::{Data, Image};
-use crate::kernel::lanes::{Lines, Order, Prepared};
+use crate::kernel::lanes::{Line, Lines, Order, Prepared};
 use crate::kernel::requantize::Factor;
 use crate::kernel::signed::bytes_of;
 use crate::{Error, Result};
 
 /// Changes whenever the same order means other bytes.
-pub const EDITION: u16 = 1;
+pub const EDITION: u16 = 2;
 /// Bytes of a line, and the unit on which the section and its lines start.
 const LINE: usize = 64;
 /// Bytes before the first layer, of a layer, and of an output.
@@ -69,7 +69,7 @@ pub(super) fn to_bytes(order: Order, layers: &[(usize, Prepared)]) -> Vec<u8> {
     }
     out.resize(out.len().next_multiple_of(LINE), 0);
     for (_, layer) in layers {
-        out.extend_from_slice(bytes_of(&layer.lines));
+        out.extend_from_slice(bytes_of::<Line>(&layer.lines));
     }
     out
 }

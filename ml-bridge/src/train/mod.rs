@@ -21,7 +21,9 @@ use siltstone_store::value::Value;
 
 use crate::detect::output::{Finding, Output};
 use crate::detect::{Inputs, Recipe, Scorer};
-use crate::model::{Model, file};
+use crate::engine::to_bytes_packed;
+use crate::kernel::Isa;
+use crate::model::Model;
 use crate::normalize::{Normalizer, STEPS_PER_UNIT, number};
 use crate::window::{FrontEnd, Span, WindowSpec};
 
@@ -159,7 +161,8 @@ pub fn train_model(
     let mut output = Output::open(store, &healthy_stream, snapshot.schema(), &request.model, version)?;
     recipe.threshold = set_threshold(store, &model, &recipe, &gathered, &mut output, &healthy_stream)?;
     model.metadata = recipe.to_metadata();
-    let bytes = file::to_bytes(&model);
+    // Packed, so that detection opens it at once.
+    let bytes = to_bytes_packed(&model, Isa::best())?;
     let kept = store.put_model(&request.model, &bytes)?;
     debug_assert_eq!(kept, version, "one writer gives out versions");
     Ok(Report {

@@ -1,5 +1,6 @@
 //! What a model occupies: how much this process grows from before its file is mapped until after its first inference,
-//! against the file, the arena and a quarter of a MiB. One process per model, since memory once touched is kept.
+//! against the file, the arena and a quarter of a MiB. One process per model, since memory once touched is kept. Code that
+//! was mapped on the way is told apart: it is there once, whatever the number of models.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,6 +27,21 @@ fn resident() -> Result<[u64; 2], Failure> {
             .ok_or(format!("no {name} in /proc/self/status"))
     };
     Ok([field("RssAnon:")?, field("RssFile:")?])
+}
+
+/// Resident bytes of mappings of the file `name`.
+fn resident_of(name: &str) -> Result<u64, Failure> {
+    let maps = std::fs::read_to_string("/proc/self/smaps")?;
+    let (mut inside, mut bytes) = (false, 0);
+    for line in maps.lines() {
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("Rss:") if inside => bytes += words.next().map_or(Ok(0), str::parse::<u64>)? * 1024,
+            Some(first) if first.contains('-') => inside = line.ends_with(&format!("/{name}")),
+            _ => {}
+        }
+    }
+    Ok(bytes)
 }
 
 /// Measures the models of `models` in a process of their own each, as packed and as plain files.
@@ -61,14 +77,14 @@ pub fn one(name: &str, isa: Isa) -> Result<(), Failure> {
     let (input, mut output) = (vec![3i8; engine.input_count()], vec![0; engine.output_count()]);
     engine.run(&input, &mut output)?;
     let after = resident()?;
-    let grown = [0, 1].map(|kind| after[kind].saturating_sub(before[kind]));
+    let [own, mapped] = [0, 1].map(|kind| after[kind].saturating_sub(before[kind]));
+    let of_file = resident_of(name)?;
     let (size, arena) = (std::fs::metadata(name)?.len(), engine.arena_bytes() as u64);
     let most = size + arena + SPARE;
     println!(
-        "file {size:7} arena {arena:6} grown by {:7} own, {:7} mapped: {:3} % of file, arena and 256 KiB",
-        grown[0],
-        grown[1],
-        (grown[0] + grown[1]) * 100 / most
+        "file {size:7} arena {arena:6} grown by {own:7} own, {of_file:7} of the file: {:3} % of file, arena and 256 KiB; {:7} code",
+        (own + of_file) * 100 / most,
+        mapped.saturating_sub(of_file)
     );
     Ok(())
 }

@@ -118,7 +118,7 @@ pub(super) fn add_zero_point(end: &mut Requantize, input: &Tensor, values: &[i8]
     let offset = input.affine()?.zero_point + BIAS;
     let row = (values.len() / end.bias.len().max(1)).max(1);
     for (bias, row) in end.bias.iter_mut().zip(values.chunks_exact(row)) {
-        let sum = crate::kernel::lanes::sum_of(row);
+        let sum = crate::kernel::scale::sum_of(row);
         *bias = bias.wrapping_sub(sum.wrapping_mul(offset));
     }
     Ok(())
@@ -139,24 +139,18 @@ pub(super) fn bare(output: &Tensor, activation: Activation) -> Result<Requantize
 /// Packs a layer; one whose results lie in one row is computed for all inputs of a batch at once.
 pub(super) fn packed_layer(
     compiler: &Compiler<'_>,
-    mut geometry: Geometry,
+    geometry: Geometry,
     outputs: usize,
     weights: Weights<'_>,
     end: Requantize,
-    mut place: Place,
+    place: Place,
 ) -> Result<Linear> {
     let [rows, columns] = geometry.size;
     let wide = compiler.copies > 1 && rows == 1 && place == Place::packed(columns, outputs);
-    if wide {
-        // Where inputs and outputs lie is known once all buffers are.
-        geometry.size = [compiler.copies, columns];
-        geometry.row_step = 0;
-        place.pitch = 0;
-    }
     let mut layer = Linear::new(compiler.isa, geometry, outputs, weights, end, place).ok_or_else(misfit)?;
-    layer.wide = wide;
     if wide {
-        layer.macs /= compiler.copies as u64;
+        // Packed as for one input, so that a file's packed weights serve a batch too.
+        layer.widen(compiler.copies);
     }
     Ok(layer)
 }
@@ -164,6 +158,17 @@ pub(super) fn packed_layer(
 /// The error for packed weights that are not those of the layer.
 pub(super) fn misfit() -> Error {
     Error::invalid("its packed weights do not fit its shape")
+}
+
+/// The bias of `operator`, one per output; zeros if it has none.
+pub(super) fn bias(compiler: &Compiler<'_>, operator: &Operator, outputs: usize) -> Result<Vec<i32>> {
+    let Some(index) = compiler.optional(operator, 2) else {
+        return Ok(vec![0; outputs]);
+    };
+    let values = compiler.model.tensor(index)?.values_i32();
+    values
+        .filter(|b| b.len() == outputs)
+        .ok_or_else(|| Error::invalid("its bias is not one i32 per output"))
 }
 
 /// As [`end`], the bias without what the input's zero point amounts to.
@@ -190,15 +195,7 @@ pub(super) fn factors(
     if factor.len() != outputs {
         factor = vec![factor[0]; outputs];
     }
-    let bias = match compiler.optional(operator, 2) {
-        None => vec![0; outputs],
-        Some(index) => compiler
-            .model
-            .tensor(index)?
-            .values_i32()
-            .filter(|b| b.len() == outputs)
-            .ok_or_else(|| Error::invalid("its bias is not one i32 per output"))?,
-    };
+    let bias = bias(compiler, operator, outputs)?;
     Ok(Requantize {
         bias,
         factor,

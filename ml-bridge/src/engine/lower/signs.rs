@@ -4,6 +4,7 @@ use super::super::compile::{Compiler, Cost};
 use super::super::step::Step;
 use super::computed_i8;
 use super::conv::image;
+use super::dense::bias;
 use crate::kernel::bits::{BIAS_PARTS, Patches, Signs};
 use crate::kernel::requantize::{BIAS, Bounds, Factor, Requantize, Rounding};
 use crate::model::{Activation, Kind, Operator, Sliding, Tensor};
@@ -73,15 +74,7 @@ pub(super) fn lower(
         .as_ref()
         .filter(|d| d.len() == outputs * patches.window[0] * patches.window[1] * patches.words() * 8)
         .ok_or_else(wrong)?;
-    let bias = match compiler.optional(operator, 2) {
-        None => vec![0; outputs],
-        Some(index) => compiler
-            .model
-            .tensor(index)?
-            .values_i32()
-            .filter(|b| b.len() == outputs)
-            .ok_or_else(|| Error::invalid("its bias is not one i32 per output"))?,
-    };
+    let bias = bias(compiler, operator, outputs)?;
     let to = output.affine()?;
     let factors = scales
         .scales

@@ -16,6 +16,7 @@ impl<'a> Reader<'a> {
         Error::corrupt("model", self.section, self.at as u64, what)
     }
 
+    #[inline]
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8]> {
         let end = self.at.checked_add(count).filter(|end| *end <= self.bytes.len());
         let end = end.ok_or_else(|| self.corrupt(format!("{count} bytes are missing")))?;
@@ -24,6 +25,7 @@ impl<'a> Reader<'a> {
         Ok(part)
     }
 
+    #[inline]
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         let part = self.take(N)?;
         part.try_into().map_err(|_| self.corrupt("bytes are missing"))
@@ -79,9 +81,32 @@ impl<'a> Reader<'a> {
     pub(super) fn text(&mut self) -> Result<String> {
         let count = self.count(1)?;
         let bytes = self.take(count)?;
-        std::str::from_utf8(bytes)
-            .map(str::to_string)
-            .map_err(|_| self.corrupt("text is not UTF-8"))
+        self.string(bytes)
+    }
+
+    fn string(&self, bytes: &[u8]) -> Result<String> {
+        let text = std::str::from_utf8(bytes).map_err(|_| self.corrupt("text is not UTF-8"))?;
+        Ok(text.to_string())
+    }
+
+    /// Scales, zero points and their dimension, if there are any; `leave` them aside, or read them.
+    fn quantization(&mut self, leave: bool) -> Result<Option<Quantization>> {
+        if leave {
+            for _ in 0..2 {
+                let count = self.count(4)?;
+                self.take(count * 4)?;
+            }
+            self.u32()?;
+            return Ok(None);
+        }
+        let scales = self.numbers(f32::from_le_bytes)?;
+        let zero_points = self.numbers(i32::from_le_bytes)?;
+        let axis = self.u32()?;
+        Ok((!scales.is_empty()).then_some(Quantization {
+            scales,
+            zero_points,
+            axis,
+        }))
     }
 
     pub(super) fn indexes(&mut self) -> Result<Vec<usize>> {
@@ -89,8 +114,11 @@ impl<'a> Reader<'a> {
         (0..count).map(|_| self.size()).collect()
     }
 
-    pub(super) fn tensor(&mut self, image: &Image, data_start: usize) -> Result<Tensor> {
-        let name = self.text()?;
+    /// A tensor whose numbers lie in `image` from `data_start` on. Of constants that start at `spare` or beyond, which
+    /// packed weights stand for, names and quantization are left aside.
+    pub(super) fn tensor(&mut self, image: &Image, data_start: usize, spare: usize) -> Result<Tensor> {
+        let length = self.count(1)?;
+        let name = self.take(length)?;
         let element = self.u8()?;
         let element = Element::from_u8(element).ok_or_else(|| self.corrupt("unknown element"))?;
         let flags = self.u8()?;
@@ -98,26 +126,27 @@ impl<'a> Reader<'a> {
             return Err(self.corrupt("unknown tensor flags"));
         }
         let shape = (0..self.u8()?).map(|_| self.size()).collect::<Result<Vec<_>>>()?;
-        let scales = self.numbers(f32::from_le_bytes)?;
-        let zero_points = self.numbers(i32::from_le_bytes)?;
-        let axis = self.u32()?;
-        let quantization = (!scales.is_empty()).then_some(Quantization {
-            scales,
-            zero_points,
-            axis,
-        });
-        let mut data = None;
+        let before = self.at;
+        let mut quantization = self.quantization(true)?;
+        let (mut data, mut left) = (None, false);
         if flags & 1 != 0 {
             let (offset, length) = (self.u64()?, self.u64()?);
-            let part = usize::try_from(offset)
+            let start = usize::try_from(offset)
                 .ok()
-                .and_then(|o| o.checked_add(data_start))
+                .and_then(|o| o.checked_add(data_start));
+            let part = start
                 .and_then(|start| Some(start..start.checked_add(usize::try_from(length).ok()?)?))
                 .and_then(|range| Data::part(image, range));
             data = Some(part.ok_or_else(|| self.corrupt("a constant lies outside the file"))?);
+            left = start.is_some_and(|start| start >= spare);
+        }
+        if !left {
+            let after = std::mem::replace(&mut self.at, before);
+            quantization = self.quantization(false)?;
+            self.at = after;
         }
         Ok(Tensor {
-            name,
+            name: if left { String::new() } else { self.string(name)? },
             shape,
             element,
             quantization,
