@@ -215,6 +215,29 @@ impl Fm {
         Ok(below)
     }
 
+    /// Numbers of the strings that are `bytes` (`whole`) or start with them, where all strings are in byte order; `None`
+    /// if some are too long to be in the index.
+    ///
+    /// # Complexity
+    /// Two ranks a byte in each block, fewer where no string has the last few.
+    pub fn stretch(&self, bytes: &[u8], whole: bool) -> Result<Option<Range<u64>>> {
+        let mut found: Option<Range<u64>> = None;
+        for block in &self.blocks {
+            if block.long_count() > 0 {
+                return Ok(None);
+            }
+            let wrong = || block.corrupt("a search left the index");
+            let ranks = search::ranks(&block.view()?, bytes, whole).ok_or_else(wrong)?;
+            if ranks.is_empty() {
+                continue;
+            }
+            let here = block.first_row + ranks.start..block.first_row + ranks.end;
+            let start = found.map_or(here.start, |before| before.start);
+            found = Some(start..here.end);
+        }
+        Ok(Some(found.unwrap_or(0..0)))
+    }
+
     /// Calls `visit` with the last `limit` bytes of each string, in order.
     ///
     /// # Complexity

@@ -161,7 +161,7 @@ impl Bits<'_> {
     }
 
     /// Ones before `position`, and the bit there (false at the end).
-    #[inline]
+    #[inline(always)]
     pub fn rank(&self, position: u64) -> Option<(u64, bool)> {
         match self.find(position)? {
             Place::Equal(ones, bit, _) => Some((ones, bit)),
@@ -178,7 +178,7 @@ impl Bits<'_> {
     }
 
     /// Ones before `low` and before `high`, which is not below it; close positions share the work.
-    #[inline]
+    #[inline(always)]
     pub fn rank_both(&self, low: u64, high: u64) -> Option<(u64, u64)> {
         let together = low / BLOCK == high / BLOCK;
         match self.find(low)? {
@@ -207,7 +207,7 @@ impl Bits<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, position: u64) -> Option<Place> {
         let index = (position / SUPER) as usize * 8;
         if position >= self.len {
@@ -235,7 +235,7 @@ impl Bits<'_> {
         self.find_block(start + (head >> 14 & 0xfff) as usize, ones, position)
     }
 
-    #[inline]
+    #[inline(always)]
     fn find_block(&self, heads: usize, ones: u64, position: u64) -> Option<Place> {
         const LANES: u64 = 0x0001_0001_0001_0001;
         let block = position % SUB / BLOCK;
@@ -321,7 +321,7 @@ fn set_bits(words: &mut [u64], start: u64, end: u64) {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn rank_raw(block: &[u8], position: u64) -> Option<(u64, bool)> {
     let word = (position / 64) as usize;
     let mut ones = 0;
@@ -377,7 +377,7 @@ struct Runs<'a> {
 }
 
 impl<'a> Runs<'a> {
-    #[inline]
+    #[inline(always)]
     fn new(data: &'a [u8], at: usize, bytes: u64) -> Option<Self> {
         let cursor = at as u64 * 8;
         let bit = u64::from(*data.get(at)? & 1);
@@ -392,7 +392,7 @@ impl<'a> Runs<'a> {
     }
 
     /// At least 56 bits from the cursor on, zeros behind the end.
-    #[inline]
+    #[inline(always)]
     fn window(&self) -> Option<u64> {
         let left = self.end.checked_sub(self.cursor)?;
         let window = load(self.data, (self.cursor / 8) as usize)? >> (self.cursor % 8);
@@ -417,7 +417,7 @@ impl<'a> Runs<'a> {
     }
 
     /// Ones before `position`, and the bit there. Positions may not go back.
-    #[inline]
+    #[inline(always)]
     fn advance(&mut self, position: u64) -> Option<(u64, bool)> {
         loop {
             let mut window = self.window()?;
@@ -438,7 +438,7 @@ impl<'a> Runs<'a> {
     }
 
     /// Run by run, for the last few.
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, position: u64) -> Option<(u64, bool)> {
         let mut window = self.window()?;
         // A load gives 56 bits, a code takes 19 at most.
@@ -469,7 +469,7 @@ impl<'a> Runs<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn load_u32(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from(u32::from_le_bytes(
         bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,

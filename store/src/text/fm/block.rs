@@ -25,6 +25,7 @@ use super::packed::{BitWriter, width_below};
 use super::sort::{self, Joined};
 use super::sparse::{self, Sparse, Sums};
 use super::tree::{self, Shape};
+use crate::codes::simd::fast;
 use crate::error::{Error, Result};
 use crate::section::Section;
 
@@ -346,7 +347,7 @@ impl<'a> View<'a> {
     }
 
     /// Suffixes that start with `byte`, among those whose rest lies in `low..high`.
-    #[inline]
+    #[inline(always)]
     pub fn extend(&self, byte: u8, low: u64, high: u64) -> Option<(u64, u64)> {
         if !self.tables.used[usize::from(byte)] {
             return Some((0, 0));
@@ -394,6 +395,7 @@ impl<'a> View<'a> {
     }
 
     /// Number of suffixes below `byte` followed by what has `below` suffixes below it.
+    #[inline(always)]
     pub fn below(&self, byte: u8, below: u64) -> Option<u64> {
         let symbol = usize::from(self.tables.symbols[usize::from(byte)]);
         let first = self.tables.shape.first(symbol)?;
@@ -406,12 +408,12 @@ impl<'a> View<'a> {
 
     /// Rows that begin among the first `position` suffixes.
     pub fn row_starts(&self, position: u64) -> Option<u64> {
-        self.tables.shape.rank(&self.bits, 0, position)
+        fast!(_words => self.tables.shape.rank(&self.bits, 0, position))
     }
 
     /// The byte before suffix `position` and the suffix that starts there; `Err` with the number of row starts before
     /// it if the suffix is a whole row.
-    #[inline]
+    #[inline(always)]
     pub fn step(&self, position: u64) -> Option<std::result::Result<(u8, u64), u64>> {
         let (symbol, rank) = self.tables.shape.access(&self.bits, position)?;
         if symbol == 0 {
@@ -480,6 +482,11 @@ impl<'a> View<'a> {
 
     /// Appends the bytes of row `row` of the block, unless it is a long one.
     pub fn extract(&self, row: u64, out: &mut Vec<u8>) -> Option<()> {
+        fast!(_words => self.extract_here(row, out))
+    }
+
+    #[inline(always)]
+    fn extract_here(&self, row: u64, out: &mut Vec<u8>) -> Option<()> {
         let from = out.len();
         let mut position = row;
         let mut left = self.len();

@@ -10,6 +10,7 @@ use std::ops::Range;
 use super::block::View;
 use super::packed::packed;
 use super::sparse::Sparse;
+use crate::codes::simd::fast;
 use crate::error::Result;
 
 /// Most suffixes that are walked one by one.
@@ -59,7 +60,12 @@ impl<'v, 'a> Locator<'v, 'a> {
     }
 
     /// Row (in the block) in which suffix `position` lies; stops with `None` when `steps` are used up.
-    pub fn row_of(&self, mut position: u64, steps: &mut u64) -> Option<u64> {
+    pub fn row_of(&self, position: u64, steps: &mut u64) -> Option<u64> {
+        fast!(_words => self.row_of_here(position, steps))
+    }
+
+    #[inline(always)]
+    fn row_of_here(&self, mut position: u64, steps: &mut u64) -> Option<u64> {
         loop {
             *steps = steps.checked_sub(1)?;
             if let Some((places, rows)) = &self.samples {

@@ -4,7 +4,7 @@
 pub const PADDING: usize = 8;
 
 /// Little-endian u64 at byte `at`.
-#[inline]
+#[inline(always)]
 pub fn load(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(
         bytes.get(at..at.checked_add(8)?)?.try_into().ok()?,
@@ -12,7 +12,7 @@ pub fn load(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 /// At least 57 bits from bit `at` on.
-#[inline]
+#[inline(always)]
 pub fn window(bytes: &[u8], at: u64) -> Option<u64> {
     Some(load(bytes, usize::try_from(at / 8).ok()?)? >> (at % 8))
 }

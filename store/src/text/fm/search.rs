@@ -8,6 +8,7 @@ use std::ops::{Bound, Range};
 
 use super::block::{Block, View};
 use super::locate::Locator;
+use crate::codes::simd::fast;
 use crate::error::Result;
 use crate::text::TextPattern;
 use crate::text::pattern::{LikePattern, LikeToken};
@@ -74,6 +75,11 @@ impl Question<'_> {
 
 /// Suffixes that start with `needle` and go on with a suffix of `interval`.
 fn backward(view: &View<'_>, needle: &[u8], interval: Range<u64>) -> Option<Range<u64>> {
+    fast!(_words => backward_here(view, needle, interval))
+}
+
+#[inline(always)]
+fn backward_here(view: &View<'_>, needle: &[u8], interval: Range<u64>) -> Option<Range<u64>> {
     let (mut low, mut high) = (interval.start, interval.end);
     for &byte in needle.iter().rev() {
         if low >= high {
@@ -105,8 +111,27 @@ fn ending(view: &View<'_>, needle: &[u8]) -> Option<Range<u64>> {
     backward(view, needle, 0..view.block().rows())
 }
 
+/// Ranks, in byte order, of the rows that are `bytes` (`whole`) or start with them.
+pub fn ranks(view: &View<'_>, bytes: &[u8], whole: bool) -> Option<Range<u64>> {
+    let hits = if whole {
+        ending(view, bytes)?
+    } else {
+        occurrences(view, bytes)?
+    };
+    if hits.is_empty() {
+        return Some(0..0);
+    }
+    let (start, end) = (view.row_starts(hits.start)?, view.row_starts(hits.end)?);
+    Some(start..end.max(start))
+}
+
 /// Number of rows below `bound`, or below or equal to it.
 pub fn rows_below(view: &View<'_>, bound: &[u8], or_equal: bool) -> Option<u64> {
+    fast!(_words => rows_below_here(view, bound, or_equal))
+}
+
+#[inline(always)]
+fn rows_below_here(view: &View<'_>, bound: &[u8], or_equal: bool) -> Option<u64> {
     // The separator is below every byte, so a row equal to the bound is below the bound followed by a zero byte.
     let mut below = if or_equal { view.below(0, 0)? } else { 0 };
     for &byte in bound.iter().rev() {

@@ -190,7 +190,7 @@ impl Shape {
     }
 
     /// Occurrences of `symbol` before `position`.
-    #[inline]
+    #[inline(always)]
     pub fn rank(&self, bits: &Bits<'_>, symbol: usize, mut position: u64) -> Option<u64> {
         let (code, length) = *self.codes.get(symbol)?;
         let mut node = 0u16;
@@ -212,7 +212,7 @@ impl Shape {
     }
 
     /// Occurrences of `symbol` before `low` and before `high`; two equal numbers if there are none between.
-    #[inline]
+    #[inline(always)]
     pub fn rank_both(
         &self,
         bits: &Bits<'_>,
@@ -244,7 +244,7 @@ impl Shape {
     }
 
     /// The symbol at `position`, and how often it occurs before.
-    #[inline]
+    #[inline(always)]
     pub fn access(&self, bits: &Bits<'_>, mut position: u64) -> Option<(usize, u64)> {
         if self.nodes.is_empty() {
             return Some((0, position));

@@ -11,8 +11,8 @@ use crate::text::pattern::{LikePattern, LikeToken};
 use crate::text::regex::RegexPattern;
 use crate::text::{TextPattern, between};
 
-/// Hits in a template up to which their rows are looked for one by one.
-const FEW_HITS: usize = 4;
+/// Rows for each hit from which on hits are looked for one by one instead of passing over the templates of all rows.
+const ROWS_A_HIT: u64 = 1024;
 /// Ranges up to which a count asks each template for each range.
 const FEW_RANGES: usize = 4;
 
@@ -170,7 +170,19 @@ fn select_needle(model: &Model, range: &Range<u64>, needle: &Needle<'_>, mask: &
             Ok(())
         },
     )?;
+    let lists = model.row_lists()?;
     for interval in whole {
+        if let Some(lists) = lists {
+            for code in interval.low..=interval.high {
+                let window = model.window(code, range)?;
+                let rows = lists.of(code).get(window.start as usize..window.end as usize);
+                let rows = rows.unwrap_or_default().iter().map(|&row| u64::from(row));
+                for row in rows.filter(|row| range.contains(row)) {
+                    mask.set((row - range.start) as usize, true);
+                }
+            }
+            continue;
+        }
         let mut found = Mask::repeat(false, mask.len());
         model.codes.select(range.clone(), interval, &mut found)?;
         *mask |= found;
@@ -190,14 +202,20 @@ fn name_rows(
     if found.is_empty() {
         return Ok(());
     }
-    if found.len() <= FEW_HITS {
-        let mut from = range.start;
+    if let Some(lists) = model.row_lists()? {
+        let listed = lists.of(code);
         for &place in found {
-            let row = model.row_of(code, place, from..range.end)?;
-            mask.set((row - range.start) as usize, true);
-            from = row;
+            let row = listed.get(place as usize).map(|&row| u64::from(row));
+            if let Some(row) = row.filter(|row| range.contains(row)) {
+                mask.set((row - range.start) as usize, true);
+            }
         }
         return Ok(());
+    }
+    if (found.len() as u64).saturating_mul(ROWS_A_HIT) <= range.end - range.start {
+        return model.name_rows(code, found, range, rows, &mut |row| {
+            mask.set((row - range.start) as usize, true);
+        });
     }
     let mut all = Mask::repeat(false, mask.len());
     let only = Interval {

@@ -1,5 +1,6 @@
 //! Numbers of up to 64 bits in a packed stream.
 
+pub use crate::text::fm::packed::load;
 use crate::text::fm::packed::window;
 pub use crate::text::fm::packed::{BitWriter, width_below};
 
@@ -14,7 +15,7 @@ pub fn push(out: &mut BitWriter, value: u64, width: u32) {
 }
 
 /// The `width` (at most 64) bits from bit `at` on.
-#[inline]
+#[inline(always)]
 pub fn read(bytes: &[u8], at: u64, width: u32) -> Option<u64> {
     if width > 56 {
         let low = window(bytes, at)? & 0xffff_ffff;

@@ -94,23 +94,6 @@ impl Test {
         !self.ignore_case && (matches!(self.fit, Fit::Equals | Fit::Starts) || self.bytes.len() >= 4)
     }
 
-    /// Whether a column could have a value that passes, at a glance; `unknown` tells that the dictionary has none.
-    pub fn is_possible(&self, model: &Model, column: &Column, unknown: bool) -> bool {
-        if !unknown && column.exceptions.is_some() {
-            return true;
-        }
-        match &column.root {
-            Root::Number(form, _) => self.ignore_case || self.bytes.iter().all(|&byte| form.may_have(byte)),
-            Root::Alias(parent) => match model.columns.get(*parent as usize) {
-                Some(parent) if !matches!(parent.root, Root::Alias(_)) => {
-                    self.is_possible(model, parent, unknown)
-                }
-                _ => false,
-            },
-            _ => !unknown,
-        }
-    }
-
     /// Whether `token` passes.
     pub fn passes(&self, token: &[u8]) -> bool {
         let length = self.bytes.len();
@@ -158,6 +141,9 @@ impl Test {
 
     /// The strings that are `bytes`, or start with them.
     fn stretch(&self, model: &Model, dictionary: &Fm, bytes: &[u8]) -> Result<Range<u64>> {
+        if let Some(found) = dictionary.stretch(bytes, self.fit == Fit::Equals)? {
+            return Ok(found);
+        }
         let start = dictionary.below(bytes, false)?;
         let end = if self.fit == Fit::Equals {
             dictionary.below(bytes, true)?
@@ -266,12 +252,22 @@ impl CodeSet {
     fn is_empty(&self) -> bool {
         matches!(self, CodeSet::Interval(interval) if interval.is_empty())
     }
+
+    fn len(&self) -> u64 {
+        match self {
+            CodeSet::Interval(interval) if interval.is_empty() => 0,
+            CodeSet::Interval(interval) => (interval.high - interval.low).saturating_add(1),
+            CodeSet::Sorted(codes) => codes.len() as u64,
+            CodeSet::Bits(bits) => bits.iter().map(|word| u64::from(word.count_ones())).sum(),
+        }
+    }
 }
 
 /// Which rows of a column pass, but for exceptions.
 #[derive(Debug)]
 enum Base<'m> {
-    Codes(&'m Sequence, CodeSet),
+    /// Codes that pass, and how many distinct ones there are.
+    Codes(&'m Sequence, CodeSet, u64),
     Number(Digits<'m>),
     Alias(Box<Plan<'m>>),
 }
@@ -298,24 +294,24 @@ impl<'m> Plan<'m> {
         let base = match &column.root {
             Root::Alias(parent) if alias => Base::Alias(Box::new(Plan::of(model, *parent, test, false)?)),
             Root::Alias(_) => return Err(wrong()),
-            Root::Number(form, fields) => Base::Number(Digits::new(form, fields, test)),
+            Root::Number(form, fields) => Base::Number(Digits::new(form, fields, bits, test)),
             Root::Global(codes) => {
                 let set = match test.ids(model)? {
                     Ids::Range(range) => interval(range.clone()),
                     Ids::Set(set) => CodeSet::of(set.clone(), model.universe()),
                 };
-                Base::Codes(codes, set)
+                Base::Codes(codes, set, model.universe())
             }
             Root::Local(values, codes) => {
                 let found = codes_of(values, bits, test.ids(model)?);
-                Base::Codes(codes, found.ok_or_else(wrong)?)
+                Base::Codes(codes, found.ok_or_else(wrong)?, values.len())
             }
             Root::Function(parent, table) => {
                 let Root::Local(_, codes) = &model.column(*parent)?.root else {
                     return Err(wrong());
                 };
                 let found = codes_before(table, bits, test.ids(model)?);
-                Base::Codes(codes, found.ok_or_else(wrong)?)
+                Base::Codes(codes, found.ok_or_else(wrong)?, table.len)
             }
         };
         let exceptions = match &column.exceptions {
@@ -333,7 +329,7 @@ impl<'m> Plan<'m> {
     /// Whether no row can pass.
     pub fn is_never(&self) -> bool {
         let base = match &self.base {
-            Base::Codes(_, set) => set.is_empty(),
+            Base::Codes(_, set, _) => set.is_empty(),
             Base::Number(digits) => digits.is_never(),
             Base::Alias(plan) => plan.is_never(),
         };
@@ -343,15 +339,14 @@ impl<'m> Plan<'m> {
             .is_none_or(|(_, outcomes)| !outcomes.contains(&true))
     }
 
-    /// About how much it costs to find the rows, the least first.
-    pub fn weight(&self) -> u64 {
+    /// About how many of `rows` rows pass, by which plans are put in order.
+    pub fn expected(&self, rows: u64) -> u64 {
         match &self.base {
-            Base::Codes(_, CodeSet::Interval(interval)) if interval.low == interval.high => 0,
-            Base::Codes(_, CodeSet::Interval(_)) => 1,
-            Base::Codes(..) => 2,
-            Base::Number(digits) if !digits.is_slow() => 3,
-            Base::Number(_) => 4,
-            Base::Alias(plan) => plan.weight(),
+            Base::Codes(codes, set, distinct) => {
+                codes.expected(set.len(), *distinct, |code| set.contains(code))
+            }
+            Base::Number(digits) => digits.expected(rows),
+            Base::Alias(plan) => plan.expected(rows),
         }
     }
 
@@ -362,10 +357,17 @@ impl<'m> Plan<'m> {
     /// How many rows of `rows` pass, where that is less work than naming them.
     pub fn count(&self, rows: Range<u64>) -> Result<Option<u64>> {
         match (&self.base, &self.exceptions) {
-            (Base::Codes(codes, CodeSet::Interval(interval)), None) => {
-                let count = codes.count(self.bits, rows, *interval)?;
+            (Base::Codes(codes, set, _), None) => {
+                let count = match set {
+                    CodeSet::Interval(interval) => codes.count(self.bits, rows, *interval)?,
+                    set => codes.count_where(self.bits, rows, |code| set.contains(code))?,
+                };
                 count.map(Some).ok_or_else(|| self.wrong())
             }
+            (Base::Number(digits), None) => match digits.count(self.bits, rows) {
+                Some(count) => count?.map(Some).ok_or_else(|| self.wrong()),
+                None => Ok(None),
+            },
             (Base::Alias(plan), None) => plan.count(rows),
             _ => Ok(None),
         }
@@ -380,7 +382,7 @@ impl<'m> Plan<'m> {
             }
         }
         match &self.base {
-            Base::Codes(codes, set) => {
+            Base::Codes(codes, set, _) => {
                 let code = codes.get(self.bits, row)?.ok_or_else(|| self.wrong())?;
                 Ok(set.contains(code))
             }
@@ -392,20 +394,16 @@ impl<'m> Plan<'m> {
     /// Sets the bits of the rows of `rows` that pass.
     pub fn mark(&self, rows: Range<u64>, mask: &mut Mask) -> Result<()> {
         match &self.base {
-            Base::Codes(_, set) if set.is_empty() => {}
-            Base::Codes(codes, CodeSet::Interval(interval)) => {
+            Base::Codes(_, set, _) if set.is_empty() => {}
+            Base::Codes(codes, CodeSet::Interval(interval), _) => {
                 codes
                     .select(self.bits, rows.clone(), *interval, mask)?
                     .ok_or_else(|| self.wrong())?;
             }
-            Base::Codes(codes, set) => {
-                let mut values = Vec::new();
+            Base::Codes(codes, set, _) => {
                 codes
-                    .decode(self.bits, rows.clone(), &mut values)?
+                    .select_where(self.bits, rows.clone(), |code| set.contains(code), mask)?
                     .ok_or_else(|| self.wrong())?;
-                for (place, _) in values.iter().enumerate().filter(|(_, code)| set.contains(**code)) {
-                    mask.set(place, true);
-                }
             }
             Base::Number(digits) => {
                 digits

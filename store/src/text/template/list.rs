@@ -109,16 +109,58 @@ impl List {
 
     /// How many numbers are below `bound`.
     pub fn below(&self, bits: &[u8], bound: u64) -> Option<u64> {
-        let (mut low, mut high) = (0, self.count);
+        let kept = |index: u64| -> Option<(u64, u64)> {
+            if self.place_width == 0 {
+                return Some((0, self.get(bits, index)?));
+            }
+            let place_at = self.places_at() + index * u64::from(self.place_width);
+            let place = read(bits, place_at, self.place_width)?;
+            let high = place.checked_sub(index * STEP)?;
+            let low = read(bits, self.at + index * STEP * u64::from(self.width), self.width)?;
+            Some((place, high << self.width | low))
+        };
+        let step = if self.place_width == 0 { 1 } else { STEP };
+        let (mut low, mut high) = (0, self.count.div_ceil(step));
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.get(bits, middle)? < bound {
+            if kept(middle)?.1 < bound {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        Some(low)
+        match low.checked_sub(1) {
+            Some(last) if self.place_width > 0 => self.below_from(bits, last * STEP, kept(last)?.0, bound),
+            _ => Some(low),
+        }
+    }
+
+    /// How many numbers are below `bound`, from number `index` on, whose one is at `place` and which is.
+    fn below_from(&self, bits: &[u8], mut index: u64, mut place: u64, bound: u64) -> Option<u64> {
+        let end = self.count.min(index + STEP);
+        let upper = self.upper_at();
+        let bound_high = bound >> self.width;
+        loop {
+            let mut window = read(bits, upper + place, 56)?;
+            while window != 0 {
+                let high = (place + u64::from(window.trailing_zeros())).checked_sub(index)?;
+                window &= window - 1;
+                if high >= bound_high {
+                    let low = read(bits, self.at + index * u64::from(self.width), self.width)?;
+                    if high << self.width | low >= bound {
+                        return Some(index);
+                    }
+                }
+                index += 1;
+                if index == end {
+                    return Some(end);
+                }
+            }
+            place += 56;
+            if place > self.upper_bits {
+                return None;
+            }
+        }
     }
 
     /// Place of `number`, if it is there.

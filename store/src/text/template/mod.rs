@@ -52,6 +52,7 @@ mod columns;
 mod digits;
 mod encode;
 mod filter;
+mod grams;
 mod list;
 mod lookup;
 mod lz;
@@ -59,6 +60,7 @@ mod mine;
 mod number;
 mod read;
 mod rest;
+mod rows;
 mod search;
 mod sequence;
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! A *form* is what the tokens of a column share: literals, and between them fields of digits. A token has a form if
 //! writing its fields gives its bytes again, so nothing is kept beside the fields' values.
 
+use crate::codes::Interval;
+
 /// Fields of a form at most.
 pub const MAX_FIELDS: usize = 12;
 /// Digits of a decimal field that is padded with zeros.
@@ -164,6 +166,22 @@ impl Form {
         let sign = self.radix == Radix::Decimal && byte == b'-';
         sign || self.radix.digit(byte).is_some()
             || self.literals.iter().any(|literal| literal.contains(&byte))
+    }
+
+    /// Most bytes of a token whose fields have codes within `bounds`.
+    pub fn longest(&self, bounds: impl Iterator<Item = Interval>) -> u32 {
+        let literals: usize = self.literals.iter().map(Vec::len).sum();
+        let fields = bounds
+            .zip(&self.digits)
+            .map(|(bounds, &digits)| match self.radix {
+                Radix::Decimal => {
+                    let largest = bounds.low.abs_diff(ZERO).max(bounds.high.abs_diff(ZERO));
+                    let needed = largest.checked_ilog10().unwrap_or(0) + 1;
+                    needed.max(u32::from(digits)) + u32::from(bounds.low < ZERO)
+                }
+                _ => (bounds.high.checked_ilog2().unwrap_or(0) / 4 + 1).max(u32::from(digits)),
+            });
+        fields.fold(literals as u32, u32::saturating_add)
     }
 
     /// The values of a token's fields; `None` if it does not have this form.

@@ -1,6 +1,7 @@
 //! Opening an index: templates and columns as they are kept in memory, and reading rows.
 
 use std::ops::Range;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, OnceLock};
 
 use super::bits::read;
@@ -8,6 +9,7 @@ use super::list::List;
 use super::lookup::Lookup;
 use super::number::{Form, MAX_FIELDS};
 use super::rest::Rest;
+use super::rows::RowLists;
 use super::sequence::{Sequence, code_width};
 use super::{Head, MAX_TEXT, lz};
 use crate::batch::ByteColumn;
@@ -138,8 +140,12 @@ pub struct Model {
     pub dictionary: Option<Fm>,
     /// Rows of no template.
     rest: Option<Rest>,
-    rest_rows: u64,
+    pub(super) rest_rows: u64,
     lookup: OnceLock<Lookup>,
+    pub(super) index_bytes: u64,
+    pub(super) row_lists: OnceLock<Option<RowLists>>,
+    /// Single rows that were read without them.
+    pub(super) reads: AtomicU32,
     tails: OnceLock<Vec<u32>>,
     cache: Mutex<Vec<Cached>>,
 }
@@ -182,6 +188,9 @@ impl Model {
             rest,
             rest_rows: 0,
             lookup: OnceLock::new(),
+            index_bytes: section.len(),
+            row_lists: OnceLock::new(),
+            reads: AtomicU32::new(0),
             tails: OnceLock::new(),
             cache: Mutex::new(Vec::new()),
         };
@@ -213,70 +222,9 @@ impl Model {
         self.section.corrupt(0, what.to_string())
     }
 
-    /// Template code of row `row`, and its place among the rows of that template.
-    pub fn place(&self, row: u64) -> Result<(u64, u64)> {
-        let code = self.codes.get(row)?;
-        let only = codes::Interval {
-            low: code,
-            high: code,
-        };
-        Ok((code, self.before(row, only)?))
-    }
-
     /// The constants and runs, sorted on first use.
     pub fn lookup(&self) -> &Lookup {
         self.lookup.get_or_init(|| Lookup::new(self))
-    }
-
-    /// The rows of a template that lie in `range`, as places among its rows.
-    pub fn window(&self, code: u64, range: &Range<u64>) -> Result<Range<u64>> {
-        let only = codes::Interval {
-            low: code,
-            high: code,
-        };
-        let rows = match code.checked_sub(1) {
-            None => self.rest_rows,
-            Some(index) => usize::try_from(index)
-                .ok()
-                .and_then(|index| self.templates.get(index))
-                .map_or(0, |template| template.rows),
-        };
-        let start = if range.start == 0 {
-            0
-        } else {
-            self.before(range.start, only)?
-        };
-        let end = if range.end == self.codes.len() {
-            rows
-        } else {
-            self.before(range.end, only)?
-        };
-        if start > end || end > rows {
-            return Err(self.corrupt("a template has other rows than it says"));
-        }
-        Ok(start..end)
-    }
-
-    fn before(&self, row: u64, code: codes::Interval) -> Result<u64> {
-        self.codes.count(std::slice::from_ref(&(0..row)), code)
-    }
-
-    /// The row that is the `place`-th of a template, which lies in `range`.
-    pub fn row_of(&self, code: u64, place: u64, range: Range<u64>) -> Result<u64> {
-        let only = codes::Interval {
-            low: code,
-            high: code,
-        };
-        let (mut low, mut high) = (range.start, range.end);
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            if self.before(middle, only)? > place {
-                high = middle;
-            } else {
-                low = middle;
-            }
-        }
-        Ok(low)
     }
 
     /// How many rows of the rest in `range` match.
@@ -462,6 +410,30 @@ impl Model {
             },
             Root::Number(..) | Root::Alias(_) => None,
         })
+    }
+
+    /// Calls `visit` with the dictionary's numbers that a column holds by itself, some of them more than once; `None` if
+    /// its bits make no sense.
+    pub fn each_word(&self, bits: &[u8], column: &Column, visit: &mut impl FnMut(u64)) -> Option<()> {
+        if let Some(exceptions) = &column.exceptions {
+            for index in 0..exceptions.rows.len() {
+                visit(self.exception_value(bits, exceptions, index)?);
+            }
+        }
+        match &column.root {
+            Root::Local(values, _) => values.each(bits, visit),
+            Root::Global(codes) => codes.each(bits, visit),
+            Root::Function(_, table) => match &table.values {
+                Some(values) => values.each(bits, visit),
+                None => {
+                    for code in 0..table.len {
+                        visit(table.entry(bits, code)?);
+                    }
+                    Some(())
+                }
+            },
+            Root::Number(..) | Root::Alias(_) => Some(()),
+        }
     }
 
     /// The strings of the dictionary that end with up to [`TAIL_BYTES`] bytes, in order.

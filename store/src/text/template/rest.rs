@@ -8,6 +8,7 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use super::grams::Grams;
 use super::lz;
 use crate::batch::ByteColumn;
 use crate::error::{Error, Result};
@@ -15,11 +16,14 @@ use crate::section::Section;
 use crate::text::fm::{Fm, FmOptions, encode_with};
 use crate::text::{TextIndex, TextPattern};
 
+/// Rows that were packed, and where what is in them.
+type Unpacked = (ByteColumn, Grams);
+
 /// Rows of no template.
 #[derive(Debug)]
 pub enum Rest {
     /// Unpacked when first asked: section, bytes when unpacked, rows.
-    Packed(Section, usize, OnceLock<ByteColumn>),
+    Packed(Section, usize, OnceLock<Unpacked>),
     /// An index.
     Fm(Fm),
 }
@@ -60,9 +64,9 @@ impl Rest {
     fn rows<'a>(
         section: &Section,
         bytes: usize,
-        rows: &'a OnceLock<ByteColumn>,
+        rows: &'a OnceLock<Unpacked>,
         count: u64,
-    ) -> Result<&'a ByteColumn> {
+    ) -> Result<&'a Unpacked> {
         if let Some(rows) = rows.get() {
             return Ok(rows);
         }
@@ -95,7 +99,10 @@ impl Rest {
             (at == plain.len()).then_some(found)
         };
         let found = read().ok_or_else(wrong)?;
-        Ok(rows.get_or_init(|| found))
+        Ok(rows.get_or_init(|| {
+            let grams = Grams::new(&found);
+            (found, grams)
+        }))
     }
 
     /// Number of rows, of which a packed rest is told to have `count`.
@@ -110,7 +117,7 @@ impl Rest {
     pub fn extract(&self, row: u64, count: u64, out: &mut Vec<u8>) -> Result<()> {
         match self {
             Rest::Packed(section, bytes, rows) => {
-                let rows = Rest::rows(section, *bytes, rows, count)?;
+                let (rows, _) = Rest::rows(section, *bytes, rows, count)?;
                 if row < rows.len() as u64 {
                     out.extend_from_slice(rows.get(row as usize));
                 }
@@ -158,34 +165,58 @@ impl Rest {
         let Rest::Packed(section, bytes, rows) = self else {
             return Ok(());
         };
-        let rows = Rest::rows(section, *bytes, rows, count)?;
+        let (rows, grams) = Rest::rows(section, *bytes, rows, count)?;
         let (first, last) = (range.start as usize, (range.end as usize).min(rows.len()));
-        if let TextPattern::Contains(needle) = pattern {
-            // One pass over all rows; what crosses from row to row does not count.
-            let offsets = rows.offsets();
-            let from = offsets.get(first).copied().unwrap_or(0) as usize;
-            let to = offsets.get(last).copied().unwrap_or(0) as usize;
-            let text = rows.bytes().get(from..to).unwrap_or_default();
-            let finder = memchr::memmem::Finder::new(needle);
-            let mut at = 0;
-            while let Some(hit) = text.get(at..).and_then(|text| finder.find(text)) {
-                let start = (from + at + hit) as u64;
-                let row = offsets.partition_point(|&offset| offset <= start) - 1;
-                let end = offsets.get(row + 1).copied().unwrap_or(u64::MAX);
-                if start + needle.len() as u64 <= end {
-                    visit(row as u64);
-                    at = end as usize - from;
-                } else {
-                    at += hit + 1;
-                }
+        let needle = match pattern {
+            TextPattern::Contains(needle)
+            | TextPattern::ContainsIgnoreAsciiCase(needle)
+            | TextPattern::StartsWith(needle)
+            | TextPattern::EndsWith(needle)
+            | TextPattern::Equals(needle) => needle.as_slice(),
+            TextPattern::Like(_) | TextPattern::Regex(_) => &[],
+        };
+        let finder = memchr::memmem::Finder::new(needle);
+        for stretch in grams.stretches(needle, rows.len()) {
+            let stretch = stretch.start.max(first)..stretch.end.min(last);
+            if stretch.start >= stretch.end {
+                continue;
             }
-            return Ok(());
-        }
-        for row in first..last {
-            if pattern.matches(rows.get(row)) {
-                visit(row as u64);
+            if matches!(pattern, TextPattern::Contains(_)) {
+                find_each(rows, stretch, &finder, &mut visit);
+                continue;
+            }
+            for row in stretch {
+                if pattern.matches(rows.get(row)) {
+                    visit(row as u64);
+                }
             }
         }
         Ok(())
+    }
+}
+
+/// Calls `visit` with the rows of `range` that hold a needle: one pass over all of them, in which what crosses from row
+/// to row does not count.
+fn find_each(
+    rows: &ByteColumn,
+    range: Range<usize>,
+    finder: &memchr::memmem::Finder<'_>,
+    visit: &mut impl FnMut(u64),
+) {
+    let offsets = rows.offsets();
+    let from = offsets.get(range.start).copied().unwrap_or(0) as usize;
+    let to = offsets.get(range.end).copied().unwrap_or(0) as usize;
+    let text = rows.bytes().get(from..to).unwrap_or_default();
+    let mut at = 0;
+    while let Some(hit) = text.get(at..).and_then(|text| finder.find(text)) {
+        let start = (from + at + hit) as u64;
+        let row = offsets.partition_point(|&offset| offset <= start) - 1;
+        let end = offsets.get(row + 1).copied().unwrap_or(u64::MAX);
+        if start + finder.needle().len() as u64 <= end {
+            visit(row as u64);
+            at = end as usize - from;
+        } else {
+            at += hit + 1;
+        }
     }
 }

@@ -4,11 +4,12 @@
 //! and runs, and the start of a token. Where the runs of a template fit, constants decide at once, and each variable
 //! leaves one test: equals, starts with, or ends with. A needle without delimiters lies inside one token.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::filter::{Fit, Plan, Test};
-use super::lookup::NONE;
-use super::read::{Model, Token};
+use super::lookup::{Glance, NONE, known_ids};
+use super::read::Model;
 use super::tokens::parts;
 use crate::error::Result;
 use crate::rows::Mask;
@@ -93,46 +94,32 @@ impl<'m> Search<'m> {
         let test = Test::new(fit, needle.bytes, needle.ignore_case);
         let model = self.model;
         let lookup = model.lookup();
-        let unknown = test.is_cheap() && test.ids(model)?.is_empty();
-        let fits_ends = |place: usize, template: usize| {
-            let tokens = model
-                .templates
-                .get(template)
-                .map_or(0..0, |template| template.tokens.clone());
-            (!needle.left || place == tokens.start) && (!needle.right || place + 1 == tokens.end)
-        };
-        for constant in lookup.constants.matching(model, |bytes| test.passes(bytes)) {
-            for &place in lookup.constants.of(constant) {
-                let place = place as usize;
-                if let Some(template) = self
-                    .template_of(place)
-                    .filter(|&template| fits_ends(place, template))
-                {
-                    self.alignments.push(Alignment {
-                        template,
-                        tests: Vec::new(),
-                    });
-                }
+        let mut glance = lookup.glance(model, &test, known_ids(model, &test)?);
+        for place in lookup.places(model, &test, &mut glance) {
+            let place = place as usize;
+            let Some(template) = self.template_of(place) else {
+                continue;
+            };
+            let tokens = self.tokens_of(template);
+            if (needle.left && place != tokens.start) || (needle.right && place + 1 != tokens.end) {
+                continue;
             }
+            self.alignments.push(Alignment {
+                template,
+                tests: lookup
+                    .column_at(place)
+                    .map(|column| (column, 0))
+                    .into_iter()
+                    .collect(),
+            });
         }
-        let possible = lookup.possible(model, &test, unknown);
         self.tests.push(test);
-        for (template, of) in model.templates.iter().enumerate() {
-            for place in of.tokens.clone() {
-                if let Some(&Token::Variable(column)) = model.tokens.get(place) {
-                    let possible = possible
-                        .get(lookup.class_of(column))
-                        .is_some_and(|&possible| possible);
-                    if possible && fits_ends(place, template) {
-                        self.alignments.push(Alignment {
-                            template,
-                            tests: vec![(column, 0)],
-                        });
-                    }
-                }
-            }
-        }
         Ok(())
+    }
+
+    fn tokens_of(&self, template: usize) -> Range<usize> {
+        let template = self.model.templates.get(template);
+        template.map_or(0..0, |template| template.tokens.clone())
     }
 
     fn across_tokens(&mut self, needle: &Needle<'_>, pieces: &[&[u8]]) -> Result<()> {
@@ -147,72 +134,47 @@ impl<'m> Search<'m> {
             };
             self.tests.push(Test::new(fit, piece, needle.ignore_case));
         }
-        // Tests that no string of the dictionary passes; the strongest are asked first, and may end the search.
-        let mut unknown = vec![false; self.tests.len()];
+        // The strongest tests are asked first: a word that is nowhere ends the search.
         let mut order: Vec<usize> = (0..self.tests.len()).filter(|&index| !self.any(index)).collect();
-        order.sort_by_key(|&index| std::cmp::Reverse(self.tests[index].strength()));
-        let mut possible = vec![Vec::new(); self.tests.len()];
+        order.sort_by_key(|&index| Reverse(self.tests[index].strength()));
+        let mut glances: Vec<(usize, Glance)> = Vec::with_capacity(order.len());
         for &index in &order {
             let test = &self.tests[index];
-            unknown[index] = test.is_cheap() && test.ids(model)?.is_empty();
-            if !lookup.is_possible(model, test, unknown[index]) {
+            let glance = lookup.glance(model, test, known_ids(model, test)?);
+            if !lookup.is_anywhere(model, test, &glance) {
                 return Ok(());
             }
-            possible[index] = lookup.possible(model, test, unknown[index]);
+            glances.push((index, glance));
         }
-        // Whether the needle's run may start or end inside a template's run.
-        let open = |index: usize| {
-            (
-                index == 0 && !needle.left && pieces[0].is_empty(),
-                index + 1 == last && !needle.right && pieces.last().is_some_and(|piece| piece.is_empty()),
-            )
-        };
-        let mut fitting: Vec<Vec<u32>> = Vec::new();
-        for (index, run) in pieces.iter().skip(1).step_by(2).enumerate() {
-            fitting.push(match open(index) {
-                (false, false) => lookup.runs.find(model, run).into_iter().collect(),
-                (true, false) => lookup.runs.matching(model, |other| other.ends_with(run)),
-                (false, true) => lookup.runs.matching(model, |other| other.starts_with(run)),
-                (true, true) => lookup
-                    .runs
-                    .matching(model, |other| memchr::memmem::find(other, run).is_some()),
-            });
-        }
-        let frequency = |runs: &[u32]| runs.iter().map(|&run| lookup.runs.of(run).len()).sum::<usize>();
-        let Some((anchor, runs)) = fitting.iter().enumerate().min_by_key(|(_, runs)| frequency(runs)) else {
+        let Some(fitting) = self.fitting_runs(needle, pieces) else {
             return Ok(());
         };
-        // What each constant says to each test, once asked: 0 not yet, 1 no, 2 yes.
-        let mut verdicts = vec![vec![0u8; lookup.constants.strings.len()]; self.tests.len()];
-        let mut tests = Vec::new();
-        for &place in runs.iter().flat_map(|&run| lookup.runs.of(run)) {
+        // Places to start from: those of the run or of the token that has the fewest.
+        let frequency = |runs: &[u32]| runs.iter().map(|&run| lookup.runs.of(run).len()).sum::<usize>();
+        let rarest_run = fitting.iter().enumerate().min_by_key(|(_, runs)| frequency(runs));
+        let Some((anchor, runs)) = rarest_run else {
+            return Ok(());
+        };
+        let rarest_token = (0..glances.len()).min_by_key(|&at| lookup.cost(&glances[at].1));
+        let (anchor, places) = match rarest_token {
+            Some(at) if lookup.cost(&glances[at].1) < frequency(runs) => {
+                let (index, mut glance) = glances.swap_remove(at);
+                (index, lookup.places(model, &self.tests[index], &mut glance))
+            }
+            _ => {
+                let places = runs.iter().flat_map(|&run| lookup.runs.of(run));
+                (anchor, places.copied().collect())
+            }
+        };
+        glances.sort_by_key(|(_, glance)| lookup.cost(glance));
+        for place in places {
             let Some(first) = (place as usize).checked_sub(anchor) else {
                 continue;
             };
-            tests.clear();
-            // Tokens from the strongest test on rule out most places.
-            let tokens_fit = order.iter().all(|&index| match model.tokens.get(first + index) {
-                Some(&Token::Variable(column)) => {
-                    tests.push((column, index));
-                    possible[index]
-                        .get(lookup.class_of(column))
-                        .is_some_and(|&possible| possible)
-                }
-                Some(&Token::Constant(start, end)) => {
-                    let number = lookup.constant_of.get(first + index).copied().unwrap_or(NONE);
-                    let verdict = verdicts[index].get_mut(number as usize);
-                    let test = || 1 + u8::from(self.tests[index].passes(model.slice(start, end)));
-                    match verdict {
-                        Some(known) if *known > 0 => *known == 2,
-                        Some(known) => {
-                            *known = test();
-                            *known == 2
-                        }
-                        None => false,
-                    }
-                }
-                None => false,
-            });
+            let tests = &self.tests;
+            let tokens_fit = glances
+                .iter_mut()
+                .all(|(index, glance)| lookup.may_pass(model, first + *index, &tests[*index], glance));
             if !tokens_fit {
                 continue;
             }
@@ -226,21 +188,52 @@ impl<'m> Search<'m> {
             let Some(template) = self.template_of(first) else {
                 continue;
             };
-            let tokens = model
-                .templates
-                .get(template)
-                .map_or(0..0, |template| template.tokens.clone());
+            let tokens = self.tokens_of(template);
             let whole = first + last < tokens.end
                 && (!needle.left || first == tokens.start)
                 && (!needle.right || first + last + 1 == tokens.end);
             if whole {
+                let columns = order.iter().filter_map(|&index| {
+                    let column = lookup.column_at(first + index)?;
+                    Some((column, index))
+                });
                 self.alignments.push(Alignment {
                     template,
-                    tests: tests.clone(),
+                    tests: columns.collect(),
                 });
             }
         }
         Ok(())
+    }
+
+    /// For each run of the needle the templates' runs that it fits; `None` if one fits none.
+    fn fitting_runs(&self, needle: &Needle<'_>, pieces: &[&[u8]]) -> Option<Vec<Vec<u32>>> {
+        let model = self.model;
+        let lookup = model.lookup();
+        let last = pieces.len() / 2;
+        // Whether the needle's run may start or end inside a template's run.
+        let open = |index: usize| {
+            (
+                index == 0 && !needle.left && pieces.first().is_some_and(|piece| piece.is_empty()),
+                index + 1 == last && !needle.right && pieces.last().is_some_and(|piece| piece.is_empty()),
+            )
+        };
+        let mut fitting: Vec<Vec<u32>> = Vec::with_capacity(last);
+        for (index, run) in pieces.iter().skip(1).step_by(2).enumerate() {
+            let runs: Vec<u32> = match open(index) {
+                (false, false) => lookup.runs.find(model, run).into_iter().collect(),
+                (true, false) => lookup.runs.matching(model, |other| other.ends_with(run)),
+                (false, true) => lookup.runs.matching(model, |other| other.starts_with(run)),
+                (true, true) => lookup
+                    .runs
+                    .matching(model, |other| memchr::memmem::find(other, run).is_some()),
+            };
+            if runs.is_empty() {
+                return None;
+            }
+            fitting.push(runs);
+        }
+        Some(fitting)
     }
 
     /// Whether a test is passed by every token.
@@ -276,6 +269,8 @@ impl<'m> Search<'m> {
             }
             let rows = window(template)?;
             let found = self.union(&mut chains, rows.clone())?;
+            let found = found.iter_ones().map(|place| rows.start + place as u64);
+            let found = found.collect();
             visit(template, rows, Rows::Some(found))
         })
     }
@@ -302,7 +297,7 @@ impl<'m> Search<'m> {
                     }
                 }
             }
-            count += self.union(&mut chains, rows)?.len() as u64;
+            count += self.union(&mut chains, rows)?.count_ones() as u64;
             Ok(())
         })?;
         Ok(count)
@@ -313,38 +308,38 @@ impl<'m> Search<'m> {
         let mut all = Vec::new();
         'alignments: for alignment in alignments {
             let mut links = Vec::with_capacity(alignment.tests.len());
-            for &(column, test) in &alignment.tests {
+            for (index, &(column, test)) in alignment.tests.iter().enumerate() {
                 let Some(test) = self.tests.get(test) else {
                     continue;
                 };
-                links.push(Link {
-                    column,
-                    test,
-                    plan: None,
-                });
-            }
-            links.sort_by_key(|link| std::cmp::Reverse(link.test.strength()));
-            for (index, link) in links.iter_mut().enumerate() {
                 // What ends with a few bytes takes many steps to find and rules little out.
-                if index == 0 || link.test.is_cheap() {
-                    let plan = Plan::new(self.model, link.column, link.test)?;
+                let plan = if index == 0 || test.is_cheap() {
+                    let plan = Plan::new(self.model, column, test)?;
                     if plan.is_never() {
                         continue 'alignments;
                     }
-                    link.plan = Some(plan);
-                }
+                    Some(plan)
+                } else {
+                    None
+                };
+                links.push(Link { column, test, plan });
             }
-            links.sort_by_key(|link| link.plan.as_ref().map_or(u64::MAX, Plan::weight));
+            if links.len() > 1 {
+                let template = self.model.templates.get(alignment.template);
+                let rows = template.map_or(0, |template| template.rows);
+                links.sort_by_cached_key(|link| {
+                    link.plan.as_ref().map_or(u64::MAX, |plan| plan.expected(rows))
+                });
+            }
             all.push(links);
         }
         Ok(all)
     }
 
-    /// The rows that pass all tests of one of the alignments.
-    fn union(&self, chains: &mut [Chain<'m, '_>], rows: Range<u64>) -> Result<Vec<u64>> {
+    /// The rows that pass all tests of one of the alignments, the first of `rows` as bit 0.
+    fn union(&self, chains: &mut [Chain<'m, '_>], rows: Range<u64>) -> Result<Mask> {
         let places = usize::try_from(rows.end.saturating_sub(rows.start)).unwrap_or(0);
-        let several = chains.len() > 1;
-        let mut found: Vec<u64> = Vec::new();
+        let mut all: Option<Mask> = None;
         for chain in chains {
             let mut mask: Option<Mask> = None;
             for link in chain {
@@ -373,14 +368,13 @@ impl<'m> Search<'m> {
                     None => mask = Some(other),
                 }
             }
-            let mask = mask.unwrap_or_default();
-            found.extend(mask.iter_ones().map(|place| rows.start + place as u64));
+            match (&mut all, mask) {
+                (Some(all), Some(mask)) => *all |= mask,
+                (None, Some(mask)) => all = Some(mask),
+                (_, None) => {}
+            }
         }
-        if several {
-            found.sort_unstable();
-            found.dedup();
-        }
-        Ok(found)
+        Ok(all.unwrap_or_else(|| Mask::repeat(false, places)))
     }
 }
 

@@ -14,10 +14,11 @@
 use super::bits::{BitWriter, push, read, width_below};
 use super::coder::{Decoder, Encoder, Numbers, Symbols};
 use super::list::{self, List};
-use crate::codes::{self, Codes, CodesKind, Interval, small};
+use crate::codes::{self, Codes, CodesKind, small};
 use crate::error::Result;
-use crate::rows::Mask;
 use std::ops::Range;
+
+mod find;
 
 /// Rows between codes that are kept whole in `steps`.
 const STEP_ROWS: u64 = 64;
@@ -497,41 +498,6 @@ impl Sequence {
         }
         Some(())
     }
-
-    /// How many codes of `range` lie in `interval`. `None` inside if the bits make no sense.
-    pub fn count(&self, bits: &[u8], range: Range<u64>, interval: Interval) -> Result<Option<u64>> {
-        if let Form::Codes(codes) = &self.form {
-            return codes.count(std::slice::from_ref(&range), interval).map(Some);
-        }
-        let mut values = Vec::new();
-        let decoded = self.decode(bits, range, &mut values)?;
-        Ok(decoded.map(|()| values.iter().filter(|&&code| interval.contains(code)).count() as u64))
-    }
-
-    /// Sets the bits of rows of `range` whose code lies in `interval`. `None` inside if the bits make no sense.
-    pub fn select(
-        &self,
-        bits: &[u8],
-        range: Range<u64>,
-        interval: Interval,
-        mask: &mut Mask,
-    ) -> Result<Option<()>> {
-        if let Form::Codes(codes) = &self.form {
-            return codes.select(range, interval, mask).map(Some);
-        }
-        let mut values = Vec::new();
-        if self.decode(bits, range, &mut values)?.is_none() {
-            return Ok(None);
-        }
-        for (place, _) in values
-            .iter()
-            .enumerate()
-            .filter(|(_, code)| interval.contains(**code))
-        {
-            mask.set(place, true);
-        }
-        Ok(Some(()))
-    }
 }
 
 /// Width of codes below `count`.
@@ -544,6 +510,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::codes::Interval;
+    use crate::rows::Mask;
     use crate::section::Section;
     use proptest::prelude::*;
 
@@ -588,7 +556,30 @@ mod tests {
                 high: values.last().copied().unwrap_or(0),
             };
             let wanted = decoded.iter().filter(|&&code| interval.contains(code)).count() as u64;
-            assert_eq!(sequence.count(&bits, range, interval).unwrap(), Some(wanted));
+            assert_eq!(
+                sequence.count(&bits, range.clone(), interval).unwrap(),
+                Some(wanted)
+            );
+            let bounds = sequence.bounds(&bits);
+            assert!(decoded.iter().all(|&code| bounds.contains(code)), "{head:?}");
+            // Every third code, told by a table, and one interval.
+            let holds = |code: u64| code % 3 == 1 || interval.contains(code);
+            let mut mask = Mask::repeat(false, decoded.len());
+            sequence
+                .select_where(&bits, range.clone(), holds, &mut mask)
+                .unwrap()
+                .unwrap();
+            let wanted: Mask = decoded.iter().map(|&code| holds(code)).collect();
+            assert_eq!(mask, wanted, "{head:?} {range:?}");
+            let count = sequence.count_where(&bits, range.clone(), holds).unwrap();
+            assert_eq!(count, Some(wanted.count_ones() as u64));
+            let mut mask = Mask::repeat(false, decoded.len());
+            sequence
+                .select(&bits, range, interval, &mut mask)
+                .unwrap()
+                .unwrap();
+            let wanted: Mask = decoded.iter().map(|&code| interval.contains(code)).collect();
+            assert_eq!(mask, wanted, "{head:?}");
         }
     }
 

@@ -145,6 +145,82 @@ proptest! {
     }
 }
 
+/// A row of numbers in one of a few forms.
+fn number_row(form: u8, seed: u32) -> String {
+    let (n, m) = (seed % 1_000, seed / 1_000 % 60);
+    match form {
+        0 => format!("took {n}.{m:02} of {}.000000", seed % 70_000),
+        1 => format!("at {n}-{m} or -{m} end"),
+        2 => format!("v{m}.{n}-rc{m}x {}", i64::from(m) - 30),
+        3 => format!("id {:x}.{n:05} 10.0.{m}.{}", seed / 7, n % 256),
+        _ => format!("{}{:018}7 {n}", 1 + m % 9, u64::from(seed) * 977),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// Pieces of numbers, with what stands between them, are found without the numbers being written.
+    #[test]
+    fn pieces_of_numbers_as_a_scan(
+        rows in proptest::collection::vec((0u8..5, any::<u32>()), 20..120),
+        pieces in proptest::collection::vec((any::<usize>(), any::<usize>(), 1usize..10, any::<u8>()), 40),
+    ) {
+        let rows: Vec<Vec<u8>> = rows.iter().map(|&(form, seed)| number_row(form, seed).into_bytes()).collect();
+        let index = build(&rows);
+        for (row, start, length, change) in pieces {
+            let row = &rows[row % rows.len()];
+            let start = start % row.len();
+            let mut piece = row[start..(start + length).min(row.len())].to_vec();
+            if change < 80 {
+                let at = usize::from(change) % piece.len();
+                piece[at] = b"0159.-a"[usize::from(change) % 7];
+            }
+            let patterns = [TextPattern::Contains(piece.clone()), TextPattern::StartsWith(piece.clone()), TextPattern::EndsWith(piece)];
+            for pattern in patterns {
+                let all = 0..index.len();
+                let wanted = rows.iter().filter(|row| pattern.matches(row)).count() as u64;
+                prop_assert_eq!(index.count(&[all], &pattern).unwrap(), wanted, "{:?}", pattern);
+            }
+        }
+    }
+}
+
+/// So many rows of no template that not all of them are scanned.
+#[test]
+fn rows_of_no_template() {
+    let marks = b"&'()*,:;<=>?[]{|}";
+    let rows: Vec<Vec<u8>> = (0..1_200usize)
+        .map(|row| {
+            let mut text = format!("Row{row}");
+            for place in 0..6 {
+                text.push(char::from(marks[((row >> place) ^ (row * 7)) % marks.len()]));
+                text.push_str(["one", "Two", "three"][(row + place) % 3]);
+            }
+            text.into_bytes()
+        })
+        .collect();
+    let index = build(&rows);
+    for needle in ["three", "Row1199", "row77", "e(T", "nowhere", "TWO", "w"] {
+        let needle = needle.as_bytes().to_vec();
+        for pattern in [
+            TextPattern::Contains(needle.clone()),
+            TextPattern::ContainsIgnoreAsciiCase(needle.clone()),
+            TextPattern::StartsWith(needle.clone()),
+            TextPattern::EndsWith(needle),
+        ] {
+            check(
+                &index,
+                &rows,
+                &pattern,
+                Bound::Unbounded,
+                Bound::Unbounded,
+                &[3, 700, 900],
+            );
+        }
+    }
+}
+
 /// Enough rows for every form of sequence and for lists of many numbers.
 #[test]
 fn thousands_of_rows() {
