@@ -238,6 +238,27 @@ impl Fm {
         Ok(Some(found.unwrap_or(0..0)))
     }
 
+    /// [`Fm::stretch`] in any case of ASCII letters: a stretch for each spelling, in no order; `None` also if there are
+    /// too many.
+    pub fn stretches_any_case(&self, bytes: &[u8], whole: bool) -> Result<Option<Vec<Range<u64>>>> {
+        let mut found = Vec::new();
+        for block in &self.blocks {
+            if block.long_count() > 0 {
+                return Ok(None);
+            }
+            let wrong = || block.corrupt("a search left the index");
+            let ranks = search::ranks_of_spellings(&block.view()?, bytes, whole).ok_or_else(wrong)?;
+            let Some(ranks) = ranks else { return Ok(None) };
+            let first = block.first_row;
+            found.extend(
+                ranks
+                    .into_iter()
+                    .map(|ranks| first + ranks.start..first + ranks.end),
+            );
+        }
+        Ok(Some(found))
+    }
+
     /// Calls `visit` with the last `limit` bytes of each string, in order.
     ///
     /// # Complexity

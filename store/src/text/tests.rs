@@ -407,3 +407,34 @@ fn golden_bytes() {
         });
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn stretches_of_words_in_order(
+        words in proptest::collection::btree_set("[a-cA-C]{0,5}", 1..80), needles in proptest::collection::vec("[a-cA-C]{1,4}", 8), block_bytes in 64u64..400,
+    ) {
+        let words: Vec<Vec<u8>> = words.into_iter().map(String::into_bytes).collect();
+        let options = FmOptions { block_bytes, sample_step: 0, row_counters: false };
+        let fm = Fm::open(Section::from_vec(encode_with(&column(&words), &options).unwrap())).unwrap();
+        for needle in needles {
+            let needle = needle.as_bytes();
+            for whole in [false, true] {
+                let found = |word: &[u8], any_case: bool| {
+                    let front = if whole { word } else { word.get(..needle.len()).unwrap_or_default() };
+                    front == needle || any_case && front.eq_ignore_ascii_case(needle)
+                };
+                let wanted = |any_case| -> Vec<u64> {
+                    (0u64..).zip(&words).filter(|(_, word)| found(word, any_case)).map(|(number, _)| number).collect()
+                };
+                let stretch = fm.stretch(needle, whole).unwrap().unwrap();
+                prop_assert_eq!(stretch.collect::<Vec<u64>>(), wanted(false));
+                let stretches = fm.stretches_any_case(needle, whole).unwrap().unwrap();
+                let mut any: Vec<u64> = stretches.into_iter().flatten().collect();
+                any.sort_unstable();
+                prop_assert_eq!(any, wanted(true));
+            }
+        }
+    }
+}

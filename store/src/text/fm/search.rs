@@ -111,6 +111,22 @@ fn ending(view: &View<'_>, needle: &[u8]) -> Option<Range<u64>> {
     backward(view, needle, 0..view.block().rows())
 }
 
+/// Ranks, in byte order, of the rows that are `bytes` (`whole`) or start with them, in any case of ASCII letters; `None`
+/// inside when there are too many spellings to follow.
+pub fn ranks_of_spellings(view: &View<'_>, bytes: &[u8], whole: bool) -> Option<Option<Vec<Range<u64>>>> {
+    let found = if whole {
+        spellings_before(view, bytes, 0..view.block().rows())?
+    } else {
+        spellings(view, bytes)?
+    };
+    let Some(found) = found else { return Some(None) };
+    let mut ranks = Vec::with_capacity(found.len());
+    for spelling in found {
+        ranks.push(ranks_of(view, &spelling.hits)?);
+    }
+    Some(Some(ranks))
+}
+
 /// Ranks, in byte order, of the rows that are `bytes` (`whole`) or start with them.
 pub fn ranks(view: &View<'_>, bytes: &[u8], whole: bool) -> Option<Range<u64>> {
     let hits = if whole {
@@ -118,11 +134,16 @@ pub fn ranks(view: &View<'_>, bytes: &[u8], whole: bool) -> Option<Range<u64>> {
     } else {
         occurrences(view, bytes)?
     };
+    ranks_of(view, &hits)
+}
+
+/// Ranks of the rows that suffixes are the whole of.
+fn ranks_of(view: &View<'_>, hits: &Range<u64>) -> Option<Range<u64>> {
     if hits.is_empty() {
         return Some(0..0);
     }
     let (start, end) = (view.row_starts(hits.start)?, view.row_starts(hits.end)?);
-    Some(start..end.max(start))
+    (end <= view.block().rows()).then_some(start..end.max(start))
 }
 
 /// Number of rows below `bound`, or below or equal to it.
@@ -163,9 +184,15 @@ struct Spelling {
 
 /// All spellings of `needle` that occur; `None` inside when there are too many to follow.
 fn spellings(view: &View<'_>, needle: &[u8]) -> Option<Option<Vec<Spelling>>> {
+    spellings_before(view, needle, 0..view.len())
+}
+
+/// [`spellings`] that go on with a suffix of `interval`.
+fn spellings_before(view: &View<'_>, needle: &[u8], interval: Range<u64>) -> Option<Option<Vec<Spelling>>> {
+    let anywhere = interval == (0..view.len());
     let mut found = vec![Spelling {
         reversed: Vec::new(),
-        hits: 0..view.len(),
+        hits: interval,
     }];
     for byte in needle.iter().rev() {
         let (lower, upper) = (byte.to_ascii_lowercase(), byte.to_ascii_uppercase());
@@ -173,8 +200,8 @@ fn spellings(view: &View<'_>, needle: &[u8]) -> Option<Option<Vec<Spelling>>> {
         for spelling in &found {
             for letter in [upper, lower].into_iter().skip(usize::from(lower == upper)) {
                 let (low, high) = match spelling.reversed.as_slice() {
-                    [] => view.bucket(letter)?,
-                    [last] => view.bucket_of_pair(letter, *last)?,
+                    [] if anywhere => view.bucket(letter)?,
+                    [last] if anywhere => view.bucket_of_pair(letter, *last)?,
                     _ => view.extend(letter, spelling.hits.start, spelling.hits.end)?,
                 };
                 if low < high {

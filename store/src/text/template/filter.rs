@@ -13,9 +13,6 @@ use crate::rows::Mask;
 use crate::text::TextPattern;
 use crate::text::fm::Fm;
 
-/// Letters of a test up to which every spelling of it is looked up.
-const FEW_LETTERS: usize = 5;
-
 /// How a token is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fit {
@@ -91,7 +88,7 @@ impl Test {
 
     /// Whether the dictionary is searched in a few steps.
     pub fn is_cheap(&self) -> bool {
-        !self.ignore_case && (matches!(self.fit, Fit::Equals | Fit::Starts) || self.bytes.len() >= 4)
+        matches!(self.fit, Fit::Equals | Fit::Starts) || (!self.ignore_case && self.bytes.len() >= 4)
     }
 
     /// Whether `token` passes.
@@ -165,27 +162,16 @@ impl Test {
 
     /// The strings that pass in any case of their letters.
     fn find_spellings(&self, model: &Model, dictionary: &Fm) -> Result<Ids> {
-        let letters: Vec<usize> = (0..self.bytes.len())
-            .filter(|&at| self.bytes.get(at).is_some_and(u8::is_ascii_alphabetic))
-            .collect();
-        let mut found = Vec::new();
-        match self.fit {
-            Fit::Equals | Fit::Starts if letters.len() <= FEW_LETTERS => {
-                for spelling in 0..1u32 << letters.len() {
-                    let mut bytes = self.bytes.to_ascii_lowercase();
-                    for (index, &at) in letters.iter().enumerate() {
-                        if spelling >> index & 1 == 1 {
-                            bytes
-                                .get_mut(at..=at)
-                                .into_iter()
-                                .for_each(<[u8]>::make_ascii_uppercase);
-                        }
-                    }
-                    found.extend(self.stretch(model, dictionary, &bytes)?);
-                }
+        if matches!(self.fit, Fit::Equals | Fit::Starts) {
+            if let Some(found) = dictionary.stretches_any_case(&self.bytes, self.fit == Fit::Equals)? {
+                let mut found: Vec<u64> = found.into_iter().flatten().collect();
                 found.sort_unstable();
                 found.dedup();
+                return Ok(Ids::Set(found));
             }
+        }
+        let mut found = Vec::new();
+        match self.fit {
             Fit::Ends if self.bytes.len() <= TAIL_BYTES => {
                 found = model.ending(dictionary, &self.bytes, true)?
             }

@@ -438,6 +438,8 @@ impl Model {
 
     /// The strings of the dictionary that end with up to [`TAIL_BYTES`] bytes, in order.
     pub fn ending(&self, dictionary: &Fm, bytes: &[u8], ignore_case: bool) -> Result<Vec<u64>> {
+        /// Tails that are compared together.
+        const TOGETHER: usize = 32;
         // No string holds a byte 0, so shorter ones are told from longer ones.
         let packed = |bytes: &[u8]| bytes.iter().fold(0u32, |tail, &byte| tail << 8 | u32::from(byte));
         if bytes.contains(&0) {
@@ -484,8 +486,17 @@ impl Model {
                 tail & mask == wanted
             }
         };
-        let found = tails.iter().enumerate().filter(|(_, tail)| fits(**tail));
-        Ok(found.map(|(id, _)| id as u64).collect())
+        let mut found = Vec::new();
+        for (first, tails) in (0u64..).step_by(TOGETHER).zip(tails.chunks(TOGETHER)) {
+            // Most stretches have none, which is told without a branch for each.
+            let any = |any: bool, &tail: &u32| any | (tail & mask == wanted);
+            if !ignore_case && !tails.iter().fold(false, any) {
+                continue;
+            }
+            let here = (first..).zip(tails).filter(|(_, tail)| fits(**tail));
+            found.extend(here.map(|(id, _)| id));
+        }
+        Ok(found)
     }
 
     /// Appends a string of the dictionary.

@@ -26,8 +26,10 @@ const STEP_ROWS: u64 = 64;
 const MANY_ROWS: usize = 512;
 /// Bits that such a section costs beside its codes.
 const SECTION_BITS: f64 = 8.0 * 130.0;
-/// Share of the bits that a form has to save to be taken before a simpler one.
+/// Share of a simpler form's bits up to which a form is taken before it.
 const WORTH: f64 = 0.95;
+/// The same for a section, of which one code takes as long to read as dozens of packed ones.
+const SECTION_WORTH: f64 = 0.85;
 
 /// Where a sequence is, and its form.
 #[derive(Debug)]
@@ -208,13 +210,13 @@ impl Prices {
 
     fn best(&self) -> (usize, f64) {
         let mut best = (0, self.packed);
-        for (kind, bits) in [
-            (1, self.steps),
-            (2, self.run_bits),
-            (3, self.mode_bits),
-            (4, self.codes),
+        for (kind, bits, worth) in [
+            (1, self.steps, WORTH),
+            (2, self.run_bits, WORTH),
+            (3, self.mode_bits, WORTH),
+            (4, self.codes, SECTION_WORTH),
         ] {
-            if bits < best.1 * WORTH {
+            if bits < best.1 * worth {
                 best = (kind, bits);
             }
         }
