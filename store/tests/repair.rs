@@ -76,6 +76,20 @@ fn an_intact_store_is_copied_whole() {
 }
 
 #[test]
+fn a_store_without_a_log_is_intact() {
+    let storage = small_store();
+    let store = Store::open_in(Arc::new(storage.clone()), Options::default()).unwrap();
+    for stream in ["a", "b"] {
+        store.seal(stream).unwrap();
+    }
+    store.close().unwrap();
+    assert_eq!(files(&storage, "log-"), Vec::<String>::new());
+    let (store, report) = repair(&storage);
+    assert!(report.damage.is_empty() && report.lost.is_empty(), "{report:?}");
+    assert_eq!(numbers(&store, "a"), (0..12).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_damaged_segment_costs_its_own_rows_only() {
     let storage = small_store();
     let segment = files(&storage, "segment-").remove(0);

@@ -7,9 +7,9 @@ use crate::error::{Error, Result};
 use crate::storage::Storage;
 
 impl LogReader {
-    /// Reads what can be read of a log from its oldest generation on, whatever is missing or damaged in it. Lists the
-    /// damage; a torn end behind which nothing was promised is none.
-    pub fn salvage(&mut self, storage: &dyn Storage, apply: &mut Apply<'_>) -> Vec<Error> {
+    /// Reads what can be read of a log from its oldest generation on, of which generations up to `newest` should be there,
+    /// whatever is missing or damaged in it. Lists the damage; a torn end behind which nothing was promised is none.
+    pub fn salvage(&mut self, storage: &dyn Storage, newest: u64, apply: &mut Apply<'_>) -> Vec<Error> {
         let mut damage = Vec::new();
         let present = match generation::list(storage) {
             Ok(present) => present,
@@ -19,6 +19,10 @@ impl LogReader {
             .into_iter()
             .filter(|(generation, _)| *generation >= self.generation)
             .collect();
+        if present.is_empty() && newest < self.generation {
+            // Everything is in segments.
+            self.last = self.last.max(self.durable);
+        }
         let mut headers = Vec::new();
         for &(generation, bytes) in &present {
             let header = storage.read(&generation::file_name(generation), 0..generation::HEADER_BYTES);

@@ -156,7 +156,8 @@ impl State {
             reader,
             log_damage,
         } = self;
-        *log_damage = reader.salvage(storage, &mut |frame, payload, file, generation| {
+        let newest = manifest.newest_generation;
+        *log_damage = reader.salvage(storage, newest, &mut |frame, payload, file, generation| {
             apply(manifest, live, sources, frame, payload, file, generation)
         });
     }
