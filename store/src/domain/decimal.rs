@@ -119,8 +119,8 @@ impl Grid {
 
     /// Whether every unit is exact and codes fit 64 bits.
     fn is_sound(&self) -> bool {
-        let span = i128::from(self.step) * i128::from(self.last);
-        let top = i128::from(self.origin) + span;
+        let span = i128::from(self.step).saturating_mul(i128::from(self.last));
+        let top = i128::from(self.origin).saturating_add(span);
         self.step > 0
             && (-i128::from(LIMIT)..=i128::from(LIMIT)).contains(&i128::from(self.origin))
             && (-i128::from(LIMIT)..=i128::from(LIMIT)).contains(&top)

@@ -117,6 +117,9 @@ pub fn encode_with(strings: &ByteColumn, options: &FmOptions) -> Result<Vec<u8>>
         let start = out.len() as u64;
         out[at + 8..at + 16].copy_from_slice(&start.to_le_bytes());
         let bytes = block::encode(rows.map(|row| strings.get(row)), long, options);
+        if bytes.len() > out.len() {
+            out.reserve_exact(bytes.len());
+        }
         out.extend_from_slice(&bytes);
     }
     Ok(out)

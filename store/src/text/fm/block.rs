@@ -85,18 +85,19 @@ pub fn encode<'a>(rows: impl Iterator<Item = &'a [u8]> + Clone, long: usize, opt
         let (places, numbers) = joined.counters(&array, before);
         parts[5] = sort::encode_counters(&places, &numbers, symbols);
     }
-    let mut long_rows = 0u32;
-    let (mut ends, mut bytes) = (Vec::new(), Vec::new());
-    for (number, row) in (0u32..).zip(rows).filter(|(_, row)| row.len() > long) {
+    drop(array);
+    // Long rows may be more than all else together, so they are copied once and into their place.
+    let long_ones = (0u32..).zip(rows).filter(|(_, row)| row.len() > long);
+    let (mut long_rows, mut long_bytes) = (0u32, 0u64);
+    for (number, row) in long_ones.clone() {
         long_rows += 1;
+        long_bytes += row.len() as u64;
         parts[6].extend_from_slice(&number.to_le_bytes());
-        bytes.extend_from_slice(row);
-        ends.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        parts[7].extend_from_slice(&long_bytes.to_le_bytes());
     }
-    parts[7] = ends;
-    parts[7].append(&mut bytes);
-
+    let in_parts: usize = parts.iter().map(|part| part.len() + 8).sum();
     let mut out = Vec::new();
+    out.reserve_exact(HEADER as usize + in_parts + long_bytes as usize);
     for number in [row_count, symbols as u32, long_rows] {
         out.extend_from_slice(&number.to_le_bytes());
     }
@@ -107,6 +108,9 @@ pub fn encode<'a>(rows: impl Iterator<Item = &'a [u8]> + Clone, long: usize, opt
         let start = out.len() as u32;
         out[16 + index * 4..20 + index * 4].copy_from_slice(&start.to_le_bytes());
         out.extend_from_slice(part);
+        if index == 7 {
+            long_ones.clone().for_each(|(_, row)| out.extend_from_slice(row));
+        }
         out.resize(out.len().next_multiple_of(8), 0);
     }
     out
