@@ -12,7 +12,6 @@
 //! What survives a power cut is what was reported durable: [`Receipt::durable`], [`Store::wait_durable`]. There is no
 //! hidden thread: an interval sync runs in the next `append` or `maintain`, and [`Store::next_due`] says when.
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,7 +22,7 @@ pub use crate::column::explain::{DomainCost, Explanation, LayoutCost};
 use crate::error::{Error, Result};
 use crate::keep::room::Room;
 pub use crate::keep::room::{ByRole, Role};
-pub use crate::keep::{Action, Cause, Loss, LossKind, Retention, Step};
+pub use crate::keep::{Action, Cause, Loss, LossKind, Pin, Retention, Step};
 use crate::log::wal::Wal;
 use crate::schema::{ColumnType, Schema, SharedSchema};
 pub use crate::segment::stat::{ColumnStat, SegmentStat};
@@ -361,32 +360,34 @@ impl Store {
         self.change_retention(stream, retention)
     }
 
-    /// Pins stretches of time, in the unit of the stream's clock: their rows stay until nothing else is left to let go,
-    /// also those that are yet to come. Stretches that touch become one; a stream keeps at most 256, and beyond that
-    /// pins the shortest gaps as well.
+    /// Pins rows, of a stretch of time and of all keys or of one: they stay until nothing else is left to let go, also
+    /// those that are yet to come. Stretches of the same key that touch become one; a stream keeps at most 256, and beyond
+    /// that pins the shortest gaps as well.
     ///
     /// Room is made by whole segments, and [`Store::maintain`] keeps what is pinned of those that come next.
     ///
     /// # Errors
-    /// `InvalidArgument` if there is no such stream or a stretch is empty; `Poisoned`; `Io`.
-    pub fn pin(&self, stream: &str, stretches: &[Range<i64>]) -> Result<()> {
-        self.change_pins(stream, stretches, true)
+    /// `InvalidArgument` if there is no such stream, a stretch is empty, or a value is none of a key column; `Poisoned`;
+    /// `Io`.
+    pub fn pin(&self, stream: &str, pins: &[Pin]) -> Result<()> {
+        self.change_pins(stream, pins, true)
     }
 
-    /// Pins stretches of time no longer.
+    /// Pins rows no longer: those of a stretch of time, and of all keys or of one. What was pinned for more keys than
+    /// named here stays so.
     ///
     /// # Errors
     /// See [`Store::pin`].
-    pub fn unpin(&self, stream: &str, stretches: &[Range<i64>]) -> Result<()> {
-        self.change_pins(stream, stretches, false)
+    pub fn unpin(&self, stream: &str, pins: &[Pin]) -> Result<()> {
+        self.change_pins(stream, pins, false)
     }
 
-    /// The pinned stretches of a stream, in order.
+    /// What is pinned of a stream: first what is of all keys, then by key, and by time.
     ///
     /// # Errors
     /// `InvalidArgument` if there is no such stream.
-    pub fn pins(&self, stream: &str) -> Result<Vec<Range<i64>>> {
-        self.pinned_stretches(stream)
+    pub fn pins(&self, stream: &str) -> Result<Vec<Pin>> {
+        self.list_pins(stream)
     }
 
     /// Adds bytes to the file `name` of refused lines, and says whether they were kept: a budget leaves a sixteenth to

@@ -327,7 +327,7 @@ fn a_scan_gives_one_row_a_bucket() {
 #[test]
 fn pinned_buckets_stay_whole() {
     let store = store(&["downsample=2m,every=30s"]);
-    store.pin("s", std::slice::from_ref(&(95..100))).unwrap();
+    store.pin("s", &[(95..100).into()]).unwrap();
     store.set_retention("s", &"drop=1m".parse().unwrap()).unwrap();
     store.maintain().unwrap();
     let bucket = Predicate::And(vec![

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use siltstone_store::batch::Batch;
-use siltstone_store::keep::{LossKind, Retention};
+use siltstone_store::keep::{LossKind, Pin, Retention};
 use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::{ColumnType, Schema, SharedSchema, TimeUnit};
 use siltstone_store::storage::Storage;
@@ -284,5 +284,153 @@ fn the_power_goes_at_every_step() {
             store.maintain().unwrap();
             assert!(store.verify().unwrap().is_empty(), "cut at {at}, {survival:?}");
         }
+    }
+}
+
+/// Raw rows, errors, buckets, gone: every segment takes all steps, but for the pinned rows of one device.
+const WHOLE_WAY: &str = "small=8m,bounded=12m,eps:temp=0.05,downsample=20m,every=20m,drop=45m";
+const BATCH: i64 = 2_000;
+const BUCKET: i64 = 1_200;
+const PINNED: std::ops::Range<i64> = 60..64;
+
+/// What a scenario was told.
+#[derive(Debug, Default)]
+struct Told {
+    appended: i64,
+    pinned: bool,
+    model: bool,
+}
+
+/// A number that nothing compresses.
+fn mixed(i: i64) -> u64 {
+    let mut mixed = i as u64 + 1;
+    for _ in 0..3 {
+        mixed = (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    }
+    mixed
+}
+
+/// A temperature of more digits than are wanted when it is old.
+fn fine(i: i64) -> f64 {
+    temp(i) + (mixed(i) >> 12) as f64 / 1e18
+}
+
+/// As [`rows`], so that each step is worth it for few rows: digits for the one to an error, text for the one to buckets.
+fn way_rows(schema: &SharedSchema, range: std::ops::Range<i64>) -> Batch {
+    let mut batch = Batch::new(schema.clone());
+    for i in range {
+        let note = Value::Text(format!("{:x}", mixed(i)));
+        let row = [Value::Text(format!("d{}", i % 2)), Value::F64(fine(i)), note];
+        batch.push_row(i / 2, &row).unwrap();
+    }
+    batch
+}
+
+fn whole_way(storage: &FailingStorage, told: &mut Told) -> siltstone_store::Result<()> {
+    let options = Options {
+        sync: SyncPolicy::Always,
+        ..Options::default()
+    };
+    let store = Store::create_in(Arc::new(storage.clone()), options)?;
+    let schema = Schema::new("time", TimeUnit::Second)
+        .with_key("device", ColumnType::Text)
+        .and_then(|s| s.with_channel("temp", ColumnType::F64, ""))
+        .and_then(|s| s.with_channel("note", ColumnType::Text, ""))?;
+    let shape = store.create_stream("s", schema)?;
+    store.set_retention("s", &policy(WHOLE_WAY))?;
+    for at in 0..4 {
+        store.append("s", &way_rows(&shape, at * BATCH..(at + 1) * BATCH))?;
+        told.appended = (at + 1) * BATCH;
+        if at == 0 {
+            let keys = vec![("device".to_owned(), Value::from("d1"))];
+            store.pin("s", &[Pin { times: PINNED, keys }])?;
+            told.pinned = true;
+        }
+        store.seal("s")?;
+        store.maintain()?;
+        if at == 1 {
+            store.put_model("m", b"weights")?;
+            told.model = true;
+        }
+    }
+    store.close()
+}
+
+#[test]
+fn the_power_goes_on_the_whole_way() {
+    let whole = FailingStorage::new();
+    whole_way(&whole, &mut Told::default()).unwrap();
+    let store = Store::open_read_in(Arc::new(whole.after_power_cut(Survival::Nothing))).unwrap();
+    let losses = store.losses("s").unwrap();
+    for kind in [LossKind::Bounded, LossKind::Downsampled, LossKind::Dropped] {
+        assert!(
+            losses.iter().any(|loss| loss.kind == kind),
+            "{kind:?}: {losses:?}"
+        );
+    }
+    let operations = whole.operations();
+    assert!(operations > 70, "{operations}");
+    for at in 1..=operations {
+        let storage = FailingStorage::new();
+        storage.fail_at(at, Failure::PowerCut);
+        let mut told = Told::default();
+        if whole_way(&storage, &mut told).is_ok() {
+            continue;
+        }
+        for survival in SURVIVALS {
+            let what = format!("cut at {at} of {operations}, {survival:?}");
+            let disk = Arc::new(storage.after_power_cut(survival));
+            match Store::open_in(disk, Options::default()) {
+                Ok(store) => check_whole_way(&store, &told, &what),
+                Err(error) => assert_eq!(told.appended, 0, "{what}: {error}"),
+            }
+        }
+    }
+}
+
+fn check_whole_way(store: &Store, told: &Told, what: &str) {
+    assert!(store.verify().unwrap().is_empty(), "{what}");
+    if store.schema("s").is_err() {
+        assert_eq!(told.appended, 0, "{what}");
+        return;
+    }
+    // Before and after what was left to be done is done.
+    for _ in 0..2 {
+        let snapshot = store.snapshot("s").unwrap();
+        let dropped = store.losses("s").unwrap().into_iter();
+        let dropped = dropped.filter(|loss| loss.kind == LossKind::Dropped);
+        let dropped: u64 = dropped.map(|loss| loss.rows).sum();
+        let counted = snapshot.count(&Predicate::All).unwrap() + dropped;
+        assert!(
+            counted >= told.appended as u64 && counted % BATCH as u64 == 0,
+            "{what}: {counted}"
+        );
+        let mut pinned = 0;
+        for part in 0..snapshot.part_count() {
+            let buckets = snapshot.parts()[part].data.is_downsampled();
+            for batch in snapshot
+                .scan_part(part, &["device", "temp"], &Predicate::All)
+                .unwrap()
+            {
+                let batch = batch.unwrap();
+                for row in 0..batch.len() {
+                    let time = batch.times[row];
+                    let device = i64::from(batch.columns[0].bytes(row) == Some(b"d1"));
+                    pinned += u64::from(!buckets && device == 1 && PINNED.contains(&time));
+                    let found = number(&batch.columns[1].value(ColumnType::F64, row));
+                    let rows = time..if buckets { time + BUCKET } else { time + 1 };
+                    let temps = rows.map(|time| fine(time * 2 + device));
+                    let (low, high) =
+                        temps.fold((f64::MAX, f64::MIN), |(low, high), t| (low.min(t), high.max(t)));
+                    let near = found.is_none_or(|t| t >= low - 0.051 && t <= high + 0.051);
+                    assert!(near, "{what}: {found:?} at {time} of d{device}");
+                }
+            }
+        }
+        assert!(!told.pinned || pinned == 4, "{what}: {pinned} pinned rows");
+        store.maintain().unwrap();
+    }
+    if told.model {
+        assert_eq!(store.model("m", None).unwrap().1, b"weights", "{what}");
     }
 }

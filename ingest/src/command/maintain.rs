@@ -1,17 +1,20 @@
 //! `silt maintain`: seals what is in the log, does what else is due, and gives sealed rows another layout.
 
 use std::io::{IsTerminal, Write};
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::TimeUnit;
-use siltstone_store::store::{Layouts, Options, Retention, Store};
+use siltstone_store::store::{Layouts, Options, Pin, Retention, Store};
+use siltstone_store::value::Value;
 
 use super::ingest::{parse_layouts, parse_retention, parse_size};
 use super::train::duration;
 use crate::clock::{parse_calendar, parse_count};
 use crate::failure::{Answer, Failure, Outcome};
+use crate::filter;
 use crate::progress::{bytes_text, grouped};
 
 /// How often the progress line is written again.
@@ -26,7 +29,7 @@ done stays done. New rows keep the layout of their stream (silt ingest --layout)
 
 With a budget the store's directory never takes more bytes, at no moment. When it is full, the oldest rows go, of all
 streams whose policy allows it; where nothing may go, new rows are refused. Policies: drop=full (the default), drop=30d
-(rows that old go, counted from the newest row), drop=30d/full, keep. Pinned stretches of time go last. Before they go, rows
+(rows that old go, counted from the newest row), drop=30d/full, keep. Pinned rows go last. Before they go, rows
 may be stored smaller (small=1d), with numbers within an error (bounded=7d,eps:temp_c=0.05, or eps:flow=0.1%), and as one row
 for each bucket of time (downsample=30d,every=1m). Ages are whole numbers of w, d, h, m (or min), s, ms, us and ns.
 
@@ -34,7 +37,7 @@ Examples:
   silt maintain store
   silt maintain store --budget 64M
   silt maintain store --retention drop=30d/full --stream motors
-  silt maintain store --stream motors --pin 2026-03-01T10:00:00Z..2026-03-01T10:05:00Z
+  silt maintain store --stream motors --pin 2026-03-01T10:00:00Z..2026-03-01T10:05:00Z --where \"device = 'm7'\"
   silt maintain store --relayout small --older-than 30d
   silt maintain store --relayout rank,message=small --stream motors")]
 pub struct Args {
@@ -61,6 +64,9 @@ pub struct Args {
     /// Rows of this stretch of time are pinned no longer
     #[arg(long, value_name = "FROM..TO", requires = "stream")]
     pub unpin: Vec<String>,
+    /// Pin, or let go, only rows of these keys: device = 'm7', or device = 'm7' AND axis = 2
+    #[arg(long = "where", value_name = "EXPR", requires = "stream")]
+    pub expression: Option<String>,
     /// Only segments whose last row is at least this old (90s, 12h, 30d)
     #[arg(long, value_name = "AGE", requires = "relayout")]
     pub older_than: Option<String>,
@@ -77,6 +83,9 @@ pub fn run(args: &Args) -> Outcome {
             "--stream goes with --relayout, --retention, --pin or --unpin",
         ));
     }
+    if args.expression.is_some() && pins == 0 {
+        return Err(Failure::usage("--where goes with --pin or --unpin"));
+    }
     let seen = super::common::open_read(&args.store)?;
     let streams = match &args.stream {
         Some(stream) => {
@@ -91,15 +100,25 @@ pub fn run(args: &Args) -> Outcome {
         if let Some(retention) = &args.retention {
             store.set_retention(stream, retention)?;
         }
-        let unit = store.schema(stream)?.time_unit();
-        let stretches = |texts: &[String]| -> Outcome<Vec<Range<i64>>> {
-            texts.iter().map(|text| stretch(text, unit)).collect()
-        };
-        if !args.pin.is_empty() {
-            store.pin(stream, &stretches(&args.pin)?)?;
-        }
-        if !args.unpin.is_empty() {
-            store.unpin(stream, &stretches(&args.unpin)?)?;
+        if pins > 0 {
+            let schema = store.schema(stream)?;
+            let condition = filter::parse_optional(args.expression.as_deref(), &schema)?;
+            let keys = keys_of(&condition)?;
+            let pins = |texts: &[String]| -> Outcome<Vec<Pin>> {
+                let pin = |text: &String| {
+                    Ok(Pin {
+                        times: stretch(text, schema.time_unit())?,
+                        keys: keys.clone(),
+                    })
+                };
+                texts.iter().map(pin).collect()
+            };
+            if !args.pin.is_empty() {
+                store.pin(stream, &pins(&args.pin)?)?;
+            }
+            if !args.unpin.is_empty() {
+                store.unpin(stream, &pins(&args.unpin)?)?;
+            }
         }
     }
     if args.budget.is_some() {
@@ -169,6 +188,26 @@ fn relayout(store: &Store, stream: &str, layouts: &Layouts, older_than: Option<&
         );
     }
     Ok(done?)
+}
+
+/// The values that a condition asks of columns: rows are pinned by what their keys are, nothing more complicated.
+fn keys_of(condition: &Predicate) -> Outcome<Vec<(String, Value)>> {
+    match condition {
+        Predicate::All => Ok(Vec::new()),
+        Predicate::And(all) => {
+            let keys: Outcome<Vec<_>> = all.iter().map(keys_of).collect();
+            Ok(keys?.into_iter().flatten().collect())
+        }
+        Predicate::IsNull { column } => Ok(vec![(column.clone(), Value::Null)]),
+        Predicate::Interval {
+            column,
+            low: Bound::Included(low),
+            high: Bound::Included(high),
+        } if low == high => Ok(vec![(column.clone(), low.clone())]),
+        _ => Err(Failure::usage(
+            "rows are pinned by time and key: write KEY = VALUE, KEY IS NULL, or such conditions with AND between them",
+        )),
+    }
 }
 
 /// A stretch of time as it is written on a command line.

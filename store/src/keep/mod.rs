@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`retention`] | a stream's policy: which steps its rows take, by age and when the budget is full |
 //! | [`ladder`] | the rungs that sealed rows go down |
-//! | [`pins`] | stretches of time whose rows go last |
+//! | [`pins`] | rows that go last, by time and key |
+//! | [`stretches`] | a set of times |
 //! | [`losses`] | what was given up, written down |
 //! | [`budget`] | how a budget is shared out |
 //! | [`room`] | the door to the disk that refuses what would pass the budget, and counts what passes through it |
@@ -17,7 +18,9 @@ pub mod losses;
 pub mod pins;
 pub mod retention;
 pub mod room;
+pub(crate) mod stretches;
 
 pub use ladder::Rung;
 pub use losses::{Cause, Loss, LossKind};
+pub use pins::Pin;
 pub use retention::{Action, Retention, Step};

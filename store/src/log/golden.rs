@@ -1,23 +1,23 @@
 //! Log and manifest files of this version, byte for byte: kept once, then only read.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::frame::{FramePart, read_payload, seal_frame, write_rows, write_source};
-use super::generation::{GenerationHeader, file_name};
+use super::frame::{self, FrameHeader, FramePart, read_payload, seal_frame, write_rows, write_source};
+use super::generation::{self, GenerationHeader, file_name};
 use super::manifest::{CursorEntry, Manifest, ModelEntry, SegmentEntry, SourceEntry, StreamEntry, Wishes};
 use super::replay::LogReader;
-use crate::batch::Batch;
+use crate::batch::{Batch, BatchColumn};
 use crate::codes::choose::{Dial, Layout, MiniBlock};
-use crate::keep::pins::Pins;
+use crate::keep::pins::{Pin, Pins};
 use crate::keep::room::ByRole;
 use crate::keep::{Cause, Loss, LossKind, Rung};
 use crate::schema::{ColumnId, ColumnType, Schema, TimeUnit};
 use crate::storage::memory::MemoryStorage;
 use crate::value::Value;
-use crate::wire::Writer;
+use crate::wire::{Reader, Writer};
 
 /// The file kept under `name`; `bytes` become it if there is none.
 fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
@@ -107,6 +107,110 @@ fn log_1_0() {
     assert_eq!((log.last, log.durable), (120, 120));
 }
 
+/// Columns that are packed as codes of a domain (with values beside them) and as multiples of a unit.
+fn packed_rows() -> (Arc<Schema>, Batch) {
+    let schema = Schema::new("time", TimeUnit::Nanosecond)
+        .with_channel("near", ColumnType::F64, "")
+        .and_then(|s| s.with_channel("widened", ColumnType::F64, ""))
+        .and_then(|s| s.with_channel("few", ColumnType::F64, ""))
+        .and_then(|s| s.with_channel("short", ColumnType::F32, ""))
+        .and_then(|s| s.with_channel("steps", ColumnType::I64, ""))
+        .unwrap();
+    let mut batch = Batch::new(Arc::new(schema));
+    for row in 0..96u16 {
+        // Decimals after some arithmetic, through a shorter float, and few that are no decimals.
+        let near = f64::from_bits((f64::from(row * 7 % 1000) / 100.0).to_bits() + u64::from(row % 3));
+        #[expect(clippy::cast_possible_truncation)]
+        let single = (f64::from(row * 7 % 1000) / 100.0) as f32;
+        let values = [
+            Value::F64(if row == 7 { f64::NAN } else { near }),
+            if row == 9 {
+                Value::Null
+            } else {
+                Value::F64(f64::from(single))
+            },
+            Value::F64((1.0 + f64::from(row * row % 5)).sqrt()),
+            Value::F32(f32::from_bits(single.to_bits() + u32::from(row % 2))),
+            Value::I64(i64::from(row * row % 7) * 1_000_003 - 5),
+        ];
+        // Five minutes, with gaps of some hours.
+        let time = (i64::from(row) + i64::from(row / 10) * 40) * 300_000_000_000;
+        batch.push_row(time, &values).unwrap();
+    }
+    (batch.schema().clone(), batch)
+}
+
+#[test]
+fn packed_log_1_0() {
+    let (schema, batch) = packed_rows();
+    let mut payload = Writer::new();
+    write_rows(1, &schema, &batch, 0..batch.len(), &mut payload).unwrap();
+    let header = GenerationHeader {
+        generation: 1,
+        salt: 0x5eed,
+        continues_after: 0,
+    };
+    let rows = u32::try_from(batch.len()).unwrap();
+    let mut bytes = header.write();
+    bytes.extend(seal_frame(&payload.into_bytes(), 0, rows, 0, false, header.salt));
+    // How values are packed may be chosen better without the format changing: only reading is held to the file.
+    let kept = golden("log_packed_1_0.bin", &bytes);
+    let payload = &kept[generation::HEADER_BYTES as usize + frame::HEADER_BYTES..];
+    let frame = FrameHeader::read(&kept[generation::HEADER_BYTES as usize..], header.salt).unwrap();
+    assert!(frame.fits(payload, header.salt));
+    let parts = read_payload(&frame, payload, "log", &|_, _| false).unwrap();
+    let [FramePart::Rows(part)] = parts.as_slice() else {
+        panic!("one part");
+    };
+    assert_eq!(part.times, batch.times);
+    assert_eq!(part.columns.len(), batch.columns.len());
+    for (column, (id, ty, found)) in batch.columns.iter().zip(&part.columns) {
+        let keys = |column: &BatchColumn| (0..rows as usize).map(|row| column.key(row)).collect::<Vec<_>>();
+        assert_eq!(keys(column), keys(found), "{id:?}, {ty}");
+    }
+    let encodings = encodings(payload, schema.columns().len());
+    assert_eq!(encodings, [6, 5, 5, 5, 2, 6], "time, then columns");
+    // Any byte changed, the checksum put right: an error, or some rows.
+    for at in 0..payload.len() {
+        for flip in [1, 2, 4, 8, 16, 32, 64, 128, 0xff] {
+            let mut bytes = payload.to_vec();
+            bytes[at] ^= flip;
+            if let Ok(parts) = read_payload(&frame, &bytes, "log", &|_, _| false) {
+                for part in parts {
+                    let FramePart::Rows(part) = part else { continue };
+                    assert_eq!(part.times.len(), batch.len());
+                    assert!(part.columns.iter().all(|column| column.2.len() == batch.len()));
+                }
+            }
+        }
+        let cut = &payload[..at];
+        assert!(read_payload(&frame, cut, "log", &|_, _| false).is_err());
+    }
+}
+
+/// How the time and each column of the one part of a payload are packed.
+fn encodings(payload: &[u8], columns: usize) -> Vec<u8> {
+    let mut input = Reader::new(payload, "log", "part");
+    // Kind and length of the part; stream, rows, number of columns.
+    input.raw(1 + 4).unwrap();
+    input.raw(4).unwrap();
+    let rows = input.u32().unwrap() as usize;
+    assert_eq!(usize::from(input.u16().unwrap()), columns);
+    let mut out = vec![payload[input.position()]];
+    super::pack::unpack_keys(ColumnType::I64, rows, &mut input).unwrap();
+    for _ in 0..columns {
+        input.u32().unwrap();
+        let ty = ColumnType::from_code(input.u8().unwrap()).unwrap();
+        let nulls = input.u8().unwrap() == 1;
+        let bitmap = input.raw(if nulls { rows.div_ceil(8) } else { 0 }).unwrap();
+        let missing: u32 = bitmap.iter().map(|byte| byte.count_zeros()).sum();
+        out.push(payload[input.position()]);
+        super::pack::unpack_keys(ty, rows - missing as usize, &mut input).unwrap();
+    }
+    assert_eq!(input.left(), 0);
+    out
+}
+
 #[test]
 fn manifest_1_0() {
     let segment = SegmentEntry {
@@ -121,8 +225,12 @@ fn manifest_1_0() {
         tried: Rung::default(),
     };
     let mut pins = Pins::default();
-    pins.add(-100..-50);
-    pins.add(20..30);
+    for pin in [-100..-50, 20..30] {
+        pins.add(&pin.into(), &schema()).unwrap();
+    }
+    let keys = vec![("device".to_owned(), Value::from("pump"))];
+    let pump = Pin { times: 5..7, keys };
+    pins.add(&pump, &schema()).unwrap();
     let stream = StreamEntry {
         id: 1,
         name: "vibration".into(),

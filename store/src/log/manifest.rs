@@ -76,7 +76,7 @@ pub(crate) struct StreamEntry {
     pub wishes: Wishes,
     /// What may become of its rows.
     pub retention: Retention,
-    /// Stretches of time whose rows go last.
+    /// Rows that go last.
     pub pins: Pins,
     /// What was given up.
     pub losses: Vec<Loss>,
@@ -344,15 +344,17 @@ impl StreamEntry {
     }
 
     fn read(input: &mut Reader<'_>) -> Result<StreamEntry> {
+        let (id, name) = (input.u32()?, input.text()?.to_owned());
+        let schema = Arc::new(read_schema(input)?);
         Ok(StreamEntry {
-            id: input.u32()?,
-            name: input.text()?.to_owned(),
-            schema: Arc::new(read_schema(input)?),
+            id,
+            name,
+            schema: schema.clone(),
             sealed: input.u64()?,
             digits: input.list(5, |input| Ok((ColumnId(input.u32()?), input.u8()?)))?,
             wishes: Wishes::read(input)?,
             retention: Retention::read(input)?,
-            pins: Pins::read(input)?,
+            pins: Pins::read(input, &schema)?,
             losses: input.list(34, Loss::read)?,
             segments: input.list(60, |input| {
                 Ok(SegmentEntry {

@@ -1,47 +1,42 @@
-//! Pinning stretches of time, and keeping what is pinned when the rest of a segment goes.
-
-use std::ops::Range;
+//! Pinning rows, and keeping what is pinned when the rest of a segment goes.
 
 use super::room::{Victim, note_loss};
 use super::{Store, Writer, locked};
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::keep::pins::{self, Pins};
-use crate::keep::{Loss, LossKind};
-use crate::log::manifest::{Manifest, SegmentEntry};
-use crate::predicate::Predicate;
+use crate::keep::{Loss, LossKind, Pin};
+use crate::log::manifest::Manifest;
 use crate::snapshot::Snapshot;
 use crate::tail::order;
-use crate::value::Value;
 
 impl Store {
-    pub(super) fn pinned_stretches(&self, stream: &str) -> Result<Vec<Range<i64>>> {
+    pub(super) fn list_pins(&self, stream: &str) -> Result<Vec<Pin>> {
         self.refresh()?;
         let state = self.state();
         let index = state.stream(stream)?;
-        Ok(state.manifest.streams[index].pins.stretches().to_vec())
+        let entry = &state.manifest.streams[index];
+        Ok(entry.pins.list(&entry.schema))
     }
 
-    /// Pins stretches of time, or lets them go.
-    pub(super) fn change_pins(&self, stream: &str, stretches: &[Range<i64>], pinned: bool) -> Result<()> {
+    /// Pins rows, or lets them go.
+    pub(super) fn change_pins(&self, stream: &str, changes: &[Pin], pinned: bool) -> Result<()> {
         let writer = self.writer()?;
         let _turn = locked(&writer.turn);
-        stretches.iter().try_for_each(pins::check)?;
-        let (index, before, mut segments) = {
+        let (index, schema, before, mut segments) = {
             let state = self.state();
             let index = state.stream(stream)?;
             let entry = &state.manifest.streams[index];
             let ranges: Vec<(i64, i64)> = entry.segments.iter().map(|s| s.time_range).collect();
-            (index, entry.pins.clone(), ranges)
+            (index, entry.schema.clone(), entry.pins.clone(), ranges)
         };
         segments.sort_unstable();
         let newest = segments.iter().map(|range| range.1).max();
         let mut pins = before.clone();
-        for stretch in stretches {
+        for change in changes {
             if pinned {
-                pins.add(stretch.clone());
+                pins.add(change, &schema)?;
             } else {
-                pins.remove(stretch);
+                pins.remove(change, &schema)?;
             }
             pins.bound(|stretch| {
                 let in_segment = segments
@@ -53,11 +48,19 @@ impl Store {
         if pins == before {
             return Ok(());
         }
-        // What was kept of larger segments for a pin is like any other segment without it.
+        // What was kept of larger segments for a pin is like any other segment without it. Where another key is still
+        // pinned, what the segment holds is looked at when its turn comes.
+        let let_go = |(first, last): (i64, i64)| {
+            let times = changes.iter().map(|change| &change.times);
+            !pinned
+                && times
+                    .into_iter()
+                    .any(|times| times.start <= last && first < times.end)
+        };
         self.publish(writer, |manifest| {
             let stream = &mut manifest.streams[index];
             for entry in &mut stream.segments {
-                entry.pinned &= pins.touch(entry.time_range);
+                entry.pinned &= pins.touch(entry.time_range) && !let_go(entry.time_range);
             }
             stream.pins = pins;
         })
@@ -82,10 +85,8 @@ impl Store {
         let columns = stream.schema.columns().iter();
         let columns: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
         let mut rows = Batch::new(stream.schema.clone());
-        for batch in snapshot.scan(
-            &columns,
-            &pinned_rows(&stream.pins, old, stream.schema.time_name()),
-        )? {
+        let pinned = stream.pins.rows(old.time_range, &stream.schema);
+        for batch in snapshot.scan(&columns, &pinned)? {
             let batch = batch?;
             order::append(&mut rows, &batch, 0..batch.len());
         }
@@ -128,18 +129,4 @@ impl Store {
         self.storage.remove(&old.file)?;
         self.settle(writer)
     }
-}
-
-/// The rows of a segment that are pinned.
-fn pinned_rows(pins: &Pins, entry: &SegmentEntry, time: &str) -> Predicate {
-    let (first, last) = entry.time_range;
-    let stretches = pins.stretches().iter();
-    let inside = stretches.filter(|stretch| stretch.start <= last && first < stretch.end);
-    let between = |stretch: &Range<i64>| {
-        Predicate::And(vec![
-            Predicate::ge(time, Value::Timestamp(stretch.start)),
-            Predicate::lt(time, Value::Timestamp(stretch.end)),
-        ])
-    };
-    Predicate::Or(inside.map(between).collect())
 }

@@ -7,6 +7,7 @@
 use super::{Store, Writer, locked};
 use crate::error::{Error, Result};
 use crate::keep::budget::{Shares, in_blocks};
+use crate::keep::pins::Pins;
 use crate::keep::room::{ByRole, Role};
 use crate::keep::{Cause, Loss, LossKind, Retention, Rung, losses};
 use crate::log::manifest::{Manifest, SegmentEntry, StreamEntry};
@@ -400,7 +401,11 @@ impl Store {
             for stream in &mut manifest.streams {
                 if let Some(known) = streams.iter().find(|known| known.name == stream.name) {
                     stream.retention = known.retention.clone();
-                    stream.pins = known.pins.clone();
+                    // Columns may have other numbers; a key column that is not there any more pins nothing.
+                    stream.pins = Pins::default();
+                    for pin in known.pins.list(&known.schema) {
+                        let _ = stream.pins.add(&pin, &stream.schema);
+                    }
                     stream.losses = known.losses.clone();
                 }
             }
