@@ -18,8 +18,11 @@ use crate::ram;
 use crate::reject::Rejects;
 use crate::source::{BatchLimit, Pause, Source};
 
-/// Batches that may wait for the appending thread.
-const BATCHES_AHEAD: usize = 2;
+/// Batches that may wait for the appending thread; one where memory is little, since a batch holds a row at least.
+fn batches_ahead() -> usize {
+    if ram::is_tight() { 1 } else { 2 }
+}
+
 /// How often the appending thread looks after the store when no rows come.
 const UPKEEP: Duration = Duration::from_millis(100);
 /// How often it does so when rows keep coming.
@@ -78,7 +81,7 @@ impl Loader<'_> {
         tick: &mut dyn FnMut(),
     ) -> Outcome<()> {
         std::thread::scope(|scope| {
-            let (sender, receiver) = sync_channel(BATCHES_AHEAD);
+            let (sender, receiver) = sync_channel(batches_ahead());
             let writer = scope.spawn(move || self.append_all(&receiver));
             let read = self.read_all(source, rejects, note, tick, &sender);
             drop(sender);

@@ -38,6 +38,34 @@ pub fn options() -> Options {
     }
 }
 
+/// What this process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Bytes of anonymous memory now: all but mapped files. This is what the limit is about.
+    pub anonymous: u64,
+    /// Bytes at most so far, pages of mapped files included, which the system takes back when it needs them.
+    pub peak: u64,
+}
+
+/// What this process holds, where the system tells (Linux).
+pub fn held() -> Option<Held> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kib: u64 = line
+            .trim_start_matches(':')
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()?;
+        Some(kib << 10)
+    };
+    Some(Held {
+        anonymous: bytes("RssAnon")?,
+        peak: bytes("VmHWM")?,
+    })
+}
+
 /// Bytes of text in a batch of rows: a batch is parsed, two wait and one is appended.
 pub fn batch_bytes() -> usize {
     (limit() / 64).clamp(64 << 10, 8 << 20)

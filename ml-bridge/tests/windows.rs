@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use siltstone_ml_bridge::normalize::Normalizer;
-use siltstone_ml_bridge::window::{NullPolicy, WindowSpec, Windows, typical_step};
+use siltstone_ml_bridge::window::{NullPolicy, WindowSpec, Windows, rows_in_buckets, typical_step};
 use siltstone_store::batch::Batch;
 use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::{ColumnType, Schema, TimeUnit};
@@ -141,4 +141,79 @@ proptest! {
         prop_assert_eq!(got, wanted);
         typical_step(&snapshot, &keep, 100).unwrap();
     }
+}
+
+/// Noise that is a number of a row of a key.
+fn noise(row: i64, key: i64) -> f64 {
+    let mixed = ((row * 3 + key) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    mixed as f64 / 1_000.0
+}
+
+#[test]
+fn buckets_are_no_samples() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::create(directory.path().join("store"), Options::default()).unwrap();
+    let schema = Schema::new("time", TimeUnit::Second)
+        .with_key("key", ColumnType::I64)
+        .and_then(|s| s.with_channel("x", ColumnType::F64, ""))
+        .unwrap();
+    let schema = store.create_stream("s", schema).unwrap();
+    // The second of four segments becomes buckets: the first is pinned, the others are young.
+    store.pin("s", &[(0..1).into()]).unwrap();
+    let each = 1_000;
+    for segment in 0..4 {
+        let mut batch = Batch::new(schema.clone());
+        for row in segment * each..(segment + 1) * each {
+            for key in 0..2 {
+                batch
+                    .push_row(row, &[Value::I64(key), Value::F64(noise(row, key))])
+                    .unwrap();
+            }
+        }
+        store.append("s", &batch).unwrap();
+        store.seal("s").unwrap();
+    }
+    let all = Predicate::All;
+    let raw = store.snapshot("s").unwrap();
+    assert_eq!(rows_in_buckets(&raw, &all).unwrap(), 0);
+    store
+        .set_retention("s", &"downsample=2000s,every=100s".parse().unwrap())
+        .unwrap();
+    store.maintain().unwrap();
+    let aged = store.snapshot("s").unwrap();
+    assert_eq!(aged.row_count(), 2 * (3 * 1_000 + 10));
+    assert_eq!(rows_in_buckets(&aged, &all).unwrap(), 2_000);
+    let late = Predicate::ge("time", Value::Timestamp(1_900));
+    assert_eq!(rows_in_buckets(&aged, &late).unwrap(), 200);
+    assert_eq!(typical_step(&aged, &all, 10_000).unwrap(), Some(1));
+    let spec = WindowSpec::new(&["x"], 64, 40);
+    let normalizer = Normalizer {
+        center: 8_000.0,
+        scale: 5_000.0,
+    };
+    let mut windows = Windows::quantized(&aged, &spec, &[normalizer], &all).unwrap();
+    let (mut window, mut found) = (vec![0; 64], Vec::new());
+    while let Some(span) = windows.next_into(&mut window).unwrap() {
+        assert_eq!(span.end - span.start, 63, "no window spans what was left out");
+        let Value::I64(key) = windows.key()[0] else {
+            panic!("a key")
+        };
+        let wanted: Vec<i8> = (span.start..=span.end)
+            .map(|row| normalizer.quantize(noise(row, key)))
+            .collect();
+        assert_eq!(window, wanted, "{span:?} of {key}");
+        found.push((key, span.start));
+    }
+    let starts = |rows: std::ops::Range<i64>| {
+        rows.clone()
+            .step_by(40)
+            .filter(move |start| start + 64 <= rows.end)
+    };
+    let wanted = (0..2).flat_map(|key| {
+        starts(0..1_000)
+            .chain(starts(2_000..4_000))
+            .map(move |start| (key, start))
+    });
+    assert_eq!(found, wanted.collect::<Vec<_>>());
+    assert_eq!(windows.rows_read(), 6_000);
 }

@@ -18,6 +18,7 @@ use crate::rows::RowRanges;
 use crate::schema::{ColumnType, SharedSchema};
 use crate::segment::Segment;
 pub use crate::segment::buckets::Cell;
+use crate::segment::stat::SegmentStat;
 use crate::tail::values::Orders;
 use crate::value::{Value, number_of};
 
@@ -104,6 +105,14 @@ impl Snapshot {
         self
     }
 
+    /// The same snapshot without rows that are kept only as buckets: for who needs values as they were measured, and none
+    /// that stand for many.
+    #[must_use]
+    pub fn without_buckets(mut self) -> Snapshot {
+        Arc::make_mut(&mut self.parts).retain(|part| !part.data.is_downsampled());
+        self
+    }
+
     /// The same snapshot, which says what is missing in it.
     #[must_use]
     pub fn with_left_out(self, left_out: Vec<LeftOut>) -> Snapshot {
@@ -127,6 +136,14 @@ impl Snapshot {
     /// The parts, for callers that work on one column of one part (windows, statistics).
     pub fn parts(&self) -> &[Part] {
         &self.parts
+    }
+
+    /// What each segment costs, one after the other: there may be many, and their columns are opened for this alone.
+    pub fn segments(&self) -> impl Iterator<Item = Result<SegmentStat>> + '_ {
+        self.parts.iter().filter_map(|part| match &part.data {
+            PartData::Segment(segment) => Some(segment.anew().stat()),
+            PartData::Tail(..) => None,
+        })
     }
 
     /// Number of parts.

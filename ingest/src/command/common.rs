@@ -127,3 +127,13 @@ pub fn projected(schema: &Schema, names: &[&str]) -> Outcome<Schema> {
     }
     Ok(out)
 }
+
+/// Says how many rows were in no window because they are kept only as buckets of time.
+pub fn say_left_out(rows: u64) {
+    if rows > 0 {
+        eprintln!(
+            "silt: {} rows are kept only as buckets of time (silt export --precision shows them), and were left out",
+            crate::progress::grouped(rows)
+        );
+    }
+}

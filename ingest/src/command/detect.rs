@@ -1,6 +1,5 @@
 //! `silt detect`: every window of a stream gets a score, and what is out of the ordinary an alarm.
 
-use std::ops::Range;
 use std::path::PathBuf;
 
 use siltstone_ml_bridge::detect::{self, Request};
@@ -18,7 +17,8 @@ use crate::progress::grouped;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Every window becomes a row of the stream STREAM_detections: time and keys of its first row, window_end, score,
-threshold, alarm, label (normal, high, alarm), model, version. Run again, it adds the windows that are new.
+threshold, alarm, label (normal, high, alarm), model, version. Run again, it adds the windows that are new. Rows that are
+kept only as buckets of time are in no window.
 
 Example:
   silt detect store bearing vibration
@@ -46,7 +46,7 @@ pub struct Args {
     /// Windows above the threshold that make an alarm, of how many: 3/5; the model's by default
     #[arg(long, value_name = "K/N")]
     pub debounce: Option<String>,
-    /// Keep rows this near an alarm to the last when the store's budget is full (5s, 2m)
+    /// Keep rows of an alarm's key this near it to the last when the store's budget is full (5s, 2m)
     #[arg(long, value_name = "TIME")]
     pub pin: Option<String>,
     /// Most alarms to list
@@ -63,25 +63,21 @@ pub fn run(args: &Args) -> Outcome {
     let store = Store::open(&args.store, crate::ram::options())?;
     common::check_stream(&store, &args.stream)?;
     let schema = store.schema(&args.stream)?;
+    let near = args
+        .pin
+        .as_deref()
+        .map(|near| train::duration(near, schema.time_unit()));
     let request = Request {
         version: args.version,
         predicate: filter::parse_optional(args.expression.as_deref(), &schema)?,
         output: args.output.clone(),
         threshold: args.threshold,
         debounce: args.debounce.as_deref().map(train::debounce).transpose()?,
+        pin_near: near.transpose()?,
         ..Request::new(&args.model, &args.stream)
     };
     let started = std::time::Instant::now();
     let report = detect::detect(&store, &request, &mut |_| true)?;
-    if let Some(near) = &args.pin {
-        let near = train::duration(near, schema.time_unit())?;
-        let stretches = report.episodes.iter().map(|episode| {
-            let end = episode.last.saturating_add(near).saturating_add(1);
-            episode.first.saturating_sub(near)..end
-        });
-        let stretches: Vec<Range<i64>> = stretches.collect();
-        store.pin(&args.stream, &stretches)?;
-    }
     let mut columns: Vec<(String, Align)> = schema
         .keys()
         .iter()
@@ -125,6 +121,7 @@ pub fn run(args: &Args) -> Outcome {
             ""
         },
     );
+    super::common::say_left_out(report.left_out);
     eprintln!(
         "silt: {} new rows in stream {}",
         grouped(report.written),

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use siltstone_store::schema::Schema;
+use siltstone_store::schema::{ColumnType, Schema};
 use siltstone_store::snapshot::Snapshot;
 use siltstone_store::store::{ColumnStat, Role, SegmentStat, Store};
+use siltstone_store::value::Value;
 
 use super::common;
 use crate::clock::time_text;
 use crate::failure::{Answer, Failure, Outcome};
+use crate::output::push_value;
 use crate::output::table::{Align, Table};
 use crate::progress::{bytes_text, grouped};
 
@@ -19,7 +21,8 @@ mod explain;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Without STREAM: one line a stream, what the whole store takes on disk, and what it has written to get there: bytes
-handed to the file system, for each byte of the rows in plain binary form, and for each byte that is kept of them.
+handed to the file system, for each byte of the rows in plain binary form, and for each byte that is kept of them; and
+what a command may hold in memory.
 With STREAM: one line a column of its sealed segments.
   domain      how values become integer codes; codes: how the codes are stored
   values      rows that are not null
@@ -108,8 +111,7 @@ fn store_text(store: &Store, path: &Path) -> Outcome<String> {
     let mut segment_bytes = 0;
     for stream in store.streams() {
         let snapshot = store.snapshot(&stream)?;
-        let segments = store.segments(&stream)?;
-        let total = Totals::of(&segments);
+        let total = Totals::of(&snapshot, &mut |_| {})?;
         segment_bytes += total.bytes;
         let (first, last) = range_text(&snapshot);
         let per_row = if total.rows == 0 {
@@ -123,7 +125,7 @@ fn store_text(store: &Store, path: &Path) -> Outcome<String> {
             first,
             last,
             (snapshot.schema().columns().len() + 1).to_string(),
-            segments.len().to_string(),
+            total.segments.to_string(),
             grouped(snapshot.row_count().saturating_sub(total.rows)),
             grouped(total.bytes),
             per_row,
@@ -153,6 +155,7 @@ fn store_text(store: &Store, path: &Path) -> Outcome<String> {
         text.push_str(&format!("rejects   {}\n", bytes_text(usage.reject_bytes)));
     }
     text.push_str(&written_text(&store.usage(), segment_bytes));
+    text.push_str(&memory_text());
     for stream in store.streams() {
         // Rows that were moved or gathered still answer, so they are told apart from those that are gone.
         let mut lost: BTreeMap<&str, u64> = BTreeMap::new();
@@ -198,13 +201,40 @@ fn written_text(usage: &siltstone_store::store::Usage, segment_bytes: u64) -> St
     text
 }
 
+/// What a command may hold, and what this one holds after it has looked into every segment.
+fn memory_text() -> String {
+    let mut text = format!(
+        "memory    {} at most (--ram)",
+        bytes_text(crate::ram::limit() as u64)
+    );
+    if let Some(held) = crate::ram::held() {
+        text.push_str(&format!(
+            ", {} held by this command; {} at its peak with pages of mapped files",
+            bytes_text(held.anonymous),
+            bytes_text(held.peak)
+        ));
+    }
+    text.push('\n');
+    text
+}
+
 /// The policy of a stream, what is pinned, and what was lost.
 fn kept_text(store: &Store, stream: &str) -> Outcome<String> {
-    let unit = store.schema(stream)?.time_unit();
+    let schema = store.schema(stream)?;
+    let unit = schema.time_unit();
     let mut text = format!("retention {}\n", store.retention(stream)?);
     for pin in store.pins(stream)? {
-        let (from, to) = (time_text(pin.start, unit), time_text(pin.end, unit));
-        text.push_str(&format!("pinned    {from} up to {to}\n"));
+        let (from, to) = (time_text(pin.times.start, unit), time_text(pin.times.end, unit));
+        text.push_str(&format!("pinned    {from} up to {to}"));
+        for (name, value) in &pin.keys {
+            let ty = schema.column(name).map_or(ColumnType::Text, |spec| spec.ty);
+            text.push_str(&format!(", {name} "));
+            match value {
+                Value::Null => text.push_str("null"),
+                value => push_value(&mut text, ty, value),
+            }
+        }
+        text.push('\n');
     }
     for loss in store.losses(stream)? {
         text.push_str(&format!(
@@ -220,20 +250,34 @@ fn kept_text(store: &Store, stream: &str) -> Outcome<String> {
 }
 
 /// Sums over segments.
+#[derive(Default)]
 struct Totals {
+    segments: u64,
     rows: u64,
     bytes: u64,
     plain_bytes: u64,
+    /// Of the columns; the rest are headers.
+    column_bytes: u64,
 }
 
 impl Totals {
-    fn of(segments: &[SegmentStat]) -> Totals {
-        let columns = segments.iter().flat_map(|segment| &segment.columns);
-        Totals {
-            rows: segments.iter().map(|segment| segment.rows).sum(),
-            bytes: segments.iter().map(|segment| segment.bytes).sum(),
-            plain_bytes: columns.map(|column| column.plain_bytes).sum(),
+    /// Sums over the segments of a stream, each of which `visit` sees. There may be too many to hold what is said of them.
+    fn of(snapshot: &Snapshot, visit: &mut dyn FnMut(&SegmentStat)) -> Outcome<Totals> {
+        let mut total = Totals::default();
+        for segment in snapshot.segments() {
+            let segment = segment?;
+            total.segments += 1;
+            total.rows += segment.rows;
+            total.bytes += segment.bytes;
+            total.plain_bytes += segment
+                .columns
+                .iter()
+                .map(|column| column.plain_bytes)
+                .sum::<u64>();
+            total.column_bytes += segment.columns.iter().map(|column| column.bytes).sum::<u64>();
+            visit(&segment);
         }
+        Ok(total)
     }
 }
 
@@ -248,8 +292,14 @@ fn range_text(snapshot: &Snapshot) -> (String, String) {
 fn stream_text(store: &Store, stream: &str, args: &Args) -> Outcome<String> {
     let snapshot = store.snapshot(stream)?;
     let schema = snapshot.schema();
-    let segments = store.segments(stream)?;
-    let columns = columns_of(schema, &segments);
+    let mut columns = columns_of(schema);
+    let total = Totals::of(&snapshot, &mut |segment| {
+        for stat in &segment.columns {
+            if let Some(line) = columns.iter_mut().find(|line| line.name == stat.name) {
+                line.add(stat);
+            }
+        }
+    })?;
     let explained = if args.explain {
         store.explain(stream)?
     } else {
@@ -258,7 +308,6 @@ fn stream_text(store: &Store, stream: &str, args: &Args) -> Outcome<String> {
     if args.format == StatFormat::Json {
         return Ok(explain::json(stream, snapshot.row_count(), &columns, &explained));
     }
-    let total = Totals::of(&segments);
     let (first, last) = range_text(&snapshot);
     let keys: Vec<&str> = schema.keys().iter().map(|key| key.name.as_str()).collect();
     let mut text = format!(
@@ -285,7 +334,7 @@ fn stream_text(store: &Store, stream: &str, args: &Args) -> Outcome<String> {
     text.push_str(&kept_text(store, stream)?);
     text.push_str(&format!(
         "segments  {}, with {} rows ({} rows in the log)\n\n",
-        segments.len(),
+        grouped(total.segments),
         grouped(total.rows),
         grouped(in_log)
     ));
@@ -304,9 +353,7 @@ fn stream_text(store: &Store, stream: &str, args: &Args) -> Outcome<String> {
     for column in &columns {
         table.push(column.cells());
     }
-    let overhead: u64 = total
-        .bytes
-        .saturating_sub(segments.iter().flat_map(|s| &s.columns).map(|c| c.bytes).sum());
+    let overhead: u64 = total.bytes.saturating_sub(total.column_bytes);
     let blank = String::new;
     table.push(vec![
         "(headers)".to_owned(),
@@ -400,8 +447,8 @@ struct ColumnLine {
     parts: Vec<(String, u64)>,
 }
 
-/// The time, then keys and channels, with what their segments say.
-fn columns_of(schema: &Schema, segments: &[SegmentStat]) -> Vec<ColumnLine> {
+/// The time, then keys and channels, without what their segments say.
+fn columns_of(schema: &Schema) -> Vec<ColumnLine> {
     let time = (
         schema.time_name(),
         format!("time({})", schema.time_unit().symbol()),
@@ -411,7 +458,7 @@ fn columns_of(schema: &Schema, segments: &[SegmentStat]) -> Vec<ColumnLine> {
         .columns()
         .iter()
         .map(|c| (c.name.as_str(), c.ty.to_string(), c.unit.as_str()));
-    let mut lines: Vec<ColumnLine> = std::iter::once(time)
+    std::iter::once(time)
         .chain(columns)
         .map(|(name, ty, unit)| ColumnLine {
             name: name.to_owned(),
@@ -424,13 +471,7 @@ fn columns_of(schema: &Schema, segments: &[SegmentStat]) -> Vec<ColumnLine> {
             plain_bytes: 0,
             parts: Vec::new(),
         })
-        .collect();
-    for stat in segments.iter().flat_map(|segment| &segment.columns) {
-        if let Some(line) = lines.iter_mut().find(|line| line.name == stat.name) {
-            line.add(stat);
-        }
-    }
-    lines
+        .collect()
 }
 
 impl ColumnLine {

@@ -129,6 +129,7 @@ pub fn run(args: &Args) -> Outcome {
         report.healthy_stream,
         started.elapsed().as_secs_f64(),
     ))?;
+    common::say_left_out(report.left_out);
     Ok(Answer::Done)
 }
 

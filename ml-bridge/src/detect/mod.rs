@@ -8,6 +8,7 @@ mod area;
 mod debounce;
 mod inputs;
 pub(crate) mod output;
+mod pins;
 mod recipe;
 mod score;
 
@@ -17,7 +18,9 @@ use siltstone_store::store::Store;
 use siltstone_store::value::Value;
 
 use crate::model::file;
+use crate::window::rows_in_buckets;
 use output::{Finding, Output};
+use pins::Pins;
 
 pub use area::area_under_curve;
 pub use debounce::Debounce;
@@ -45,6 +48,8 @@ pub struct Request {
     pub threshold: Option<f64>,
     /// Another debounce than the model's: `k` of the last `n` windows.
     pub debounce: Option<(usize, usize)>,
+    /// Pin the rows of an alarm's key from this long before it to this long after, in ticks of the stream's clock.
+    pub pin_near: Option<i64>,
 }
 
 impl Request {
@@ -58,6 +63,7 @@ impl Request {
             output: None,
             threshold: None,
             debounce: None,
+            pin_near: None,
         }
     }
 }
@@ -88,6 +94,8 @@ pub struct Report {
     pub threshold: f64,
     /// Rows read.
     pub rows: u64,
+    /// Rows in no window because they are kept only as buckets of time.
+    pub left_out: u64,
     /// Windows scored.
     pub windows: u64,
     /// Windows written, the others having been there.
@@ -137,6 +145,7 @@ pub fn detect(store: &Store, request: &Request, progress: &mut dyn FnMut(u64) ->
         output: name,
         threshold,
         rows: 0,
+        left_out: rows_in_buckets(&snapshot, &request.predicate)?,
         windows: 0,
         written: 0,
         high: 0,
@@ -147,6 +156,7 @@ pub fn detect(store: &Store, request: &Request, progress: &mut dyn FnMut(u64) ->
     let mut key: Option<Vec<Value>> = None;
     let mut known_until = None;
     let mut in_alarm = false;
+    let mut pins = Pins::new(store, request, snapshot.schema());
     // Windows of one key, scored at once.
     let mut spans = Vec::new();
     let mut scores = Vec::new();
@@ -164,6 +174,7 @@ pub fn detect(store: &Store, request: &Request, progress: &mut dyn FnMut(u64) ->
                 let key = key.as_deref().unwrap_or(&[]);
                 if alarm {
                     report.note(key, span, score, in_alarm);
+                    pins.note(key, span, in_alarm)?;
                 }
                 in_alarm = alarm || (in_alarm && high);
                 if known_until.is_none_or(|known| span.start > known) {
@@ -200,6 +211,7 @@ pub fn detect(store: &Store, request: &Request, progress: &mut dyn FnMut(u64) ->
         spans.push(span);
     }
     output.flush()?;
+    pins.flush()?;
     report.rows = inputs.rows_read();
     Ok(report)
 }

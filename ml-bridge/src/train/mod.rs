@@ -25,7 +25,7 @@ use crate::engine::to_bytes_packed;
 use crate::kernel::Isa;
 use crate::model::Model;
 use crate::normalize::{Normalizer, STEPS_PER_UNIT, number};
-use crate::window::{FrontEnd, Span, WindowSpec};
+use crate::window::{FrontEnd, Span, WindowSpec, rows_in_buckets};
 
 pub use autoencoder::{Plan, Samples, Trained};
 
@@ -104,6 +104,8 @@ pub struct Report {
     pub bytes: usize,
     /// Stream that the healthy held-out scores went to.
     pub healthy_stream: String,
+    /// Rows that were left out because they are kept only as buckets of time.
+    pub left_out: u64,
 }
 
 /// Trains a model and keeps it in the store, where it becomes the serving version of its name. `progress` ends
@@ -122,11 +124,18 @@ pub fn train_model(
     if !(0.0..=1.0).contains(&quantile) {
         return Err(Error::invalid("the threshold's quantile lies between 0 and 1"));
     }
+    let measured = snapshot.clone().without_buckets();
+    let left_out = rows_in_buckets(&snapshot, &request.predicate)?;
+    if left_out > 0 && measured.count(&request.predicate)? == 0 {
+        return Err(Error::invalid(format!(
+            "all {left_out} chosen rows are kept only as buckets of time, which are no samples to learn from; choose newer rows"
+        )));
+    }
     let normalizers = request
         .spec
         .channels
         .iter()
-        .map(|channel| Normalizer::of_channel(&snapshot, channel, &request.predicate))
+        .map(|channel| Normalizer::of_channel(&measured, channel, &request.predicate))
         .collect::<Result<Vec<_>>>()?;
     let gathered = gather(&snapshot, request, &normalizers, progress)?;
     let features = feature_normalizers(&gathered, request.front_end);
@@ -173,6 +182,7 @@ pub fn train_model(
         losses: (trained.first_loss, trained.best_loss),
         bytes: bytes.len(),
         healthy_stream,
+        left_out: gathered.left_out,
     })
 }
 
@@ -192,6 +202,7 @@ struct Gathered {
     windows: Vec<(Span, usize)>,
     keys: Vec<Vec<Value>>,
     row_count: u64,
+    left_out: u64,
 }
 
 impl Gathered {
@@ -253,6 +264,7 @@ fn gather(
         windows: Vec::new(),
         keys: Vec::new(),
         row_count: 0,
+        left_out: rows_in_buckets(snapshot, &request.predicate)?,
     };
     let (mut stride, mut seen) = (1usize, 0usize);
     while let Some(span) = inputs.next_features()? {
@@ -285,9 +297,13 @@ fn gather(
     if gathered.windows.len() < MIN_WINDOWS {
         return Err(Error::invalid(format!(
             "the chosen rows give {} windows of {} rows, and training needs {MIN_WINDOWS}; choose more rows, shorter \
-             windows or a shorter hop, and check that no gap limit cuts windows apart",
+             windows or a shorter hop, and check that no gap limit cuts windows apart{}",
             gathered.windows.len(),
-            request.spec.length
+            request.spec.length,
+            match gathered.left_out {
+                0 => String::new(),
+                rows => format!("; {rows} more rows are kept only as buckets of time, which are no samples"),
+            }
         )));
     }
     Ok(gathered)

@@ -3,6 +3,7 @@
 //! [`Windows`] reads a snapshot key by key in time order, whatever the segments, and fills buffers that the caller
 //! owns, as int8 ([`Windows::quantized`]) or `f32` ([`Windows::normalized`]). A window never spans two keys, nor a
 //! pause longer than [`WindowSpec::max_gap`]: after either, the next window starts with the first row that follows.
+//! Rows that are kept only as buckets of time are no samples, so they are left out, and no window spans their time.
 //! Little is allocated once the first windows are out: every buffer is kept.
 
 use std::ops::Range;
@@ -242,12 +243,21 @@ impl<T: Copy + Default> Windows<T> {
     }
 
     fn next_run(&mut self) -> Result<bool> {
-        let Some(new_key) = self.source.next_run()? else {
-            return Ok(false);
-        };
-        if new_key {
-            self.cutter.restart();
-            self.last_time = None;
+        loop {
+            let Some(new_key) = self.source.next_run()? else {
+                return Ok(false);
+            };
+            let in_buckets = self
+                .source
+                .rows()
+                .is_some_and(|(_, part, _)| part.data.is_downsampled());
+            if new_key || in_buckets {
+                self.cutter.restart();
+                self.last_time = None;
+            }
+            if !in_buckets {
+                break;
+            }
         }
         self.run_at = 0;
         if let Some((number, part, ranges)) = self.source.rows() {
@@ -284,13 +294,27 @@ impl<T: Copy + Default> Windows<T> {
     }
 }
 
+/// Rows that meet `predicate` and are in no window because they are kept only as buckets of time.
+///
+/// # Errors
+/// What the store reports.
+pub fn rows_in_buckets(snapshot: &Snapshot, predicate: &Predicate) -> Result<u64> {
+    let measured = snapshot.clone().without_buckets();
+    if measured.part_count() == snapshot.part_count() {
+        return Ok(0);
+    }
+    Ok(snapshot
+        .count(predicate)?
+        .saturating_sub(measured.count(predicate)?))
+}
+
 /// The usual time between two consecutive rows of a key: the median step among the first `limit` rows that meet
 /// `predicate`, at least 1 tick; `None` if no key has two rows.
 ///
 /// # Errors
 /// What the store reports.
 pub fn typical_step(snapshot: &Snapshot, predicate: &Predicate, limit: usize) -> Result<Option<i64>> {
-    let mut source = RowSource::new(snapshot, predicate)?;
+    let mut source = RowSource::new(&snapshot.clone().without_buckets(), predicate)?;
     let mut steps = Vec::new();
     let (mut last, mut rows) = (None, 0);
     while let Some(new_key) = source.next_run()? {

@@ -1,7 +1,7 @@
 //! Counts, sums and extremes over all parts of a snapshot.
 
 use super::memory::sum_keys;
-use super::part::Part;
+use super::part::{Part, one_by_one};
 use super::resolve::{Leaf, Node, Target};
 use super::weighted::weighted;
 use crate::batch::BatchColumn;
@@ -13,7 +13,8 @@ use crate::schema::ColumnType;
 /// How many rows meet the node.
 pub fn count(parts: &[Part], node: &Node) -> Result<u64> {
     let mut total = 0;
-    for part in parts {
+    for part in one_by_one(parts) {
+        let part = &*part;
         match weighted(part) {
             None => total = u64::saturating_add(total, part.count(&part.select(node)?)?),
             Some(weighted) => each_rows(part, node, |rows| {
@@ -29,7 +30,8 @@ pub fn count(parts: &[Part], node: &Node) -> Result<u64> {
 pub fn count_values(parts: &[Part], target: Target, node: &Node) -> Result<u64> {
     let own = with_value(node, target);
     let mut total = 0;
-    for part in parts {
+    for part in one_by_one(parts) {
+        let part = &*part;
         match weighted(part) {
             None => total = u64::saturating_add(total, part.count(&part.select(&own)?)?),
             Some(weighted) => each_rows(part, node, |rows| {
@@ -73,7 +75,8 @@ fn each_rows(part: &Part, node: &Node, mut found: impl FnMut(&RowRanges) -> Resu
 pub fn sum(parts: &[Part], target: Target, ty: ColumnType, node: &Node) -> Result<Option<Sum>> {
     let mut total = sum_keys(ty, std::iter::empty());
     let mut values = 0;
-    for part in parts {
+    for part in one_by_one(parts) {
+        let part = &*part;
         let view = part.view(target)?;
         each_rows(part, node, |rows| {
             let found = match weighted(part) {
@@ -105,7 +108,8 @@ pub fn sum(parts: &[Part], target: Target, ty: ColumnType, node: &Node) -> Resul
 /// Number, mean and spread of a fixed-width column's values in rows that meet the node.
 pub fn moments(parts: &[Part], target: Target, node: &Node) -> Result<Moments> {
     let mut all = Moments::default();
-    for part in parts {
+    for part in one_by_one(parts) {
+        let part = &*part;
         let view = part.view(target)?;
         each_rows(part, node, |rows| {
             all = all.merge(match weighted(part) {
@@ -121,7 +125,8 @@ pub fn moments(parts: &[Part], target: Target, node: &Node) -> Result<Moments> {
 /// Smallest and largest key of a fixed-width column.
 pub fn min_max(parts: &[Part], target: Target, node: &Node) -> Result<Option<(u64, u64)>> {
     let mut best: Option<(u64, u64)> = None;
-    for part in parts {
+    for part in one_by_one(parts) {
+        let part = &*part;
         let view = part.view(target)?;
         each_rows(part, node, |rows| {
             let found = match weighted(part) {
@@ -141,7 +146,8 @@ pub fn min_max(parts: &[Part], target: Target, node: &Node) -> Result<Option<(u6
 pub fn min_max_bytes(parts: &[Part], target: Target, node: &Node) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
     const AT_ONCE: u64 = 1024;
     let mut best: Option<(Vec<u8>, Vec<u8>)> = None;
-    for part in parts {
+    for part in one_by_one(parts) {
+        let part = &*part;
         let view = part.view(target)?;
         each_rows(part, node, |rows| {
             for range in rows.as_slice() {

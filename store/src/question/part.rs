@@ -1,5 +1,6 @@
 //! One part of a snapshot (a segment, or the tail), and the rows of it that meet a predicate.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -41,6 +42,11 @@ impl PartData {
             PartData::Segment(segment) => segment.rows(),
             PartData::Tail(batch, _) => batch.len() as u64,
         }
+    }
+
+    /// Whether a row is a bucket of time and may stand for many.
+    pub fn is_downsampled(&self) -> bool {
+        matches!(self, PartData::Segment(segment) if segment.buckets().is_some())
     }
 
     /// Number of runs of equal keys.
@@ -196,6 +202,24 @@ pub struct Part {
     pub orders: Arc<Orders>,
     /// Bytes that a question may hold, of all parts together.
     pub memory_limit: usize,
+}
+
+/// Ranges of the memory limit for each part whose columns stay open for the next question: an eighth of it, at 16 KiB a part.
+const KEPT_RANGES: usize = 1024;
+
+/// The parts, one after the other. Where there are many for what questions may hold in memory, what is opened of each goes
+/// with it.
+pub(super) fn one_by_one(parts: &[Part]) -> impl Iterator<Item = Cow<'_, Part>> {
+    let many = parts
+        .first()
+        .is_some_and(|part| parts.len() > part.most_ranges / KEPT_RANGES);
+    parts.iter().map(move |part| {
+        if many {
+            Cow::Owned(part.anew())
+        } else {
+            Cow::Borrowed(part)
+        }
+    })
 }
 
 impl Part {

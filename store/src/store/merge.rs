@@ -24,6 +24,8 @@ use crate::tail::order;
 const FEWEST: usize = 4;
 /// Most segments merged at once.
 const MOST: usize = 64;
+/// Segments of a stream from which fewer are merged where no more fit into memory: each that is open takes some.
+const MANY: usize = 64;
 
 impl Store {
     /// Merges what is worth it in stream `index`. The caller has the turn. Gives whether there was anything to do.
@@ -36,12 +38,14 @@ impl Store {
         let most = Most {
             rows: self.options.rows_per_segment.min(fitting),
             bytes: self.shares().map_or(u64::MAX, |shares| shares.segment()),
+            is_tight: fitting < self.options.rows_per_segment && stream.segments.len() > MANY,
         };
         let Some(chosen) = choose(&stream.segments, &most) else {
             return Ok(false);
         };
+        let planned = chosen.len();
         let (chosen, segments) = self.with_short_texts(index, chosen)?;
-        if !pays(&stream.segments[chosen.clone()]) {
+        if chosen.len() < planned && !pays(&stream.segments[chosen.clone()]) {
             return Ok(false);
         }
         let sources = segments.as_slice();
@@ -142,6 +146,8 @@ struct Most {
     rows: u64,
     /// Bytes that the segments have before they are merged.
     bytes: u64,
+    /// Whether fewer than usual are worth it, where one more would be too many rows.
+    is_tight: bool,
 }
 
 /// Neighbours that are worth a merge into one segment: the longest such run.
@@ -161,6 +167,11 @@ fn choose(segments: &[SegmentEntry], most: &Most) -> Option<Range<usize>> {
             // What was kept of larger segments does not go back among rows that go earlier.
             let differs = segments[end - 1].pinned != segments[start].pinned;
             if rows > most.rows || bytes > most.bytes || differs {
+                let full = &segments[start..end - 1];
+                if most.is_tight && rows > most.rows && is_even(full) {
+                    let longer = best.as_ref().is_none_or(|best| full.len() > best.len());
+                    best = if longer { Some(start..end - 1) } else { best };
+                }
                 break;
             }
             let run = &segments[start..end];
@@ -178,6 +189,13 @@ fn pays(run: &[SegmentEntry]) -> bool {
     let rows: u64 = run.iter().map(|entry| entry.rows).sum();
     let largest = run.iter().map(|entry| entry.rows).max().unwrap_or(0);
     (run.len() >= FEWEST || (run.len() >= 2 && overlap(run))) && largest <= rows / 2
+}
+
+/// Whether there are some, none of which is much larger than the others together.
+fn is_even(run: &[SegmentEntry]) -> bool {
+    let rows: u64 = run.iter().map(|entry| entry.rows).sum();
+    let largest = run.iter().map(|entry| entry.rows).max().unwrap_or(0);
+    run.len() >= 2 && largest.saturating_mul(5) <= rows.saturating_mul(3)
 }
 
 /// Whether each segment begins before the ones before it have ended.
@@ -255,6 +273,7 @@ mod tests {
         Most {
             rows,
             bytes: u64::MAX,
+            is_tight: false,
         }
     }
 
@@ -279,6 +298,7 @@ mod tests {
         let bytes = Most {
             rows: 1000,
             bytes: 350,
+            is_tight: false,
         };
         let sized: Vec<SegmentEntry> = (0..6)
             .map(|i| SegmentEntry {
@@ -287,6 +307,37 @@ mod tests {
             })
             .collect();
         assert_eq!(choose(&sized, &bytes), Some(0..5));
+    }
+
+    #[test]
+    fn fewer_are_merged_where_no_more_fit() {
+        let tight = |rows| Most {
+            is_tight: true,
+            ..most(rows)
+        };
+        let small: Vec<SegmentEntry> = (0..6).map(|i| entry(10, (i, i))).collect();
+        assert_eq!(choose(&small, &tight(35)), Some(0..3));
+        assert_eq!(choose(&small, &tight(25)), Some(0..2));
+        assert_eq!(choose(&small, &tight(15)), None);
+        assert_eq!(choose(&small[..3], &tight(35)), None, "one more may come");
+        assert_eq!(choose(&small, &tight(45)), Some(0..4));
+        let uneven = [entry(20, (0, 0)), entry(10, (1, 1)), entry(10, (2, 2))];
+        assert_eq!(choose(&uneven, &tight(35)), None);
+        // Until nothing is left to do, each row is written once or twice.
+        let (mut segments, mut written) = (Vec::new(), 0);
+        for i in 0..1000 {
+            segments.push(entry(10 + u64::from(i % 3 == 0), (i, i)));
+            while let Some(chosen) = choose(&segments, &tight(35)) {
+                let rows = segments[chosen.clone()].iter().map(|entry| entry.rows).sum();
+                written += rows;
+                segments.splice(chosen, [entry(rows, (0, 0))]);
+            }
+        }
+        assert!(
+            written <= 10_400 && segments.len() < 340,
+            "{written}, {}",
+            segments.len()
+        );
     }
 
     #[test]
