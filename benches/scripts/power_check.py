@@ -129,7 +129,8 @@ def promises(acks):
     for line in acks.splitlines(keepends=True):
         if not line.endswith("\n"):
             break
-        word, *values = line.split()
+        # What a command printed for itself is recorded too.
+        word, *values = line.split() or [""]
         if word == "batch":
             stream = values[0]
             start = BATCHES[stream][int(values[1])][0]

@@ -204,15 +204,15 @@ pub struct Part {
     pub memory_limit: usize,
 }
 
-/// Ranges of the memory limit for each part whose columns stay open for the next question: an eighth of it, at 16 KiB a part.
-const KEPT_RANGES: usize = 1024;
+/// Bytes that the opened columns of a part are taken for; those that stay open may take an eighth of the limit.
+const OPENED_BYTES: usize = 16 << 10;
 
 /// The parts, one after the other. Where there are many for what questions may hold in memory, what is opened of each goes
 /// with it.
 pub(super) fn one_by_one(parts: &[Part]) -> impl Iterator<Item = Cow<'_, Part>> {
     let many = parts
         .first()
-        .is_some_and(|part| parts.len() > part.most_ranges / KEPT_RANGES);
+        .is_some_and(|part| parts.len() > part.memory_limit / 8 / OPENED_BYTES);
     parts.iter().map(move |part| {
         if many {
             Cow::Owned(part.anew())
