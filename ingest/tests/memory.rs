@@ -15,7 +15,7 @@ use std::time::Duration;
 /// What the commands are told.
 const RAM: &str = "16M";
 /// What relocated addresses of the program take before it does anything, beyond what a program without SQL has.
-const RELOCATED_MIB: u64 = if cfg!(feature = "sql") { 12 } else { 0 };
+const RELOCATED_MIB: u64 = if cfg!(feature = "sql") { 8 } else { 0 };
 /// Anonymous memory that a command may have.
 const LIMIT: u64 = (16 + RELOCATED_MIB) << 20;
 /// Pages of files, and of the system, in the hard limit.
