@@ -91,6 +91,9 @@ impl Place {
     /// First byte of the result at `position`.
     #[inline]
     pub fn at(&self, position: usize, outputs: usize) -> usize {
+        if position < self.row {
+            return self.start + position * outputs;
+        }
         self.start + position / self.row * self.pitch + position % self.row * outputs
     }
 

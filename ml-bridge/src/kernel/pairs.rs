@@ -113,15 +113,17 @@ macro_rules! pairs {
                     let mut sums = [bias; M];
                     let mut weights = weights;
                     for offset in &self.layer.geometry.offsets {
-                        for at in (*offset..*offset + lanes.words * 4).step_by(2) {
-                            for (base, sums) in bases.iter().zip(&mut sums) {
-                                let x = pair(base.add(at));
-                                for (n, sum) in sums.iter_mut().enumerate() {
-                                    let w = aligned(weights.cast::<i16>().add(n * 32 / R));
-                                    *sum = add(*sum, madd(x, w));
+                        for at in (*offset..*offset + lanes.words * 4).step_by(4) {
+                            for half in [0, 2] {
+                                for (base, sums) in bases.iter().zip(&mut sums) {
+                                    let x = pair(base.add(at + half));
+                                    for (n, sum) in sums.iter_mut().enumerate() {
+                                        let w = aligned(weights.cast::<i16>().add(n * 32 / R));
+                                        *sum = add(*sum, madd(x, w));
+                                    }
                                 }
+                                weights = weights.add(1);
                             }
-                            weights = weights.add(1);
                         }
                     }
                     // Emission names sums by reference, which would keep them in memory throughout: they go there

@@ -10,45 +10,80 @@
 
 use std::arch::x86_64::*;
 
-use super::scale::Wide;
-
 type Vector = __m128i;
 type Bytes = __m128i;
 
 /// Bits below a result of 9 bits that single precision holds.
-const FAR: u32 = 15;
+const FAR: i32 = 15;
 
-/// A [`Wide`], and what stands for its shifts.
+/// What takes 16 sums back, four lanes a register.
 pub(super) struct Constants {
-    wide: Wide,
-    /// `2^(32 - e)`, 0 for `e = 0`.
-    power: [u32; LANES],
-    /// `2^-e`.
-    unit: [f32; LANES],
+    /// `2m` of even lanes; upper halves do not count.
+    even: [Vector; R],
+    /// `2m` of odd lanes.
+    odd: [Vector; R],
+    /// `k` of even lanes.
+    even_add: [Vector; R],
+    /// `k` of odd lanes.
+    odd_add: [Vector; R],
+    /// All ones in lanes in which the sign of a sum decides halves.
+    sign: [Vector; R],
+    /// `e`.
+    shift: [Vector; R],
+    /// `2^-e`, in single precision.
+    unit: [Vector; R],
     /// The bits of a result before its last shift that count in single precision: all but the lowest `e - FAR`.
-    keep: [u32; LANES],
-}
-
-/// `2^power`, for `power` up to 30; there is no shift by lane, so by way of a float.
-#[inline(always)]
-fn two_to(power: u32) -> u32 {
-    let float = f32::from_bits((127 + power) << 23);
-    debug_assert!(power <= 30);
-    // SAFETY: for shifts of five bits, the powers asked for are below 31, so the float is a number of 31 bits.
-    unsafe { float.to_int_unchecked::<i32>() as u32 }
+    keep: [Vector; R],
 }
 
 impl Constants {
     #[inline(always)]
     fn of(scale: &Scale) -> Self {
-        let shift = scale.shift.map(|shift| shift & Scale::SHIFT);
-        Constants {
-            wide: Wide::of(scale),
-            power: shift.map(|e| if e == 0 { 0 } else { two_to(31 - e.max(1)) << 1 }),
-            unit: shift.map(|e| f32::from_bits((127 - e) << 23)),
-            keep: shift.map(|e| two_to(e.max(FAR) - FAR).wrapping_neg()),
+        // SAFETY: every processor of the target has these instructions; 16 numbers lie in each part.
+        unsafe {
+            let read = |from: &[u32; LANES]| -> [Vector; R] {
+                std::array::from_fn(|n| _mm_loadu_si128(from.as_ptr().add(4 * n).cast()))
+            };
+            let (multiplier, add, shift) = (read(&scale.multiplier), read(&scale.add), read(&scale.shift));
+            let half = _mm_set1_epi64x(i64::from(Scale::HALF));
+            let e = shift.map(|s| _mm_and_si128(s, _mm_set1_epi32(Scale::SHIFT as i32)));
+            Constants {
+                even: multiplier,
+                odd: multiplier.map(|m| _mm_srli_epi64::<32>(m)),
+                even_add: std::array::from_fn(|n| {
+                    _mm_or_si128(_mm_slli_epi64::<32>(add[n]), _mm_and_si128(shift[n], half))
+                }),
+                odd_add: std::array::from_fn(|n| {
+                    let low = _mm_and_si128(_mm_srli_epi64::<32>(shift[n]), half);
+                    _mm_or_si128(_mm_and_si128(add[n], _mm_set1_epi64x(-1 << 32)), low)
+                }),
+                sign: shift.map(|s| _mm_srai_epi32::<31>(_mm_slli_epi32::<1>(s))),
+                shift: e,
+                unit: e.map(|e| float_of(_mm_sub_epi32(_mm_setzero_si128(), e))),
+                keep: e.map(|e| {
+                    // Small numbers: the upper halves are signs, which the maximum clears too.
+                    let above = _mm_max_epi16(_mm_sub_epi32(e, _mm_set1_epi32(FAR)), _mm_setzero_si128());
+                    _mm_sub_epi32(_mm_setzero_si128(), two_to(above))
+                }),
+            }
         }
     }
+}
+
+/// `2^power` in single precision.
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn float_of(power: Vector) -> Vector {
+    // SAFETY: no memory is touched.
+    unsafe { _mm_slli_epi32::<23>(_mm_add_epi32(power, _mm_set1_epi32(127))) }
+}
+
+/// `2^power`, for powers up to 30: there is no shift by lane, so by way of a float.
+#[inline]
+#[target_feature(enable = "sse2")]
+unsafe fn two_to(power: Vector) -> Vector {
+    // SAFETY: no memory is touched.
+    unsafe { _mm_cvttps_epi32(_mm_castsi128_ps(float_of(power))) }
 }
 
 super::vectors::vectors!("sse2");
@@ -197,19 +232,14 @@ unsafe fn each(bytes: __m128i) -> [Vector; R] {
 #[inline]
 #[target_feature(enable = "sse2")]
 unsafe fn high_halves(sums: Vector, scale: &Constants, n: usize) -> Vector {
-    // SAFETY: `n` is below 4, so that two of 8 and four of 16 constants are read.
+    // SAFETY: no memory is touched.
     unsafe {
-        let two = |from: &[u64; 8]| _mm_loadu_si128(from.as_ptr().add(2 * n).cast());
-        let low = _mm_add_epi64(
-            _mm_mul_epu32(sums, two(&scale.wide.even)),
-            two(&scale.wide.even_add),
-        );
+        let low = _mm_add_epi64(_mm_mul_epu32(sums, scale.even[n]), scale.even_add[n]);
         let high = _mm_add_epi64(
-            _mm_mul_epu32(_mm_srli_epi64::<32>(sums), two(&scale.wide.odd)),
-            two(&scale.wide.odd_add),
+            _mm_mul_epu32(_mm_srli_epi64::<32>(sums), scale.odd[n]),
+            scale.odd_add[n],
         );
-        let sign = _mm_loadu_si128(scale.wide.sign.as_ptr().add(4 * n).cast());
-        let sign = _mm_and_si128(_mm_srai_epi32::<31>(sums), sign);
+        let sign = _mm_and_si128(_mm_srai_epi32::<31>(sums), scale.sign[n]);
         let both = _mm_shuffle_ps::<0b11_01_11_01>(_mm_castsi128_ps(low), _mm_castsi128_ps(high));
         let both = _mm_shuffle_epi32::<0b11_01_10_00>(_mm_castps_si128(both));
         _mm_sub_epi32(both, sign)
@@ -220,11 +250,11 @@ unsafe fn high_halves(sums: Vector, scale: &Constants, n: usize) -> Vector {
 #[inline]
 #[target_feature(enable = "sse2")]
 unsafe fn back(sums: Vector, scale: &Constants, n: usize) -> Vector {
-    // SAFETY: `n` is below 4, so that four of 16 constants are read.
+    // SAFETY: no memory is touched.
     unsafe {
         let both = _mm_xor_si128(high_halves(sums, scale, n), _mm_set1_epi32(i32::MIN));
         // Above zero now; a product with 2^(32 - e), of which the high half is kept, shifts by e.
-        let power = _mm_loadu_si128(scale.power.as_ptr().add(4 * n).cast());
+        let power = _mm_slli_epi32::<1>(two_to(_mm_sub_epi32(_mm_set1_epi32(31), scale.shift[n])));
         let low = _mm_srli_epi64::<32>(_mm_mul_epu32(both, power));
         let high = _mm_mul_epu32(_mm_srli_epi64::<32>(both), _mm_srli_epi64::<32>(power));
         let shifted = _mm_or_si128(low, _mm_and_si128(high, _mm_set1_epi64x(-1 << 32)));
@@ -240,12 +270,10 @@ const ABOVE: i16 = 256;
 #[inline]
 #[target_feature(enable = "sse2")]
 unsafe fn finish(sums: Vector, scale: &Constants, n: usize) -> Vector {
-    // SAFETY: `n` is below 4, so that four of 16 constants are read.
+    // SAFETY: no memory is touched.
     unsafe {
-        let unit = _mm_loadu_ps(scale.unit.as_ptr().add(4 * n));
-        let keep = _mm_loadu_si128(scale.keep.as_ptr().add(4 * n).cast());
-        let counted = _mm_and_si128(high_halves(sums, scale, n), keep);
-        let real = _mm_mul_ps(_mm_cvtepi32_ps(counted), unit);
+        let counted = _mm_and_si128(high_halves(sums, scale, n), scale.keep[n]);
+        let real = _mm_mul_ps(_mm_cvtepi32_ps(counted), _mm_castsi128_ps(scale.unit[n]));
         _mm_cvttps_epi32(_mm_add_ps(real, _mm_set1_ps(f32::from(ABOVE))))
     }
 }
