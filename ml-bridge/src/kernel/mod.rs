@@ -52,6 +52,8 @@ mod versions;
 #[cfg(avx512)]
 mod vnni;
 #[cfg(avx512)]
+mod vnni_back;
+#[cfg(avx512)]
 mod vnni_binary;
 #[cfg(avx512)]
 mod vnni_depthwise;

@@ -1,9 +1,9 @@
 //! SSE2 kernels, for every x86-64 processor: see [`super::pairs`] and [`super::vectors`].
 //!
-//! Tile: 2 patches x 16 outputs, which 16 registers hold. There is no shift by lane. Where a result is about to be held between 0 and 255, a
-//! product with `2^-e` in single precision takes its place: 24 bits hold 9 of the result and 15 of those that are shifted
-//! out, whose lower ones are cleared before, and what is rounded all the same is out of bounds anyway. Elsewhere it is an
-//! integer product with `2^(32 - e)`, for `e >= 1`.
+//! Tile: 2 patches x 16 outputs, which 16 registers hold. There is no shift by lane. Where a result is about to be held
+//! between 0 and 255, a product with `2^-e` in single precision takes its place: 24 bits hold 9 of the result and 15 of those
+//! that are shifted out, whose lower ones are cleared before, and what is rounded all the same is out of bounds anyway.
+//! Elsewhere it is an integer product with `2^(32 - e)`, for `e >= 1`.
 #![allow(unsafe_code)]
 // Intrinsics are unsafe functions in older compilers only.
 #![allow(unused_unsafe)]

@@ -12,7 +12,7 @@ use std::arch::x86_64::*;
 
 use super::doubtful::{Doubtful, HALF};
 use super::pointwise::{Binary, Combine, Fast, SUM_SHIFT};
-use super::vnni::{back_with, load};
+use super::vnni_back::{back_with, load};
 
 /// Combines `left` and `right`, which are as long as `output`.
 pub fn binary(layer: &Binary, fast: &Fast, left: &[u8], right: &[u8], output: &mut [u8]) {

@@ -16,7 +16,7 @@ use super::linear::LANES;
 use super::lines::{Line, Parts};
 use super::quads::Quads;
 use super::spell::each;
-use super::vnni::{back_unsigned, back_with, load, narrow, pack, store, store_parts};
+use super::vnni_back::{back_unsigned, back_with, load, narrow, pack, store, store_parts};
 
 /// Runs `layer` over `input` into `output`.
 pub fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8], scratch: &mut [Line]) {
