@@ -1,9 +1,10 @@
 //! Text indexes on log files: bytes, microseconds a question, megabytes a second to build.
 //!
-//! `text --data DIR [--index fm|template] [--block-mb N] [--step N] [--only NAME] [--passes N] [--quick] [--cut-time]`: each file of DIR (plain or .gz) is one
+//! `text --data DIR [--index fm|template] [--block-mb N | --ram MB] [--step N] [--only NAME] [--passes N] [--quick] [--cut-time]`: each file of DIR (plain or .gz) is one
 //! column of rows, each sub-directory one column of its files joined. `--cut-time` takes a leading timestamp off each
 //! row, as a stream's clock would. A count's time is the best of N passes over all patterns, so that other work on the
-//! machine counts less; the other times are of one pass. With feature `compare`, zstd, a scan
+//! machine counts less; the other times are of one pass. `--ram MB` cuts the rows into blocks as a program with that
+//! memory limit would (a twentieth of it): questions go to all of them. With feature `compare`, zstd, a scan
 //! of the plain text and SQLite's FTS5 stand beside.
 
 #![allow(
@@ -12,6 +13,7 @@
     reason = "a measuring program on given files"
 )]
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
@@ -21,7 +23,7 @@ use siltstone_store::batch::ByteColumn;
 use siltstone_store::rows::Mask;
 use siltstone_store::section::Section;
 use siltstone_store::text::fm::{FmOptions, encode_with};
-use siltstone_store::text::{self, TextKind, TextPattern};
+use siltstone_store::text::{self, TextIndex, TextKind, TextPattern};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -34,7 +36,7 @@ fn main() {
     };
     let Some(data) = value("--data") else {
         eprintln!(
-            "text --data DIR [--index fm|template] [--block-mb N] [--step N] [--only NAME] [--passes N] [--quick] [--cut-time]"
+            "text --data DIR [--index fm|template] [--block-mb N | --ram MB] [--step N] [--only NAME] [--passes N] [--quick] [--cut-time]"
         );
         std::process::exit(2);
     };
@@ -42,9 +44,15 @@ fn main() {
     if let Some(megabytes) = value("--block-mb") {
         options.block_bytes = megabytes.parse::<u64>().unwrap() << 20;
     }
+    if let Some(megabytes) = value("--ram") {
+        options.block_bytes = options
+            .block_bytes
+            .min((megabytes.parse::<u64>().unwrap() << 20) / 20);
+    }
     if let Some(step) = value("--step") {
         options.sample_step = step.parse().unwrap();
     }
+    let blocks = value("--ram").is_some() || value("--block-mb").is_some();
     options.row_counters = !arguments.iter().any(|a| a == "--no-counters");
     let passes = value("--passes").map_or(5, |passes| passes.parse().unwrap());
     let only = value("--only").unwrap_or_default();
@@ -62,12 +70,96 @@ fn main() {
         for kind in [TextKind::Fm, TextKind::Template] {
             if kind.name().contains(&index) {
                 println!("  {}", kind.name());
-                measure(kind, &rows, &options, passes);
+                measure(kind, &rows, &options, blocks, passes);
             }
         }
         Ok(())
     })
     .unwrap();
+}
+
+/// Rows cut into blocks, an index for each.
+struct Blocks {
+    blocks: Vec<(Range<u64>, Box<dyn TextIndex>)>,
+    bytes: usize,
+}
+
+impl Blocks {
+    fn write(kind: TextKind, rows: &ByteColumn, options: &FmOptions, cut: bool) -> Blocks {
+        let mut written = Blocks {
+            blocks: Vec::new(),
+            bytes: 0,
+        };
+        let mut start = 0;
+        while start < rows.len() {
+            let mut block = ByteColumn::default();
+            // An fm cuts blocks itself, and a segment that memory does not bound is one.
+            while start + block.len() < rows.len() {
+                let row = rows.get(start + block.len());
+                let bytes = block.bytes().len() + block.len() + row.len() + 1;
+                if cut && kind != TextKind::Fm && !block.is_empty() && bytes as u64 > options.block_bytes {
+                    break;
+                }
+                block.push(row);
+            }
+            let bytes = match kind {
+                TextKind::Fm => encode_with(&block, options).unwrap(),
+                _ => text::encode(kind, &block).unwrap(),
+            };
+            written.bytes += bytes.len();
+            let index = text::open(kind, Section::from_vec(bytes)).unwrap();
+            let end = start + block.len();
+            written.blocks.push((start as u64..end as u64, index));
+            start = end;
+        }
+        written
+    }
+
+    fn count(&self, pattern: &TextPattern) -> u64 {
+        let count = |(rows, index): &(Range<u64>, Box<dyn TextIndex>)| {
+            let all = 0..rows.end - rows.start;
+            index.count(std::slice::from_ref(&all), pattern).unwrap()
+        };
+        self.blocks.iter().map(count).sum()
+    }
+
+    /// Names the rows that match, block by block; gives how many there are.
+    fn select(&self, pattern: &TextPattern) -> usize {
+        let mut found = 0;
+        for (rows, index) in &self.blocks {
+            let all = 0..rows.end - rows.start;
+            let mut mask = Mask::repeat(false, all.end as usize);
+            index.select(all, pattern, &mut mask).unwrap();
+            found += mask.count_ones();
+        }
+        found
+    }
+
+    fn extract(&self, row: u64, out: &mut Vec<u8>) {
+        let at = self.blocks.partition_point(|(rows, _)| rows.end <= row);
+        let (rows, index) = &self.blocks[at];
+        index.extract(row - rows.start, out).unwrap();
+    }
+
+    fn decode(&self) -> ByteColumn {
+        let mut decoded = ByteColumn::default();
+        for (rows, index) in &self.blocks {
+            index.decode(0..rows.end - rows.start, &mut decoded).unwrap();
+        }
+        decoded
+    }
+
+    /// Bytes of each part, of all blocks.
+    fn parts(&self) -> Vec<(String, u64)> {
+        let mut all: Vec<(String, u64)> = Vec::new();
+        for (name, bits) in self.blocks.iter().flat_map(|(_, index)| index.parts()) {
+            match all.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += bits / 8,
+                None => all.push((name, bits / 8)),
+            }
+        }
+        all
+    }
 }
 
 /// Peak memory since the last reset, in bytes.
@@ -102,14 +194,11 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
     (out, start.elapsed().as_secs_f64() * 1e6)
 }
 
-fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, passes: usize) {
+fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, cut: bool, passes: usize) {
     let raw = rows.bytes().len() as f64;
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let before = peak_bytes();
-    let (bytes, micros) = timed(|| match kind {
-        TextKind::Fm => encode_with(rows, options).unwrap(),
-        _ => text::encode(kind, rows).unwrap(),
-    });
+    let (index, micros) = timed(|| Blocks::write(kind, rows, options, cut));
     let grown = peak_bytes() - before;
     println!(
         "  built in {:.2} s, {:.1} MB/s; memory {:.1} x the text beside it",
@@ -117,15 +206,21 @@ fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, passes: usize
         raw / micros,
         grown / raw
     );
-    println!("  bytes / raw {:.4} ({})", bytes.len() as f64 / raw, bytes.len());
-    let index = text::open(kind, Section::from_vec(bytes)).unwrap();
-    let ((), micros) = timed(|| index.extract(0, &mut Vec::new()).unwrap());
+    println!(
+        "  bytes / raw {:.4} ({}), blocks {}",
+        index.bytes as f64 / raw,
+        index.bytes,
+        index.blocks.len()
+    );
+    let ((), micros) = timed(|| index.extract(0, &mut Vec::new()));
     println!("  first row read in {micros:.0} us");
-    for (part, bits) in index.parts() {
-        println!("    {part:18} {:.4}", bits as f64 / 8.0 / raw);
+    for (part, bytes) in index.parts() {
+        println!("    {part:18} {:.4}", bytes as f64 / raw);
     }
+    let nowhere = TextPattern::Contains(b"not to be found".to_vec());
+    let (_, micros) = timed(|| index.count(&nowhere));
+    println!("  first count in {micros:.0} us");
 
-    let all: Vec<std::ops::Range<u64>> = std::iter::once(0..index.len()).collect();
     let mut random = Random(0x5eed_1234_5678_9abc);
     let mut needles = Vec::new();
     while needles.len() < 600 {
@@ -137,7 +232,7 @@ fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, passes: usize
     }
     #[cfg(feature = "compare")]
     if kind == TextKind::Fm {
-        compare_fts5(rows, raw, index.as_ref(), &needles);
+        compare_fts5(rows, raw, &index, &needles);
     }
     let scan =
         |pattern: &TextPattern| (0..rows.len()).filter(|&r| pattern.matches(rows.get(r))).count() as u64;
@@ -145,7 +240,7 @@ fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, passes: usize
         let mut micros = vec![f64::MAX; patterns.len()];
         for _ in 0..passes {
             for (best, pattern) in micros.iter_mut().zip(&patterns) {
-                let (_, time) = timed(|| index.count(&all, pattern).unwrap());
+                let (_, time) = timed(|| index.count(pattern));
                 *best = best.min(time);
             }
         }
@@ -153,7 +248,7 @@ fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, passes: usize
         for (i, pattern) in patterns.iter().enumerate() {
             if i % (1 + raw as usize / 400_000) == 0 {
                 checked += 1;
-                wrong += u64::from(scan(pattern) != index.count(&all, pattern).unwrap());
+                wrong += u64::from(scan(pattern) != index.count(pattern));
             }
         }
         println!(
@@ -175,7 +270,7 @@ fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, passes: usize
     let absent: Vec<TextPattern> = needles
         .iter()
         .map(mutated)
-        .filter(|p| index.count(&all, p).unwrap() == 0)
+        .filter(|p| index.count(p) == 0)
         .collect();
     questions("count, absent", absent);
     questions(
@@ -214,9 +309,8 @@ fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, passes: usize
     let mut frequent = Vec::new();
     for needle in &needles {
         let pattern = TextPattern::Contains(needle.clone());
-        let rare = index.count(&all, &pattern).unwrap() <= 100;
-        let mut mask = Mask::repeat(false, rows.len());
-        let ((), time) = timed(|| index.select(0..index.len(), &pattern, &mut mask).unwrap());
+        let rare = index.count(&pattern) <= 100;
+        let (_, time) = timed(|| index.select(&pattern));
         if rare { &mut micros } else { &mut frequent }.push(time);
     }
     println!(
@@ -232,7 +326,7 @@ fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, passes: usize
     for _ in 0..300 {
         let row = random.below(rows.len() as u64) as usize;
         out.clear();
-        let ((), time) = timed(|| index.extract(row as u64, &mut out).unwrap());
+        let ((), time) = timed(|| index.extract(row as u64, &mut out));
         assert_eq!(out, rows.get(row));
         micros.push(time);
         per_byte.push(time / out.len().max(1) as f64);
@@ -243,11 +337,7 @@ fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, passes: usize
         quantiles(micros),
         quantiles(per_byte)
     );
-    let (decoded, time) = timed(|| {
-        let mut decoded = ByteColumn::default();
-        index.decode(0..index.len(), &mut decoded).unwrap();
-        decoded
-    });
+    let (decoded, time) = timed(|| index.decode());
     assert!(decoded == *rows, "all rows come back");
     println!("  all rows read back at {:.1} MB/s", raw / time);
     let likes = needles.iter().map(|n| {
@@ -280,7 +370,7 @@ fn compare(rows: &ByteColumn, raw: f64) {
 
 /// FTS5 over the same rows: bytes, and the questions that it can answer, with the answers compared.
 #[cfg(feature = "compare")]
-fn compare_fts5(rows: &ByteColumn, raw: f64, index: &dyn text::TextIndex, needles: &[Vec<u8>]) {
+fn compare_fts5(rows: &ByteColumn, raw: f64, index: &Blocks, needles: &[Vec<u8>]) {
     use siltstone_benches::rivals::fts5::{Fts5, count, find, plain};
 
     let directory = tempfile::tempdir().unwrap();
@@ -292,15 +382,12 @@ fn compare_fts5(rows: &ByteColumn, raw: f64, index: &dyn text::TextIndex, needle
         raw / time
     );
     let (mut counter, mut finder) = (rival.counter().unwrap(), rival.finder().unwrap());
-    let all = [0..index.len()];
     let (mut counts, mut finds, mut wrong) = (Vec::new(), Vec::new(), 0);
     for needle in needles.iter().filter_map(|needle| plain(needle)) {
         let (_, first) = timed(|| count(&mut counter, needle).unwrap());
         let (found, again) = timed(|| count(&mut counter, needle).unwrap());
         counts.push(first.min(again));
-        let ours = index
-            .count(&all, &TextPattern::Contains(needle.as_bytes().to_vec()))
-            .unwrap();
+        let ours = index.count(&TextPattern::Contains(needle.as_bytes().to_vec()));
         wrong += u64::from(found != ours);
         if found <= 100 {
             let (_, time) = timed(|| find(&mut finder, needle).unwrap());
