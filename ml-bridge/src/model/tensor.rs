@@ -225,7 +225,7 @@ impl Tensor {
         tensor
     }
 
-    /// Number of elements. A validated model's fits [`MAX_ELEMENTS`].
+    /// Number of elements. A validated model's fits [`MAX_ELEMENTS`](super::MAX_ELEMENTS).
     pub fn count(&self) -> usize {
         self.shape.iter().fold(1usize, |a, d| a.saturating_mul(*d))
     }
