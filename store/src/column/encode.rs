@@ -86,6 +86,9 @@ impl Column {
                         };
                         text::fm::encode_with(&valid, &options)?
                     }
+                    (TextKind::Small, block_bytes) => {
+                        text::small::encode(&valid, text::choose::packed_block(block_bytes))?
+                    }
                     _ => text::encode_with(kind, &valid, hints.layout)?,
                 };
                 parts.push(Part {

@@ -4,17 +4,18 @@
 //! weighed further. Else the index with the fewest *weighed* bytes wins. A weight is the bytes of templates that
 //! one byte of the index is worth, for what it answers sooner:
 //!
-//! | wish | dictionary | fm | template |
-//! |---|---|---|---|
-//! | `rank` | 0.7 | 0.5 | 1 |
-//! | `scan` | 0.8 | 1 | 1 |
-//! | `small` | 0.95 | 1 | 1 |
+//! | wish | dictionary | fm | template | small |
+//! |---|---|---|---|---|
+//! | `rank` | 0.7 | 0.5 | 1 | |
+//! | `scan` | 0.8 | 1 | 1 | |
+//! | `small` | 0.95 | 1 | 1 | 1.1 |
 //!
 //! Equality and order are one interval of a dictionary's codes. Counts of substrings are quickest in fm whatever the
-//! text is; rows are quickest read from templates.
+//! text is; rows are quickest read from templates. Packed templates (`small`) are unpacked before they answer.
 
 use std::collections::HashMap;
 
+use super::small::BLOCK_BYTES;
 use super::{TextKind, dictionary, encode_with};
 use crate::batch::ByteColumn;
 use crate::codes::{self, choose::Layout};
@@ -79,7 +80,8 @@ pub struct Choice {
 /// The index for `strings` under a wish, where an fm would have blocks of `block_bytes` (16 MiB if `None`).
 ///
 /// Making templates takes up to eight times the memory of all rows, an fm twenty times a block's; so where blocks are
-/// held small for the sake of memory, longer columns are no templates.
+/// held small for the sake of memory, longer columns are no templates, or packed ones, which come in blocks
+/// ([`packed_block`]).
 ///
 /// # Complexity
 /// Indexes of 256 KiB of rows are made, so at most about 0.1 s; and where every other row at least occurred before, all rows
@@ -111,6 +113,7 @@ pub fn choose(strings: &ByteColumn, wish: Layout, block_bytes: Option<u64>) -> R
             TextKind::Dictionary if !repeats => continue,
             TextKind::Dictionary => dictionary_bytes(strings, &sample, wish),
             TextKind::Template if much => continue,
+            TextKind::Small if !matches!(wish, Layout::Small(_)) => continue,
             _ => encode_with(kind, &sample, wish)?.len() as f64,
         };
         weighed.push((kind, size));
@@ -128,6 +131,12 @@ pub fn choose(strings: &ByteColumn, wish: Layout, block_bytes: Option<u64>) -> R
     because(kind, Reason::Questions)
 }
 
+/// Bytes of rows in a block of packed templates, where an fm would have blocks of `block_bytes`.
+pub fn packed_block(block_bytes: Option<u64>) -> u64 {
+    let wished = block_bytes.map_or(BLOCK_BYTES, |bytes| bytes.saturating_mul(BLOCKS));
+    wished.min(BLOCK_BYTES)
+}
+
 /// Bytes of templates that a byte of an index is worth.
 fn weight(kind: TextKind, wish: Layout) -> f64 {
     match (kind, wish) {
@@ -135,6 +144,7 @@ fn weight(kind: TextKind, wish: Layout) -> f64 {
         (TextKind::Dictionary, Layout::Scan) => 0.8,
         (TextKind::Dictionary, Layout::Small(_)) => 0.95,
         (TextKind::Fm, Layout::Rank(_)) => 0.5,
+        (TextKind::Small, _) => 1.1,
         _ => 1.0,
     }
 }
@@ -261,11 +271,13 @@ mod tests {
         };
         assert_eq!(of(&few, rank, None), (TextKind::Dictionary, Reason::FewDistinct));
         assert_eq!(of(&lines, rank, None), (TextKind::Template, Reason::FewestBytes));
-        assert_eq!(of(&lines, small, None).0, TextKind::Template);
+        assert_eq!(of(&lines, Layout::Scan, None).0, TextKind::Template);
+        assert_eq!(of(&lines, small, None), (TextKind::Small, Reason::FewestBytes));
         assert_eq!(of(&prose, rank, None), (TextKind::Fm, Reason::Questions));
         let none = ByteColumn::default();
         assert_eq!(of(&none, small, None).0, TextKind::Dictionary);
-        assert_eq!(of(&lines, small, Some(64 << 10)).0, TextKind::Fm);
+        assert_eq!(of(&lines, Layout::Scan, Some(64 << 10)).0, TextKind::Fm);
+        assert_eq!(of(&lines, small, Some(64 << 10)).0, TextKind::Small);
         let estimates = estimates(&lines, small).unwrap();
         assert_eq!(estimates.len(), TextKind::ALL.len());
         assert!(estimates[2].share * 2.0 < estimates[1].share, "{estimates:?}");
@@ -285,11 +297,11 @@ mod tests {
             ),
         }));
         for wish in Layout::ALL {
-            assert_eq!(
-                choose(&lines, wish, None).unwrap().kind,
-                TextKind::Template,
-                "{wish}"
-            );
+            let wanted = match wish {
+                Layout::Small(_) => TextKind::Small,
+                _ => TextKind::Template,
+            };
+            assert_eq!(choose(&lines, wish, None).unwrap().kind, wanted, "{wish}");
         }
     }
 

@@ -16,6 +16,7 @@ pub mod dictionary;
 pub mod fm;
 pub mod pattern;
 pub mod regex;
+pub mod small;
 pub mod template;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -32,11 +33,18 @@ pub enum TextKind {
     Fm = 2,
     /// Templates, and columns of what varies in them.
     Template = 3,
+    /// Templates, packed: a block is unpacked before it answers.
+    Small = 4,
 }
 
 impl TextKind {
     /// All indexes, for tests and benches that walk them.
-    pub const ALL: [TextKind; 3] = [TextKind::Dictionary, TextKind::Fm, TextKind::Template];
+    pub const ALL: [TextKind; 4] = [
+        TextKind::Dictionary,
+        TextKind::Fm,
+        TextKind::Template,
+        TextKind::Small,
+    ];
 
     /// Index with this number, if there is one.
     pub fn from_code(code: u16) -> Option<Self> {
@@ -49,6 +57,7 @@ impl TextKind {
             TextKind::Dictionary => "dictionary",
             TextKind::Fm => "fm",
             TextKind::Template => "template",
+            TextKind::Small => "small",
         }
     }
 }
@@ -142,7 +151,8 @@ pub fn encode_with(kind: TextKind, strings: &ByteColumn, wish: Layout) -> Result
     match kind {
         TextKind::Dictionary => dictionary::encode(strings, wish),
         TextKind::Fm => fm::encode(strings),
-        TextKind::Template => template::encode(strings, wish),
+        TextKind::Template => template::encode(strings),
+        TextKind::Small => small::encode(strings, small::BLOCK_BYTES),
     }
 }
 
@@ -155,6 +165,7 @@ pub fn open(kind: TextKind, section: Section) -> Result<Box<dyn TextIndex>> {
         TextKind::Dictionary => Box::new(dictionary::Dictionary::open(section)?),
         TextKind::Fm => Box::new(fm::Fm::open(section)?),
         TextKind::Template => Box::new(template::Templates::open(section)?),
+        TextKind::Small => Box::new(small::Small::open(section)?),
     })
 }
 

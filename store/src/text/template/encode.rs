@@ -1,11 +1,11 @@
-//! Writing an index: rows become templates, templates become text and columns.
+//! Writing an index of templates and columns.
 
 use super::bits::{BitWriter, push};
 use super::coder::{Encoder, Numbers, Symbols};
-use super::columns::{self, Choice, Kind, Values, Words};
+use super::columns;
+use super::plan::{Column, Plan, Root, Template};
 use super::sequence::{self, HeadModel, code_width};
-use super::tokens::{END, Tokens, VARIABLE};
-use super::{LAYOUT, MAX_COLUMNS, MAX_TEXT, PARTS, list, lz, mine, rest};
+use super::{LAYOUT, PARTS, list, lz, rest};
 
 /// A rest is packed and scanned up to the larger of this many bytes and the rows' bytes / this.
 const LEAST_PACKED_REST: usize = 128 << 10;
@@ -65,10 +65,7 @@ impl Models {
 }
 
 /// What is written so far.
-struct Writer<'a> {
-    tokens: &'a Tokens<'a>,
-    /// Number in the dictionary of each used token.
-    ids: Vec<u32>,
+struct Writer {
     universe: u64,
     coder: Encoder,
     models: Models,
@@ -81,68 +78,33 @@ struct Writer<'a> {
 ///
 /// # Errors
 /// `InvalidArgument` if what is kept whole is longer than an index of it can address.
-pub fn encode(strings: &ByteColumn, wish: Layout) -> Result<Vec<u8>> {
-    let tokens = Tokens::new(strings);
-    let mut words = Words::new(&tokens);
-    let mut groups = mine::groups(&tokens);
-    keep_text_short(&tokens, &mut groups);
-    for group in &groups {
-        for position in columns::variables(&tokens, &group.rows) {
-            let values = words.values(&tokens, &group.rows, position);
-            words.note(&values);
-        }
-    }
-    let choices: Vec<Vec<Choice>> = groups
-        .iter()
-        .map(|group| columns::choose(&tokens, &mut words, &group.rows))
-        .collect();
+pub fn encode(strings: &ByteColumn) -> Result<Vec<u8>> {
+    write(&Plan::of(strings))
+}
 
-    let mut sorted: Vec<u32> = (0..words.used.len() as u32)
-        .filter(|&word| words.used[word as usize])
-        .collect();
-    sorted.sort_unstable_by_key(|&word| words.ranks[word as usize]);
-    let mut ids = vec![0; words.used.len()];
-    let mut dictionary = ByteColumn::default();
-    for (id, &word) in (0u32..).zip(&sorted) {
-        ids[word as usize] = id;
-        dictionary.push(tokens.word(word));
-    }
+/// Writes an index of rows whose templates and columns are known.
+///
+/// # Errors
+/// See [`encode`].
+pub fn write(plan: &Plan) -> Result<Vec<u8>> {
     let mut writer = Writer {
-        tokens: &tokens,
-        ids,
-        universe: sorted.len() as u64,
+        universe: plan.dictionary.len() as u64,
         coder: Encoder::new(),
         models: Models::new(),
         bits: BitWriter::default(),
         sections: Vec::new(),
         text: Vec::new(),
     };
-    for (group, choices) in groups.iter().zip(&choices) {
-        writer.template(&mut words, &group.rows, choices);
-    }
-
-    let mut templates = vec![0u64; strings.len()];
-    for (number, group) in (1u64..).zip(&groups) {
-        group
-            .rows
-            .iter()
-            .for_each(|&row| templates[row as usize] = number);
-    }
-    let mut rest = ByteColumn::default();
-    for (row, _) in templates
-        .iter()
-        .enumerate()
-        .filter(|(_, template)| **template == 0)
-    {
-        rest.push(strings.get(row));
+    for template in &plan.templates {
+        writer.template(template);
     }
     let options = FmOptions {
         sample_step: 0,
         row_counters: false,
         ..FmOptions::default()
     };
-    let most_packed = (strings.bytes().len() / PACKED_REST).max(LEAST_PACKED_REST);
-    let (rest_bytes, rest) = rest::encode(&rest, most_packed)?;
+    let most_packed = (plan.bytes as usize / PACKED_REST).max(LEAST_PACKED_REST);
+    let (rest_bytes, rest) = rest::encode(&plan.rest, most_packed)?;
     let fm_of = |strings: &ByteColumn| {
         if strings.is_empty() {
             Ok(Vec::new())
@@ -150,8 +112,7 @@ pub fn encode(strings: &ByteColumn, wish: Layout) -> Result<Vec<u8>> {
             fm::encode_with(strings, &options)
         }
     };
-    let (kind, codes) = codes::choose::encode(&templates, Layout::default());
-    let _ = wish;
+    let (kind, codes) = codes::choose::encode(&plan.codes, Layout::default());
     let text_bytes = writer.text.len() as u32;
     let text = lz::pack(&writer.text);
     let (mut coder, mut models) = (writer.coder, writer.models);
@@ -171,14 +132,14 @@ pub fn encode(strings: &ByteColumn, wish: Layout) -> Result<Vec<u8>> {
         writer.bits.into_padded(),
         sections,
         codes,
-        fm_of(&dictionary)?,
+        fm_of(&plan.dictionary)?,
         rest,
     ];
     let mut out = Vec::new();
     out.extend_from_slice(&LAYOUT.to_le_bytes());
     out.extend_from_slice(&(kind as u16).to_le_bytes());
-    out.extend_from_slice(&(groups.len() as u32).to_le_bytes());
-    out.extend_from_slice(&(strings.len() as u64).to_le_bytes());
+    out.extend_from_slice(&(plan.templates.len() as u32).to_le_bytes());
+    out.extend_from_slice(&(plan.codes.len() as u64).to_le_bytes());
     out.extend_from_slice(&text_bytes.to_le_bytes());
     out.extend_from_slice(&section_count.to_le_bytes());
     out.extend_from_slice(&rest_bytes.to_le_bytes());
@@ -194,74 +155,14 @@ pub fn encode(strings: &ByteColumn, wish: Layout) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Drops the last groups if the templates would be too much to be kept in memory; their rows are kept whole.
-fn keep_text_short(tokens: &Tokens<'_>, groups: &mut Vec<mine::Group>) {
-    let (mut bytes, mut columns) = (0, 0);
-    let mut kept = 0;
-    for group in groups.iter() {
-        let row = group.rows.first().copied().unwrap_or(0);
-        let shape = tokens.row_shapes.get(row as usize).copied().unwrap_or(0);
-        // Constants, runs, and for each token at most its fields.
-        let words: usize = tokens
-            .row(row)
-            .iter()
-            .map(|&word| tokens.word(word).len() + 32)
-            .sum();
-        bytes += words
-            + tokens
-                .shape(shape)
-                .iter()
-                .map(|&run| tokens.run(run).len())
-                .sum::<usize>();
-        columns += tokens.row(row).len();
-        if bytes > MAX_TEXT || columns > MAX_COLUMNS {
-            break;
-        }
-        kept += 1;
-    }
-    groups.truncate(kept);
-}
-
-impl Writer<'_> {
-    fn template(&mut self, words: &mut Words, rows: &[u32], choices: &[Choice]) {
-        self.models.rows.write(&mut self.coder, 0, rows.len() as u64);
-        self.template_text(rows, choices);
-        let columns: Vec<Values> = choices
-            .iter()
-            .map(|choice| words.values(self.tokens, rows, choice.position))
-            .collect();
+impl Writer {
+    fn template(&mut self, template: &Template) {
+        self.models.rows.write(&mut self.coder, 0, template.rows);
+        self.text.extend_from_slice(&template.text);
         let mut before = 0;
-        for index in 0..choices.len() {
-            before = self.column(choices, &columns, index, before);
+        for (index, column) in template.columns.iter().enumerate() {
+            before = self.column(template, column, index, before);
         }
-    }
-
-    fn template_text(&mut self, rows: &[u32], choices: &[Choice]) {
-        let row = rows.first().copied().unwrap_or(0);
-        let shape = self.tokens.row_shapes.get(row as usize).copied().unwrap_or(0);
-        let runs = self.tokens.shape(shape);
-        let mut next = choices.iter().peekable();
-        for (position, &word) in self.tokens.row(row).iter().enumerate() {
-            match next.next_if(|choice| choice.position == position) {
-                Some(Choice {
-                    kind: Kind::Number(form),
-                    ..
-                }) => {
-                    for (index, literal) in form.literals.iter().enumerate() {
-                        if index > 0 {
-                            self.text.push(VARIABLE);
-                        }
-                        self.text.extend_from_slice(literal);
-                    }
-                }
-                Some(_) => self.text.push(VARIABLE),
-                None => self.text.extend_from_slice(self.tokens.word(word)),
-            }
-            if let Some(&run) = runs.get(position) {
-                self.text.extend_from_slice(self.tokens.run(run));
-            }
-        }
-        self.text.push(END);
     }
 
     fn number(&mut self, context: usize, value: u64) {
@@ -274,96 +175,73 @@ impl Writer<'_> {
     }
 
     /// Writes one column; gives its kind's number.
-    fn column(&mut self, choices: &[Choice], columns: &[Values], index: usize, before: usize) -> usize {
-        let (choice, column) = (&choices[index], &columns[index]);
-        let ids_of = |writer: &Self, words: &[u32]| -> Vec<u64> {
-            words
-                .iter()
-                .map(|&word| u64::from(writer.ids[word as usize]))
-                .collect()
-        };
-        let back = |position: usize| {
-            let from = choices.partition_point(|other| other.position < position);
-            (from, (index - from - 1) as u64)
-        };
-        let number = match choice.kind {
-            Kind::Local => 0,
-            Kind::Global => 1,
-            Kind::Number(_) => 2,
-            Kind::Alias(_) => 3,
-            Kind::Function(_) => 4,
+    fn column(&mut self, template: &Template, column: &Column, index: usize, before: usize) -> usize {
+        let wide = |values: &[u32]| -> Vec<u64> { values.iter().map(|&value| u64::from(value)).collect() };
+        let number = match column.root {
+            Root::Local { .. } => 0,
+            Root::Global(_) => 1,
+            Root::Number { .. } => 2,
+            Root::Alias(_) => 3,
+            Root::Function { .. } => 4,
         };
         self.models.kinds.write(&mut self.coder, before, number);
-        match &choice.kind {
-            Kind::Local => {
-                self.number(context::DISTINCT, column.distinct.len() as u64);
-                let values = ids_of(self, &column.distinct);
-                list::write(&values, self.universe, &mut self.bits);
-                let codes: Vec<u64> = column.codes.iter().map(|&code| u64::from(code)).collect();
-                self.sequence(0, &codes);
+        match &column.root {
+            Root::Local { values, codes } => {
+                self.number(context::DISTINCT, values.len() as u64);
+                list::write(&wide(values), self.universe, &mut self.bits);
+                self.sequence(0, &wide(codes));
             }
-            Kind::Global => {
-                let words: Vec<u32> = column
-                    .codes
-                    .iter()
-                    .map(|&code| column.distinct[code as usize])
-                    .collect();
-                let values = ids_of(self, &words);
-                self.sequence(1, &values);
-            }
-            Kind::Number(form) => {
-                self.models.flags.write(&mut self.coder, 0, form.radix as usize);
-                for &digits in &form.digits {
+            Root::Global(values) => self.sequence(1, &wide(values)),
+            Root::Number {
+                radix,
+                digits,
+                fields,
+            } => {
+                self.models.flags.write(&mut self.coder, 0, *radix as usize);
+                for &digits in digits {
                     self.number(context::DIGITS, u64::from(digits));
                 }
-                self.exceptions(0, choice, column);
-                for values in columns::fields(self.tokens, form, column, &choice.exceptions) {
-                    self.sequence(2, &values);
+                self.exceptions(0, template, column);
+                for values in fields {
+                    self.sequence(2, values);
                 }
             }
-            Kind::Alias(position) => {
-                self.number(context::ALIAS, back(*position).1);
-                self.exceptions(1, choice, column);
+            Root::Alias(from) => {
+                self.number(context::ALIAS, (index - from - 1) as u64);
+                self.exceptions(1, template, column);
             }
-            Kind::Function(position) => {
-                let (from, distance) = back(*position);
-                self.number(context::FUNCTION, distance);
-                let table = columns::table(column, &columns[from]);
-                let values = ids_of(self, &column.distinct);
+            Root::Function { from, values, table } => {
+                self.number(context::FUNCTION, (index - from - 1) as u64);
                 if columns::table_bits(table.len(), values.len(), self.universe).1 {
                     self.number(context::VALUES, 0);
                     let width = code_width(self.universe);
-                    for code in table {
-                        push(&mut self.bits, values[code as usize], width);
+                    for &code in table {
+                        push(&mut self.bits, u64::from(values[code as usize]), width);
                     }
                 } else {
                     self.number(context::VALUES, values.len() as u64);
-                    list::write(&values, self.universe, &mut self.bits);
+                    list::write(&wide(values), self.universe, &mut self.bits);
                     let width = code_width(values.len() as u64);
-                    for code in table {
+                    for &code in table {
                         push(&mut self.bits, u64::from(code), width);
                     }
                 }
-                self.exceptions(2, choice, column);
+                self.exceptions(2, template, column);
             }
         }
         number
     }
 
-    fn exceptions(&mut self, kind: usize, choice: &Choice, column: &Values) {
-        let rows: Vec<u64> = choice.exceptions.iter().map(|&row| u64::from(row)).collect();
+    fn exceptions(&mut self, kind: usize, template: &Template, column: &Column) {
+        let rows: Vec<u64> = column.exceptions.iter().map(|(row, _)| *row).collect();
         self.number(context::EXCEPTIONS + kind, rows.len() as u64);
         if rows.is_empty() {
             return;
         }
-        list::write(&rows, column.codes.len() as u64, &mut self.bits);
-        for row in choice.exceptions.iter() {
-            let word = column.distinct[column.codes[*row as usize] as usize];
-            push(
-                &mut self.bits,
-                u64::from(self.ids[word as usize]),
-                code_width(self.universe),
-            );
+        list::write(&rows, template.rows, &mut self.bits);
+        let width = code_width(self.universe);
+        for (_, id) in &column.exceptions {
+            push(&mut self.bits, u64::from(*id), width);
         }
     }
 }

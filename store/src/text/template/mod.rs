@@ -58,16 +58,19 @@ mod lookup;
 mod lz;
 mod mine;
 mod number;
+pub(super) mod plan;
 mod read;
 mod rest;
 mod rows;
 mod search;
 mod sequence;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tokens;
 
 pub use encode::encode;
+pub(super) use encode::write;
+pub(super) use number::{MAX_FIELDS, Radix, ZERO};
 use read::Model;
 
 /// Layout number of the section.

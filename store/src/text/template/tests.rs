@@ -6,7 +6,6 @@ use std::ops::Bound;
 
 use proptest::prelude::*;
 
-use crate::codes::choose::Layout;
 use crate::codes::testing::golden;
 use crate::section::Section;
 use crate::text::regex::{RegexOptions, RegexPattern};
@@ -16,12 +15,12 @@ use crate::text::{TextIndex, TextKind, TextPattern, encode, pattern};
 use super::Templates;
 
 fn build(rows: &[Vec<u8>]) -> Templates {
-    let bytes = super::encode(&column(rows), Layout::default()).unwrap();
+    let bytes = super::encode(&column(rows)).unwrap();
     Templates::open(Section::from_vec(bytes)).unwrap()
 }
 
 /// A row of one of a few formats, the fields made from `seed`.
-fn log_row(format: u8, seed: u32) -> Vec<u8> {
+pub fn log_row(format: u8, seed: u32) -> Vec<u8> {
     let word = ["alpha", "Beta", "gamma-3", "", "x/y.z", "é", "17", "-"][(seed % 8) as usize];
     let user = (seed / 8) % 5;
     let n = seed % 1000;
@@ -52,7 +51,7 @@ fn log_row(format: u8, seed: u32) -> Vec<u8> {
     .into_bytes()
 }
 
-fn logs() -> impl Strategy<Value = Vec<Vec<u8>>> {
+pub fn logs() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let row = prop_oneof![
         12 => (0u8..8, 0u32..200).prop_map(|(format, seed)| log_row(format, seed)),
         6 => (0u8..8, any::<u32>()).prop_map(|(format, seed)| log_row(format, seed)),
@@ -62,7 +61,7 @@ fn logs() -> impl Strategy<Value = Vec<Vec<u8>>> {
 }
 
 /// A piece of a row, sometimes changed, in a pattern of any kind.
-fn pattern_of(rows: &[Vec<u8>], seeds: (usize, usize, usize, u8, u8)) -> TextPattern {
+pub fn pattern_of(rows: &[Vec<u8>], seeds: (usize, usize, usize, u8, u8)) -> TextPattern {
     let (row, start, length, kind, change) = seeds;
     let row = rows.get(row % rows.len().max(1)).cloned().unwrap_or_default();
     let start = match kind % 8 {

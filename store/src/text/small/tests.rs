@@ -1,0 +1,127 @@
+//! Packed templates against a scan of the plain rows, in one block and in many, and on damage.
+
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+use std::ops::Bound;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::codes::testing::golden;
+use crate::text::template::tests::{log_row, logs, pattern_of};
+use crate::text::tests::{ask_everything, bound, check, column, flip, needles, patterns, strings};
+
+fn build(rows: &[Vec<u8>], block_bytes: u64) -> Small {
+    Small::open(Section::from_vec(encode(&column(rows), block_bytes).unwrap())).unwrap()
+}
+
+fn block_bytes() -> impl Strategy<Value = u64> {
+    prop_oneof![3 => Just(BLOCK_BYTES), 1 => Just(700u64), 1 => Just(1)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn any_rows_answer_as_a_scan(
+        rows in strings(), pattern in patterns(), block in block_bytes(),
+        low in needles(), high in needles(), kinds in (0u8..3, 0u8..3), cuts in proptest::collection::vec(any::<u64>(), 0..6),
+    ) {
+        check(&build(&rows, block), &rows, &pattern, bound(kinds.0, &low), bound(kinds.1, &high), &cuts);
+    }
+
+    #[test]
+    fn logs_answer_as_a_scan(
+        rows in logs(), seeds in (any::<usize>(), any::<usize>(), 0usize..14, any::<u8>(), any::<u8>()), block in block_bytes(),
+        cuts in proptest::collection::vec(any::<u64>(), 0..6),
+    ) {
+        let pattern = pattern_of(&rows, seeds);
+        check(&build(&rows, block), &rows, &pattern, Bound::Included(b"[info"), Bound::Excluded(b"user"), &cuts);
+    }
+
+    #[test]
+    fn damage_gives_an_error_or_an_answer(
+        rows in logs(), pattern in patterns(), flips in proptest::collection::vec((any::<u32>(), 0u8..8), 1..4),
+    ) {
+        let mut bytes = encode(&column(&rows), 4_000).unwrap();
+        flip(&mut bytes, &flips);
+        ask_everything(TextKind::Small, bytes, &pattern);
+    }
+
+    #[test]
+    fn noise_is_refused_or_answered(bytes in proptest::collection::vec(any::<u8>(), 1..60), rows in 1u64..500) {
+        let mut section = vec![1, 0, 12, 0, 1, 0, 0, 0];
+        section.extend_from_slice(&rows.to_le_bytes());
+        section.extend_from_slice(&[0; 16]);
+        section.extend_from_slice(&40u64.to_le_bytes());
+        section.extend_from_slice(&bytes);
+        ask_everything(TextKind::Small, section, &TextPattern::Contains(b"a".to_vec()));
+    }
+}
+
+#[test]
+fn blocks_that_are_no_longer_kept_are_unpacked_again() {
+    let rows: Vec<Vec<u8>> = (0..4 * KEPT as u32)
+        .map(|row| log_row((row % 4) as u8, row))
+        .collect();
+    let index = build(&rows, 1);
+    assert!(index.blocks.len() > 2 * KEPT);
+    for _ in 0..2 {
+        for (row, bytes) in rows.iter().enumerate() {
+            let mut out = Vec::new();
+            index.extract(row as u64, &mut out).unwrap();
+            assert_eq!(&out, bytes);
+        }
+    }
+}
+
+#[test]
+fn long_rows_and_many_words() {
+    let mut rows: Vec<Vec<u8>> = (0..3_000u64)
+        .map(|row| {
+            format!(
+                "w{} of {:x}",
+                row * 7919 % 3_001,
+                row.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            )
+            .into_bytes()
+        })
+        .collect();
+    rows.push(b"x ".repeat(40_000));
+    rows.push(b"y\0\n".repeat(10_000));
+    rows.push(Vec::new());
+    let index = build(&rows, 60_000);
+    for needle in [&b"w77 "[..], b"x x", b"y\0\ny", b"\n\n", b"f 1"] {
+        let pattern = TextPattern::Contains(needle.to_vec());
+        check(
+            &index,
+            &rows,
+            &pattern,
+            Bound::Unbounded,
+            Bound::Excluded(b"w5"),
+            &[5, 2_900],
+        );
+    }
+}
+
+#[test]
+fn golden_bytes() {
+    let mut rows: Vec<Vec<u8>> = (0..300u32)
+        .map(|row| log_row((row % 6) as u8, row * 7 % 97))
+        .collect();
+    rows.push(Vec::new());
+    rows.push(b"a row\0of its own".to_vec());
+    let bytes = encode(&column(&rows), 9_000).unwrap();
+    golden("text_small", &bytes, |bytes| {
+        let index = Small::open(Section::from_vec(bytes)).unwrap();
+        let pattern = TextPattern::Contains(b"user u3".to_vec());
+        check(
+            &index,
+            &rows,
+            &pattern,
+            Bound::Included(b"s"),
+            Bound::Unbounded,
+            &[7, 150],
+        );
+    });
+}
