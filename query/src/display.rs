@@ -105,6 +105,30 @@ fn text(f: &mut Formatter<'_>, column: &str, pattern: &TextPattern) -> fmt::Resu
             let operator = if regex.options().ignore_case { "~*" } else { "~" };
             write!(f, "{column} {operator} '{}'", regex.source().replace('\'', "''"))
         }
+        TextPattern::Number(number) => {
+            let words = number.place().words().replace('\'', "''");
+            let call = format!("number_in({column}, '{words}')");
+            match number.bounds() {
+                (Bound::Included(low), Bound::Included(high)) if low == high => write!(f, "{call} = {low}"),
+                (low, high) => {
+                    let low = match low {
+                        Bound::Included(low) => Some(format!("{call} >= {low}")),
+                        Bound::Excluded(low) => Some(format!("{call} > {low}")),
+                        Bound::Unbounded => None,
+                    };
+                    let high = match high {
+                        Bound::Included(high) => Some(format!("{call} <= {high}")),
+                        Bound::Excluded(high) => Some(format!("{call} < {high}")),
+                        Bound::Unbounded => None,
+                    };
+                    match (low, high) {
+                        (Some(low), Some(high)) => write!(f, "{low} AND {high}"),
+                        (Some(one), None) | (None, Some(one)) => f.write_str(&one),
+                        (None, None) => write!(f, "{call} IS NOT NULL"),
+                    }
+                }
+            }
+        }
         TextPattern::Like(like) => write!(f, "{column} LIKE '{}'", like_source(like).replace('\'', "''")),
     }
 }

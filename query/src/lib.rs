@@ -35,6 +35,7 @@ mod display;
 pub mod error;
 pub mod export;
 mod layout;
+mod number;
 mod precision;
 mod predicate;
 mod question;
@@ -117,5 +118,6 @@ fn session(settings: Settings, catalog: &str, schema: &str) -> Result<SessionCon
         .build();
     let context = SessionContext::new_with_state(aggregate::install(state));
     bounds::functions().for_each(|function| context.register_udaf(function.as_ref().clone()));
+    context.register_udf(number::function());
     Ok(context)
 }

@@ -28,6 +28,7 @@ use siltstone_store::text::pattern::{LikePattern, LikeToken};
 use siltstone_store::text::regex::{RegexOptions, RegexPattern};
 use siltstone_store::value::{Value, key_of_f32, key_of_f64};
 
+use crate::number;
 use crate::threshold::{Operand, Side};
 use crate::types::column_type;
 
@@ -144,6 +145,9 @@ impl Translator<'_> {
             return self.regex(left, literal, options, want.flip_if(negated));
         }
         if let Expr::ScalarFunction(call) = left {
+            if call.name() == number::NAME {
+                return self.number_inside(&call.args, oriented(op, want)?, literal);
+            }
             return self.position(call.name(), &call.args, op, literal, want);
         }
         let operand = self.operand(left)?;
@@ -381,6 +385,20 @@ impl Translator<'_> {
             }
             _ => None,
         }
+    }
+
+    /// `number_in(text, words) op number`. A text without the number is never kept: the comparison is null.
+    fn number_inside(&self, arguments: &[Expr], op: Operator, literal: &ScalarValue) -> Option<Predicate> {
+        let ([text, words], ScalarValue::Float64(limit)) = (arguments, literal) else {
+            return None;
+        };
+        let (Some(words), Some(limit)) = (literal_text(words)?, limit) else {
+            return self.text_column(text).map(|_| Predicate::Nothing);
+        };
+        let patterns = number::patterns(words, op, *limit)?;
+        patterns.into_iter().try_fold(Predicate::Nothing, |any, pattern| {
+            Some(any.or(self.text(text, pattern, Want::True)?))
+        })
     }
 
     /// `strpos(text, needle) op number`, where it says whether the needle is there.

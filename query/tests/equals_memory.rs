@@ -212,6 +212,11 @@ fn leaf(c: &mut Choice) -> String {
                 "contains(t, 'o')",
                 "strpos(t, 'r') > 0",
                 "strpos(t, 'r') = 0",
+                "number_in(t, 'g {} hot') > 6.5",
+                "number_in(t, 'g {} hot') <= 7",
+                "number_in(t, 'bearing {}') = 7",
+                "number_in(t, 'bearing {}') <> 8",
+                "number_in(t, 'bearing {} h') IS NULL",
             ]);
             format!("{not}{call}")
         }

@@ -105,6 +105,16 @@ async fn filters_reach_the_store() {
             false,
         ),
         ("strpos(note, 'ok') > 0", "predicate=contains(note, 'ok')", false),
+        (
+            "number_in(note, 'bearing {}') > 2",
+            "predicate=number_in(note, 'bearing {}') > 2",
+            false,
+        ),
+        (
+            "NOT number_in(note, 'bearing {}') > 2",
+            "predicate=number_in(note, 'bearing {}') <= 2",
+            false,
+        ),
         ("note IS NULL", "predicate=note IS NULL", false),
         (
             "NOT (speed < 1 OR note IS NULL)",

@@ -37,6 +37,7 @@ use sqlparser::tokenizer::Token;
 use crate::failure::{Failure, Outcome};
 
 mod literal;
+mod number;
 
 use literal::Operand;
 
@@ -199,6 +200,11 @@ impl Translator<'_> {
             BinaryOperator::PGRegexNotIMatch => return Ok(!self.regex(left, right, true)?),
             other => return Err(format!("the operator {other} is not supported in --where")),
         };
+        match (number::call(left), number::call(right)) {
+            (Some(call), None) => return self.number(call, comparison, right),
+            (None, Some(call)) => return self.number(call, flipped, left),
+            _ => {}
+        }
         match (literal::is_literal(left), literal::is_literal(right)) {
             (false, true) => {
                 let column = self.column(left)?;

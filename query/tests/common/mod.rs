@@ -119,6 +119,9 @@ pub fn memory(schema: &Schema, rows: &[Row]) -> SessionContext {
     let arrow = Arc::new(ArrowSchema::new(fields));
     let batch = RecordBatch::try_new(Arc::clone(&arrow), arrays).unwrap();
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+    let ours = silt(Snapshot::new(Arc::new(schema.clone()), Vec::new(), None), 1);
+    let function = ours.udf("number_in").unwrap();
+    context.register_udf(function.as_ref().clone());
     context
         .register_table(
             "s",

@@ -14,6 +14,7 @@ use crate::section::Section;
 pub mod choose;
 pub mod dictionary;
 pub mod fm;
+pub mod number;
 pub mod pattern;
 pub mod regex;
 pub mod small;

@@ -2,6 +2,7 @@
 
 use memchr::memmem;
 
+use super::number::NumberPattern;
 use super::regex::RegexPattern;
 
 /// A condition on one byte string.
@@ -21,6 +22,8 @@ pub enum TextPattern {
     Like(LikePattern),
     /// A part of the string matches a regular expression.
     Regex(RegexPattern),
+    /// A number at a place in the string lies between two bounds.
+    Number(NumberPattern),
 }
 
 /// A parsed LIKE pattern.
@@ -66,6 +69,11 @@ impl LikePattern {
             }
         }
         flush(&mut literal, &mut tokens);
+        LikePattern { tokens }
+    }
+
+    /// A pattern of these tokens.
+    pub(super) fn of(tokens: Vec<LikeToken>) -> LikePattern {
         LikePattern { tokens }
     }
 
@@ -150,6 +158,7 @@ impl TextPattern {
             TextPattern::Equals(needle) => value == needle,
             TextPattern::Like(pattern) => pattern.matches(value),
             TextPattern::Regex(pattern) => pattern.matches(value),
+            TextPattern::Number(pattern) => pattern.matches(value),
         }
     }
 }

@@ -19,7 +19,8 @@
 //! has just said costs a fraction of a bit.
 //!
 //! Costs: 20 to 40 decisions for each variable of a row, about 0.1 us each, to write and to unpack; a question of an
-//! unpacked block as one of templates. Rows of up to `block_bytes` are unpacked for one.
+//! unpacked block as one of templates. For one row its block is unpacked: text of which little repeats comes in blocks of a
+//! few megabytes, so that this takes seconds at most.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -54,6 +55,10 @@ const LAYOUT: u16 = 1;
 const HEADER: u64 = 24;
 /// Bytes of rows up to which a block is filled, where no other wish is known.
 pub const BLOCK_BYTES: u64 = 16 << 20;
+/// Decisions up to which a block is filled: each takes about 0.1 us when it is unpacked.
+const BLOCK_DECISIONS: u64 = 20_000_000;
+/// Bytes of the rows that decisions are counted on before.
+const SAMPLE_BYTES: u64 = 512 << 10;
 /// Rows of a block at most.
 const BLOCK_ROWS: usize = 1 << 22;
 /// Bits of the tables: least, as written at most, as read at most.
@@ -71,7 +76,7 @@ static RECENT: Mutex<VecDeque<Arc<Templates>>> = Mutex::new(VecDeque::new());
 /// # Errors
 /// `InvalidArgument` if there are 2^32 blocks or more.
 pub fn encode(strings: &ByteColumn, block_bytes: u64) -> Result<Vec<u8>> {
-    let blocks = blocks_of(strings, block_bytes);
+    let blocks = blocks_of(strings, block_bytes.min(quick_block(strings)?));
     let count = u32::try_from(blocks.len())
         .map_err(|_| Error::invalid("packed templates have fewer than 2^32 blocks"))?;
     let largest = blocks
@@ -93,9 +98,25 @@ pub fn encode(strings: &ByteColumn, block_bytes: u64) -> Result<Vec<u8>> {
         let start = out.len() as u64;
         out[at..at + 8].copy_from_slice(&(rows.start as u64).to_le_bytes());
         out[at + 8..at + 16].copy_from_slice(&start.to_le_bytes());
-        out.extend_from_slice(&pack(strings, rows.clone(), bits)?);
+        out.extend_from_slice(&pack(strings, rows.clone(), bits)?.0);
     }
     Ok(out)
+}
+
+/// Bytes of rows that are unpacked in about [`BLOCK_DECISIONS`], by the first rows.
+fn quick_block(strings: &ByteColumn) -> Result<u64> {
+    let rows = strings
+        .offsets()
+        .partition_point(|&end| end <= SAMPLE_BYTES)
+        .max(2)
+        - 1;
+    if rows >= strings.len() {
+        return Ok(BLOCK_BYTES);
+    }
+    let bytes = bytes_of(strings, &(0..rows));
+    let (_, decisions) = pack(strings, 0..rows, MOST_BITS)?;
+    let block = u128::from(bytes) * u128::from(BLOCK_DECISIONS) / u128::from(decisions.max(1));
+    Ok(u64::try_from(block).unwrap_or(u64::MAX).max(SAMPLE_BYTES / 8))
 }
 
 fn bytes_of(strings: &ByteColumn, rows: &Range<usize>) -> u64 {
@@ -119,7 +140,8 @@ fn blocks_of(strings: &ByteColumn, block_bytes: u64) -> Vec<Range<usize>> {
     blocks
 }
 
-fn pack(strings: &ByteColumn, rows: Range<usize>, bits: u32) -> Result<Vec<u8>> {
+/// Packs rows; gives the number of decisions too.
+fn pack(strings: &ByteColumn, rows: Range<usize>, bits: u32) -> Result<(Vec<u8>, u64)> {
     let count = rows.len();
     let mut plan = if count == strings.len() {
         Plan::of(strings)
@@ -131,7 +153,8 @@ fn pack(strings: &ByteColumn, rows: Range<usize>, bits: u32) -> Result<Vec<u8>> 
     let mut mixer = Mixer::new(Encoder::new(), bits);
     walk::walk(&mut plan, &mut mixer, count, bits)
         .ok_or_else(|| Error::invalid("rows cannot be kept as templates"))?;
-    Ok(mixer.into_coder().finish())
+    let decisions = mixer.decisions();
+    Ok((mixer.into_coder().finish(), decisions))
 }
 
 /// A block, and the index it becomes while that is in memory.

@@ -5,6 +5,7 @@
 use proptest::prelude::*;
 
 use super::fm::{Fm, FmOptions, encode_with};
+use super::number::{NumberPattern, NumberPlace};
 use super::regex::{RegexOptions, RegexPattern};
 use super::*;
 use crate::codes::testing::golden;
@@ -17,7 +18,7 @@ pub fn column(strings: &[Vec<u8>]) -> ByteColumn {
 
 /// Strings of few letters, so that patterns repeat inside and across rows.
 pub fn strings() -> impl Strategy<Value = Vec<Vec<u8>>> {
-    let letter = prop_oneof![4 => Just(b'a'), 4 => Just(b'b'), 2 => Just(b'A'), 1 => Just(0u8), 1 => Just(b'\n'), 1 => Just(0xc3u8), 1 => Just(255u8)];
+    let letter = prop_oneof![1 => Just(b'1'), 4 => Just(b'a'), 4 => Just(b'b'), 2 => Just(b'A'), 1 => Just(0u8), 1 => Just(b'\n'), 1 => Just(0xc3u8), 1 => Just(255u8)];
     let string = prop_oneof![3 => proptest::collection::vec(letter, 0..12), 1 => Just(b"abab".to_vec()), 1 => Just(Vec::new())];
     proptest::collection::vec(string, 0..40)
 }
@@ -70,6 +71,14 @@ pub fn patterns() -> impl Strategy<Value = TextPattern> {
             TextPattern::Regex(RegexPattern::new(&source, options).unwrap())
         }),
         "[ab%_]{0,6}".prop_map(|p| TextPattern::Like(pattern::LikePattern::parse(&p, None))),
+        ("[abA]{1,2}", "[abA]{0,2}", 0u8..3).prop_map(|(before, after, least)| {
+            let place = NumberPlace::parse(&format!("{before}{{}}{after}")).unwrap();
+            TextPattern::Number(NumberPattern::new(
+                place,
+                Bound::Excluded(f64::from(least)),
+                Bound::Unbounded,
+            ))
+        }),
     ]
 }
 

@@ -358,6 +358,10 @@ fn plan(view: &View<'_>, question: &Question<'_>) -> Option<Plan> {
                 verify = true;
                 regex(view, pattern)?
             }
+            TextPattern::Number(pattern) => {
+                verify = true;
+                like(view, &pattern.like())?
+            }
         },
     };
     Some(Plan { found, verify })

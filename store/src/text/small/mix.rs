@@ -45,6 +45,7 @@ pub struct Mixer<C> {
     slots: Vec<u32>,
     by_kind: Vec<i32>,
     by_column: Vec<i32>,
+    decisions: u64,
 }
 
 /// Joins two numbers to one that looks random.
@@ -107,12 +108,18 @@ impl<C: Coder> Mixer<C> {
             slots: vec![UNKNOWN; 1 << table_bits],
             by_kind: vec![FIRST_WEIGHT; KINDS * PLACES * MAX_CONTEXTS],
             by_column: vec![FIRST_WEIGHT; COLUMNS * MAX_CONTEXTS],
+            decisions: 0,
         }
     }
 
     /// Whether more was read than there is.
     pub fn overrun(&self) -> bool {
         self.coder.overrun()
+    }
+
+    /// Number of decisions so far.
+    pub fn decisions(&self) -> u64 {
+        self.decisions
     }
 
     /// The coder.
@@ -151,6 +158,7 @@ impl<C: Coder> Mixer<C> {
         };
         let (x, y) = (sum(by_kind), sum(by_column));
         let odds = self.tables.squash((x + y) >> 1) as u32;
+        self.decisions += 1;
         let bit = self.coder.bit((odds << 4 | 8).clamp(32, 65_504), bit);
         let right = if bit { 4095 } else { 0 };
         for (weights, x) in [(by_kind, x), (by_column, y)] {

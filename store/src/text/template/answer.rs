@@ -2,6 +2,7 @@
 
 use std::ops::{Bound, Range};
 
+use super::measure;
 use super::read::Model;
 use super::search::{Needle, Rows, Search};
 use crate::codes::Interval;
@@ -24,7 +25,7 @@ fn needle(pattern: &TextPattern) -> Option<Needle<'_>> {
         TextPattern::StartsWith(bytes) => (bytes, true, false, false),
         TextPattern::EndsWith(bytes) => (bytes, false, true, false),
         TextPattern::Equals(bytes) => (bytes, true, true, false),
-        TextPattern::Like(_) | TextPattern::Regex(_) => return None,
+        TextPattern::Like(_) | TextPattern::Regex(_) | TextPattern::Number(_) => return None,
     };
     Some(Needle {
         bytes,
@@ -126,6 +127,7 @@ pub fn select(model: &Model, range: Range<u64>, pattern: &TextPattern, mask: &mu
     let candidates = match pattern {
         TextPattern::Like(like) => like_candidates(model, &range, like)?,
         TextPattern::Regex(regex) => regex_candidates(model, &range, regex)?,
+        TextPattern::Number(number) => return measure::select(model, &range, number, mask),
         _ => None,
     };
     verify(model, range, pattern, candidates, mask)
@@ -191,7 +193,7 @@ fn select_needle(model: &Model, range: &Range<u64>, needle: &Needle<'_>, mask: &
 }
 
 /// Sets the bits of the rows that are `found` among those of a template, of which `rows` lie in `range`.
-fn name_rows(
+pub fn name_rows(
     model: &Model,
     code: u64,
     rows: &Range<u64>,
@@ -233,7 +235,7 @@ fn name_rows(
 }
 
 /// Rows that have all literals of a LIKE pattern; `None` if it has none.
-fn like_candidates(model: &Model, range: &Range<u64>, like: &LikePattern) -> Result<Option<Mask>> {
+pub fn like_candidates(model: &Model, range: &Range<u64>, like: &LikePattern) -> Result<Option<Mask>> {
     let last = like.tokens().len().saturating_sub(1);
     let mut candidates: Option<Mask> = None;
     for (index, token) in like.tokens().iter().enumerate() {

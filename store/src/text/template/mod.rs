@@ -56,6 +56,7 @@ mod grams;
 mod list;
 mod lookup;
 mod lz;
+mod measure;
 mod mine;
 mod number;
 pub(super) mod plan;

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use crate::codes::testing::golden;
 use crate::section::Section;
+use crate::text::number::{NumberPattern, NumberPlace};
 use crate::text::regex::{RegexOptions, RegexPattern};
 use crate::text::tests::{ask_everything, bound, check, column, flip, needles, patterns, strings};
 use crate::text::{TextIndex, TextKind, TextPattern, encode, pattern};
@@ -101,6 +102,26 @@ pub fn pattern_of(rows: &[Vec<u8>], seeds: (usize, usize, usize, u8, u8)) -> Tex
     }
 }
 
+/// Words around numbers of [`log_row`]: some over constants only, some over variables, some nowhere.
+const PLACES: [&str; 16] = [
+    "port {}",
+    "took {}s",
+    "took {}.",
+    "took {}",
+    "took {}.0",
+    "job={} state",
+    "job={}",
+    "delta {} and ",
+    "delta -{}",
+    " and {} end;",
+    "10.0.{}.",
+    "10.0.{} port",
+    "10.{}",
+    "user {}",
+    "u{}\"",
+    "l{}",
+];
+
 fn seeds() -> impl Strategy<Value = (usize, usize, usize, u8, u8)> {
     (
         any::<usize>(),
@@ -124,6 +145,24 @@ proptest! {
             let pattern = pattern_of(&rows, seeds);
             check(&index, &rows, &pattern, bound(kinds.0, &low), bound(kinds.1, &high), &cuts);
         }
+    }
+
+    #[test]
+    fn numbers_inside_rows_as_a_scan(
+        rows in logs(), more in 0u8..40, place in proptest::sample::select(PLACES.to_vec()), bounds in (-600i32..1_300, -600i32..1_300),
+        kinds in (0u8..3, 0u8..3), cuts in proptest::collection::vec(any::<u64>(), 0..6),
+    ) {
+        // Some rows of one format, so that most templates have columns of numbers.
+        let more = (0..more).map(|row| log_row(row % 3, u32::from(row) * 7919 % 400));
+        let rows: Vec<Vec<u8>> = rows.into_iter().chain(more).collect();
+        let bound = |kind, number: i32| match kind {
+            0 => Bound::Included(f64::from(number) / 4.0),
+            1 => Bound::Excluded(f64::from(number)),
+            _ => Bound::Unbounded,
+        };
+        let place = NumberPlace::parse(place).unwrap();
+        let number = NumberPattern::new(place, bound(kinds.0, bounds.0), bound(kinds.1, bounds.1));
+        check(&build(&rows), &rows, &TextPattern::Number(number), Bound::Unbounded, Bound::Excluded(b"d"), &cuts);
     }
 
     #[test]
