@@ -179,7 +179,8 @@ mod tests {
         let found = column.explain(Layout::default()).unwrap();
         assert_eq!(found.domain, "template");
         assert_eq!(found.reason, Some("fewest bytes"));
-        assert_eq!(found.domains[0].name, "template");
+        assert_eq!(found.domains[0].name, "small");
+        assert_eq!(found.domains[1].name, "template");
         assert_eq!(found.domains.len(), text::TextKind::ALL.len());
     }
 
