@@ -173,6 +173,7 @@ impl Rest {
             | TextPattern::StartsWith(needle)
             | TextPattern::EndsWith(needle)
             | TextPattern::Equals(needle) => needle.as_slice(),
+            TextPattern::Number(number) => number.place().before(),
             TextPattern::Like(_) | TextPattern::Regex(_) => &[],
         };
         let finder = memchr::memmem::Finder::new(needle);
