@@ -376,6 +376,11 @@ impl Column {
         }
     }
 
+    /// Whether this is text that cannot be stored in fewer bytes.
+    pub(crate) fn is_packed_text(&self) -> bool {
+        matches!(&self.body, Body::Text(index, _) if index.kind() == TextKind::Small)
+    }
+
     /// How exact the values are; `None` if they are what was measured.
     pub fn precision(&self) -> Option<Precision> {
         self.precision

@@ -70,6 +70,10 @@ fn parts(segment: &Segment, position: usize, spec: &ColumnSpec, hints: &Hints) -
     let Some(column) = segment.column(position)?.filter(|column| column.has_layout()) else {
         return kept(old);
     };
+    let is_small = matches!(hints.layout, Layout::Small(_));
+    if is_small && column.is_packed_text() {
+        return kept(old);
+    }
     let mut rows = BatchColumn::new(spec.ty);
     column.decode(0..column.rows(), &mut rows)?;
     let hints = &Hints {
@@ -79,7 +83,7 @@ fn parts(segment: &Segment, position: usize, spec: &ColumnSpec, hints: &Hints) -
     let new = Column::encode(spec.ty, &rows, hints)?;
     let old_bytes: u64 = old.iter().map(|part| part.body.len()).sum();
     let new_bytes: u64 = new.iter().map(|part| part.body.len() as u64).sum();
-    if matches!(hints.layout, Layout::Small(_)) && new_bytes >= old_bytes {
+    if is_small && new_bytes >= old_bytes {
         return kept(old);
     }
     let new = new.into_iter().map(|part| Part {
