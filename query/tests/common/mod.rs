@@ -9,6 +9,7 @@ use datafusion::arrow::datatypes::{
     DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit as ArrowUnit,
 };
 use datafusion::catalog::MemTable;
+use datafusion::execution::FunctionRegistry;
 use datafusion::physical_plan::common::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;

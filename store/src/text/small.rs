@@ -54,7 +54,7 @@ const LAYOUT: u16 = 1;
 /// Bytes before the block directory.
 const HEADER: u64 = 24;
 /// Bytes of rows up to which a block is filled, where no other wish is known.
-pub const BLOCK_BYTES: u64 = 16 << 20;
+pub const BLOCK_BYTES: u64 = 64 << 20;
 /// Decisions up to which a block is filled: each takes about 0.1 us when it is unpacked.
 const BLOCK_DECISIONS: u64 = 20_000_000;
 /// Bytes of the rows that decisions are counted on before.
