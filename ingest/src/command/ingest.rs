@@ -33,7 +33,8 @@ come late and out of order. What does not fit is refused: the line, its number a
 STORE/rejects/STREAM.jsonl, all other rows are kept, and the exit code is 3.
 
 Times: 2016-07-01T02:00:00+02:00, 2016-07-01 00:00:00.5 (UTC), or counts since 1970 with --time-unit.
-Layouts: rank (the default) answers any quantile and count without decoding, in fewer bytes with rank:smaller; scan is
+Layouts: rank (the default) answers any quantile and count without decoding, in fewer bytes with
+rank:smaller, and with rank:both texts are counted and read sooner, in more bytes; scan is
 read and filtered fastest; small takes the fewest bytes. Rows that are sealed already: see silt maintain --relayout.
 Types: bool, i8 to i64, u8 to u64, f32, f64, timestamp, timestamp(s|ms|us|ns), text, bytes.
 
@@ -76,7 +77,7 @@ pub struct Args {
     /// Text that stands for null, besides an empty field
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub null: Vec<String>,
-    /// How columns are stored from now on: rank, rank:smaller, scan, small, small:128, small:512; or COL=LAYOUT for one
+    /// How columns are stored from now on: rank, rank:smaller, rank:both, scan, small, small:128, small:512; or COL=LAYOUT for one
     #[arg(long, value_name = "LAYOUT,...", value_parser = parse_layouts)]
     pub layout: Option<Layouts>,
     /// Bytes that the store may take from now on: 64M, 2G; 0 for any number. It is kept in the store

@@ -46,7 +46,7 @@ pub struct Args {
     /// Leave rows that have not filled a segment in the log
     #[arg(long)]
     pub no_seal: bool,
-    /// Give sealed rows this layout: rank, rank:smaller, scan, small, small:128, small:512; or COL=LAYOUT for a column
+    /// Give sealed rows this layout: rank, rank:smaller, rank:both, scan, small, small:128, small:512; or COL=LAYOUT for a column
     #[arg(long, value_name = "LAYOUT,...", value_parser = parse_layouts)]
     pub relayout: Option<Layouts>,
     /// Only rows of this stream (default: of all streams)

@@ -30,6 +30,8 @@ pub enum Dial {
     Fast,
     /// Fewer bits a code.
     Smaller,
+    /// As `Fast`; texts get two indexes, one that counts and one that finds and reads rows.
+    Both,
 }
 
 /// Codes in a mini-block of a small layout: one random value costs one of them.
@@ -57,7 +59,7 @@ impl MiniBlock {
 
 /// How the codes of a column should be stored: the dial between space and speed.
 ///
-/// As text: `rank`, `rank:smaller`, `scan`, `small`, `small:128`, `small:512`.
+/// As text: `rank`, `rank:smaller`, `rank:both`, `scan`, `small`, `small:128`, `small:512`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Layout {
     /// Any count and any order statistic without decoding.
@@ -76,9 +78,10 @@ impl Default for Layout {
 
 impl Layout {
     /// All layouts with all their settings.
-    pub const ALL: [Layout; 6] = [
+    pub const ALL: [Layout; 7] = [
         Layout::Rank(Dial::Fast),
         Layout::Rank(Dial::Smaller),
+        Layout::Rank(Dial::Both),
         Layout::Scan,
         Layout::Small(MiniBlock::Rows128),
         Layout::Small(MiniBlock::Rows256),
@@ -90,6 +93,7 @@ impl Layout {
         match self {
             Layout::Rank(Dial::Fast) => "rank",
             Layout::Rank(Dial::Smaller) => "rank:smaller",
+            Layout::Rank(Dial::Both) => "rank:both",
             Layout::Scan => "scan",
             Layout::Small(MiniBlock::Rows128) => "small:128",
             Layout::Small(MiniBlock::Rows256) => "small",
@@ -102,6 +106,7 @@ impl Layout {
         match self {
             Layout::Rank(Dial::Fast) => 1,
             Layout::Rank(Dial::Smaller) => 2,
+            Layout::Rank(Dial::Both) => 7,
             Layout::Scan => 3,
             Layout::Small(MiniBlock::Rows128) => 4,
             Layout::Small(MiniBlock::Rows256) => 5,

@@ -10,6 +10,8 @@
 //! | `scan` | 0.8 | 1 | 1 | |
 //! | `small` | 0.95 | 1 | 1 | 1.1 |
 //!
+//! `rank:both` makes an fm and templates of every other text; it is never the result of weighing.
+//!
 //! Equality and order are one interval of a dictionary's codes. Counts of substrings are quickest in fm whatever the
 //! text is; rows are quickest read from templates. Packed templates (`small`) are unpacked before they answer.
 
@@ -18,7 +20,10 @@ use std::collections::HashMap;
 use super::small::BLOCK_BYTES;
 use super::{TextKind, dictionary, encode_with};
 use crate::batch::ByteColumn;
-use crate::codes::{self, choose::Layout};
+use crate::codes::{
+    self,
+    choose::{Dial, Layout},
+};
 use crate::error::Result;
 
 /// Rows looked at to tell how many are distinct.
@@ -54,6 +59,8 @@ pub enum Reason {
     FewestBytes,
     /// It takes more bytes than another one, and answers sooner.
     Questions,
+    /// The layout wish asks for it.
+    Wish,
 }
 
 impl Reason {
@@ -64,6 +71,7 @@ impl Reason {
             Reason::FewBytes => "few bytes",
             Reason::FewestBytes => "fewest bytes",
             Reason::Questions => "answers sooner, at few more bytes",
+            Reason::Wish => "wished for",
         }
     }
 }
@@ -106,6 +114,9 @@ pub fn choose(strings: &ByteColumn, wish: Layout, block_bytes: Option<u64>) -> R
         return because(kind, Reason::FewBytes);
     }
     let much = block_bytes.is_some_and(|block| bytes as u64 > block.saturating_mul(BLOCKS));
+    if wish == Layout::Rank(Dial::Both) && !much {
+        return because(TextKind::Both, Reason::Wish);
+    }
     let sample = sample(strings);
     let mut weighed = Vec::new();
     for kind in TextKind::ALL {
@@ -113,6 +124,7 @@ pub fn choose(strings: &ByteColumn, wish: Layout, block_bytes: Option<u64>) -> R
             TextKind::Dictionary if !repeats => continue,
             TextKind::Dictionary => dictionary_bytes(strings, &sample, wish),
             TextKind::Template if much => continue,
+            TextKind::Both => continue,
             TextKind::Small if !matches!(wish, Layout::Small(_)) => continue,
             _ => encode_with(kind, &sample, wish)?.len() as f64,
         };

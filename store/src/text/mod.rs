@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::rows::Mask;
 use crate::section::Section;
 
+pub mod both;
 pub mod choose;
 pub mod dictionary;
 pub mod fm;
@@ -36,15 +37,18 @@ pub enum TextKind {
     Template = 3,
     /// Templates, packed: a block is unpacked before it answers.
     Small = 4,
+    /// An fm for counts and templates for rows.
+    Both = 5,
 }
 
 impl TextKind {
     /// All indexes, for tests and benches that walk them.
-    pub const ALL: [TextKind; 4] = [
+    pub const ALL: [TextKind; 5] = [
         TextKind::Dictionary,
         TextKind::Fm,
         TextKind::Template,
         TextKind::Small,
+        TextKind::Both,
     ];
 
     /// Index with this number, if there is one.
@@ -59,6 +63,7 @@ impl TextKind {
             TextKind::Fm => "fm",
             TextKind::Template => "template",
             TextKind::Small => "small",
+            TextKind::Both => "fm+template",
         }
     }
 }
@@ -154,6 +159,7 @@ pub fn encode_with(kind: TextKind, strings: &ByteColumn, wish: Layout) -> Result
         TextKind::Fm => fm::encode(strings),
         TextKind::Template => template::encode(strings),
         TextKind::Small => small::encode(strings, small::BLOCK_BYTES),
+        TextKind::Both => both::encode(strings, None),
     }
 }
 
@@ -167,6 +173,7 @@ pub fn open(kind: TextKind, section: Section) -> Result<Box<dyn TextIndex>> {
         TextKind::Fm => Box::new(fm::Fm::open(section)?),
         TextKind::Template => Box::new(template::Templates::open(section)?),
         TextKind::Small => Box::new(small::Small::open(section)?),
+        TextKind::Both => Box::new(both::Both::open(section)?),
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Good at what [`template`](super::template) is good at, in about two thirds of its bytes. Nothing is found in packed
 //! bytes: a block is unpacked when it is first asked, becomes a template index in memory, and answers as that does. The
-//! blocks used last, of all indexes together, stay in memory ([`KEPT`]).
+//! blocks used last, of all indexes together, stay in memory: up to [`KEPT`], and 4 MiB.
 //!
 //! ```text
 //!  0  u16 layout (1), u16 bits of the tables, u32 blocks
@@ -67,9 +67,18 @@ const MOST_BITS: u32 = 18;
 const READ_BITS: u32 = 22;
 /// Unpacked blocks that stay in memory, of all indexes together.
 pub const KEPT: usize = 16;
+/// Bytes of their indexes, but for the last one's, which stays whatever it takes.
+const KEPT_BYTES: usize = 4 << 20;
 
 /// The blocks used last, the latest at the back.
-static RECENT: Mutex<VecDeque<Arc<Templates>>> = Mutex::new(VecDeque::new());
+static RECENT: Mutex<VecDeque<Arc<Unpacked>>> = Mutex::new(VecDeque::new());
+
+/// A block as an index in memory.
+#[derive(Debug)]
+struct Unpacked {
+    index: Templates,
+    bytes: usize,
+}
 
 /// Encodes strings, in blocks of rows of up to `block_bytes` together.
 ///
@@ -162,11 +171,11 @@ fn pack(strings: &ByteColumn, rows: Range<usize>, bits: u32) -> Result<(Vec<u8>,
 struct Block {
     rows: Range<u64>,
     section: Section,
-    unpacked: Mutex<Weak<Templates>>,
+    unpacked: Mutex<Weak<Unpacked>>,
 }
 
 impl Block {
-    fn index(&self, bits: u32) -> Result<Arc<Templates>> {
+    fn index(&self, bits: u32) -> Result<Arc<Unpacked>> {
         let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
         let index = match unpacked.upgrade() {
             Some(index) => index,
@@ -184,13 +193,14 @@ impl Block {
                 recent.push_back(Arc::clone(&index));
             }
         }
-        if recent.len() > KEPT {
-            recent.pop_front();
+        let mut bytes: usize = recent.iter().map(|block| block.bytes).sum();
+        while recent.len() > KEPT || (recent.len() > 1 && bytes > KEPT_BYTES) {
+            bytes -= recent.pop_front().map_or(bytes, |block| block.bytes);
         }
         Ok(index)
     }
 
-    fn unpack(&self, bits: u32) -> Result<Templates> {
+    fn unpack(&self, bits: u32) -> Result<Unpacked> {
         let wrong = || {
             self.section
                 .corrupt(0, "a packed block makes no sense".to_string())
@@ -200,11 +210,12 @@ impl Block {
         let mut plan = Plan::default();
         walk::walk(&mut plan, &mut mixer, rows, bits).ok_or_else(wrong)?;
         drop(mixer);
-        let bytes = template::write(&plan)?;
+        let body = template::write(&plan)?;
         drop(plan);
-        let index = Templates::open(Section::from_vec(bytes))?;
+        let bytes = body.len();
+        let index = Templates::open(Section::from_vec(body))?;
         if index.len() == self.rows.end - self.rows.start {
-            Ok(index)
+            Ok(Unpacked { index, bytes })
         } else {
             Err(wrong())
         }
@@ -322,7 +333,7 @@ impl Small {
                 .map(|range| range.start - rows.start..range.end - rows.start)
                 .collect();
             if !inside.is_empty() {
-                sum += count(&*block.index(self.bits)?, &inside)?;
+                sum += count(&block.index(self.bits)?.index, &inside)?;
             }
         }
         Ok(sum)
@@ -344,7 +355,7 @@ impl Small {
         self.each(&range, |block, rows| {
             let mut part = Mask::repeat(false, (rows.end - rows.start) as usize);
             let before = (block.rows.start + rows.start - range.start) as usize;
-            select(&*block.index(self.bits)?, rows, &mut part)?;
+            select(&block.index(self.bits)?.index, rows, &mut part)?;
             part.iter_ones().for_each(|row| mask.set(before + row, true));
             Ok(())
         })
@@ -365,13 +376,15 @@ impl TextIndex for Small {
             return Err(self.outside(position));
         }
         self.each(&(position..position + 1), |block, rows| {
-            block.index(self.bits)?.extract(rows.start, out)
+            block.index(self.bits)?.index.extract(rows.start, out)
         })
     }
 
     fn decode(&self, range: Range<u64>, out: &mut ByteColumn) -> Result<()> {
         self.check(std::slice::from_ref(&range))?;
-        self.each(&range, |block, rows| block.index(self.bits)?.decode(rows, out))
+        self.each(&range, |block, rows| {
+            block.index(self.bits)?.index.decode(rows, out)
+        })
     }
 
     fn count(&self, ranges: &[Range<u64>], pattern: &TextPattern) -> Result<u64> {

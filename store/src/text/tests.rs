@@ -401,6 +401,11 @@ fn golden_bytes() {
             TextKind::Fm,
             encode_with(&column(&rows), &options).unwrap(),
         ),
+        (
+            "text_both",
+            TextKind::Both,
+            both::encode(&column(&rows), Some(6_000)).unwrap(),
+        ),
     ] {
         golden(name, &bytes, |bytes| {
             let index = open(kind, Section::from_vec(bytes)).unwrap();
