@@ -10,7 +10,7 @@
 //! | `scan` | 0.8 | 1 | 1 | |
 //! | `small` | 0.95 | 1 | 1 | 1.1 |
 //!
-//! `rank:both` makes an fm and templates of every other text; it is never the result of weighing.
+//! Under `rank:both` a text that is no dictionary gets both an fm and templates.
 //!
 //! Equality and order are one interval of a dictionary's codes. Counts of substrings are quickest in fm whatever the
 //! text is; rows are quickest read from templates. Packed templates (`small`) are unpacked before they answer.
@@ -114,9 +114,6 @@ pub fn choose(strings: &ByteColumn, wish: Layout, block_bytes: Option<u64>) -> R
         return because(kind, Reason::FewBytes);
     }
     let much = block_bytes.is_some_and(|block| bytes as u64 > block.saturating_mul(BLOCKS));
-    if wish == Layout::Rank(Dial::Both) && !much {
-        return because(TextKind::Both, Reason::Wish);
-    }
     let sample = sample(strings);
     let mut weighed = Vec::new();
     for kind in TextKind::ALL {
@@ -137,6 +134,9 @@ pub fn choose(strings: &ByteColumn, wish: Layout, block_bytes: Option<u64>) -> R
             .0
     };
     let kind = least(&|kind| weight(kind, wish));
+    if wish == Layout::Rank(Dial::Both) && !much && kind != TextKind::Dictionary {
+        return because(TextKind::Both, Reason::Wish);
+    }
     if kind == least(&|_| 1.0) {
         return because(kind, Reason::FewestBytes);
     }
@@ -311,6 +311,7 @@ mod tests {
         for wish in Layout::ALL {
             let wanted = match wish {
                 Layout::Small(_) => TextKind::Small,
+                Layout::Rank(Dial::Both) => TextKind::Both,
                 _ => TextKind::Template,
             };
             assert_eq!(choose(&lines, wish, None).unwrap().kind, wanted, "{wish}");
