@@ -30,7 +30,7 @@ use crate::section::Section;
 /// Layout number of the section.
 const LAYOUT: u16 = 1;
 /// Bytes before the fm; what follows starts at multiples of it.
-const HEADER: u64 = 64;
+const HEADER: usize = 64;
 
 /// Encodes strings, the fm in blocks of `block_bytes`.
 ///
@@ -43,10 +43,10 @@ pub fn encode(strings: &ByteColumn, block_bytes: Option<u64>) -> Result<Vec<u8>>
     let mut out = Vec::new();
     out.extend_from_slice(&u64::from(LAYOUT).to_le_bytes());
     out.extend_from_slice(&(fm.len() as u64).to_le_bytes());
-    out.resize(HEADER as usize, 0);
+    out.resize(HEADER, 0);
     out.extend_from_slice(&fm);
     drop(fm);
-    out.resize(out.len().next_multiple_of(HEADER as usize), 0);
+    out.resize(out.len().next_multiple_of(HEADER), 0);
     out.extend_from_slice(&template::encode(strings)?);
     Ok(out)
 }
@@ -68,13 +68,13 @@ impl Both {
         if layout != u64::from(LAYOUT) {
             return Err(section.corrupt(0, format!("layout {layout} of two indexes is unknown")));
         }
-        let end = HEADER.checked_add(section.u64(8)?);
-        let start = end.and_then(|end| end.checked_next_multiple_of(HEADER));
+        let end = (HEADER as u64).checked_add(section.u64(8)?);
+        let start = end.and_then(|end| end.checked_next_multiple_of(HEADER as u64));
         let (Some(end), Some(start)) = (end, start.filter(|start| *start <= section.len())) else {
             return Err(section.corrupt(8, "the fm ends outside the section".into()));
         };
         let both = Both {
-            fm: Fm::open(section.sub(HEADER..end)?)?,
+            fm: Fm::open(section.sub(HEADER as u64..end)?)?,
             templates: Templates::open(section.sub(start..section.len())?)?,
         };
         if both.fm.len() == both.templates.len() {
