@@ -25,6 +25,8 @@ const FIRST_WEIGHT: i32 = 20_480;
 const RATE: i32 = 10;
 /// Times a slot is asked after which its odds follow no slower.
 const LIMIT: u32 = 60;
+/// Decisions of a block: eight for each byte of the longest row that there may be, and as many again.
+const MOST_DECISIONS: u64 = 1 << 30;
 const UNKNOWN: u32 = 0x8000_0000;
 const CHECK: u32 = 0x3ff;
 
@@ -112,9 +114,10 @@ impl<C: Coder> Mixer<C> {
         }
     }
 
-    /// Whether more was read than there is.
+    /// Whether more was read than there is, or than a block of the longest rows takes: certain decisions take next to no
+    /// bytes, so that a few might say what takes hours.
     pub fn overrun(&self) -> bool {
-        self.coder.overrun()
+        self.coder.overrun() || self.decisions > MOST_DECISIONS
     }
 
     /// Number of decisions so far.
