@@ -19,6 +19,8 @@ const EXCEPTIONS: Set = Set { kind: 8, column: 42 };
 const PLACES: usize = 1 << 13;
 /// Bits of the tables of followers and of text places at most.
 const MOST_BITS: u32 = 16;
+/// Bytes of a dictionary at most: twice those of the longest row, which is more than those of any block.
+const MOST_BYTES: usize = 128 << 20;
 
 /// Numbers of the directory, each kind in contexts of its own.
 #[derive(Clone, Copy)]
@@ -190,6 +192,10 @@ impl<C: Coder> Walk<'_, C> {
             }
             if !C::WRITES {
                 dictionary.push(&word);
+            }
+            // What a word shares with the one before takes next to no decisions.
+            if dictionary.bytes().len() > MOST_BYTES {
+                return None;
             }
             self.sound()?;
         }
