@@ -24,7 +24,7 @@ pub fn makers(form: Form, short: bool) -> Vec<Box<dyn Maker>> {
     ];
     let mut makers: Vec<Box<dyn Maker>> = Vec::new();
     if form == Form::Codes {
-        let layouts = Layout::ALL
+        let layouts = Layout::OF_CODES
             .into_iter()
             .filter(|layout| !short || !between.contains(layout));
         makers.extend(layouts.map(|layout| Box::new(Codecs::Wish(layout)) as Box<dyn Maker>));

@@ -88,6 +88,16 @@ impl Layout {
         Layout::Small(MiniBlock::Rows512),
     ];
 
+    /// Those that store codes differently: `rank:both` is about texts.
+    pub const OF_CODES: [Layout; 6] = [
+        Layout::Rank(Dial::Fast),
+        Layout::Rank(Dial::Smaller),
+        Layout::Scan,
+        Layout::Small(MiniBlock::Rows128),
+        Layout::Small(MiniBlock::Rows256),
+        Layout::Small(MiniBlock::Rows512),
+    ];
+
     /// Name with its setting, as it is written on a command line.
     pub fn name(self) -> &'static str {
         match self {

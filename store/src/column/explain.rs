@@ -83,7 +83,7 @@ impl Column {
             let mut codes = vec![0; self.in_memory(range.end - range.start)?];
             numeric.codes().decode(range, &mut codes)?;
             out.sampled += codes.len() as u64;
-            for layout in Layout::ALL {
+            for layout in Layout::OF_CODES {
                 let bits = choose::encode(&codes, layout).1.len() as u64 * 8;
                 match out.layouts.iter_mut().find(|cost| cost.layout == layout) {
                     Some(cost) => cost.bits += bits,
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(found.domains[0].name, found.domain);
         assert!(found.domains.iter().any(|domain| domain.name == "float"));
         assert_eq!(found.sampled, 20_000);
-        assert_eq!(found.layouts.len(), Layout::ALL.len());
+        assert_eq!(found.layouts.len(), Layout::OF_CODES.len());
         let rank = found.layouts.iter().find(|cost| cost.layout == Layout::default());
         assert_eq!(
             rank.unwrap().bits,

@@ -38,7 +38,7 @@ pub(super) fn tables(lines: &[ColumnLine], explained: &[ColumnExplanation]) -> O
         "\nWhat the codes would take in each layout: bits a code, from encoding samples of them\n\n",
     );
     let mut columns = vec![left("column"), left("wish"), left("stored as")];
-    columns.extend(Layout::ALL.iter().map(|layout| right(layout.name())));
+    columns.extend(Layout::OF_CODES.iter().map(|layout| right(layout.name())));
     columns.push(right("sampled"));
     let mut table = Table::new(columns);
     for column in explained.iter().filter(|column| column.explanation.sampled > 0) {
@@ -49,7 +49,7 @@ pub(super) fn tables(lines: &[ColumnLine], explained: &[ColumnExplanation]) -> O
             stored.map_or_else(String::new, |line| line.layouts.join(", ")),
         ];
         cells.extend(
-            Layout::ALL.iter().map(|&layout| {
+            Layout::OF_CODES.iter().map(|&layout| {
                 per_code(column, layout).map_or_else(String::new, |bits| format!("{bits:.2}"))
             }),
         );
@@ -92,7 +92,7 @@ pub(super) fn json(stream: &str, rows: u64, lines: &[ColumnLine], explained: &[C
 fn explain_json(column: &ColumnExplanation) -> Value {
     let explanation = &column.explanation;
     let domains = explanation.domains.iter();
-    let layouts = Layout::ALL.iter().filter_map(|&layout| {
+    let layouts = Layout::OF_CODES.iter().filter_map(|&layout| {
         let bits = per_code(column, layout)?;
         Some(json!({"name": layout.name(), "bits_per_code": rounded(bits)}))
     });
