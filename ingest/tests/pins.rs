@@ -41,6 +41,16 @@ fn motors() -> String {
     text
 }
 
+/// Makes the store of the two motors.
+fn ingest_motors(folder: &Path) {
+    std::fs::write(folder.join("a.csv"), motors()).unwrap();
+    let key = ["--time-unit", "s", "--key", "motor"];
+    ok(
+        folder,
+        &[["ingest", "store", "s", "a.csv"].as_slice(), &key].concat(),
+    );
+}
+
 const TRAIN: [&str; 13] = [
     "train",
     "store",
@@ -61,20 +71,7 @@ const TRAIN: [&str; 13] = [
 fn an_alarm_pins_rows_of_its_key() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path();
-    std::fs::write(folder.join("a.csv"), motors()).unwrap();
-    ok(
-        folder,
-        &[
-            "ingest",
-            "store",
-            "s",
-            "a.csv",
-            "--time-unit",
-            "s",
-            "--key",
-            "motor",
-        ],
-    );
+    ingest_motors(folder);
     ok(folder, &[TRAIN.as_slice(), &["--where", "time < 4500"]].concat());
     ok(
         folder,
@@ -163,20 +160,7 @@ fn an_alarm_pins_rows_of_its_key() {
 fn models_are_not_shown_buckets() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path();
-    std::fs::write(folder.join("a.csv"), motors()).unwrap();
-    ok(
-        folder,
-        &[
-            "ingest",
-            "store",
-            "s",
-            "a.csv",
-            "--time-unit",
-            "s",
-            "--key",
-            "motor",
-        ],
-    );
+    ingest_motors(folder);
     let policy = [
         "maintain",
         "store",

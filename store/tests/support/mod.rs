@@ -8,6 +8,8 @@ use siltstone_store::schema::{ColumnType, Schema, SharedSchema, TimeUnit};
 use siltstone_store::store::{Options, Store, SyncPolicy};
 use siltstone_store::value::Value;
 
+pub mod cache;
+
 pub fn schema() -> Schema {
     Schema::new("time", TimeUnit::Millisecond)
         .with_key("device", ColumnType::Text)

@@ -25,8 +25,25 @@ const FIRST_WEIGHT: i32 = 20_480;
 const RATE: i32 = 10;
 /// Times a slot is asked after which its odds follow no slower.
 const LIMIT: u32 = 60;
-/// Decisions of a block: eight for each byte of the longest row that there may be, and as many again.
-const MOST_DECISIONS: u64 = 1 << 30;
+
+/// What a block may say at most. Certain decisions take next to no bytes, so that a few bytes might say what takes hours
+/// or does not fit into memory; both limits are beyond any block that is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Decisions: eight for each byte of the longest row that there may be, and as many again.
+    pub decisions: u64,
+    /// Bytes of all words: twice those of the longest row.
+    pub word_bytes: usize,
+}
+
+impl Limits {
+    /// Those of the format.
+    pub const FORMAT: Limits = Limits {
+        decisions: 1 << 30,
+        word_bytes: 128 << 20,
+    };
+}
+
 const UNKNOWN: u32 = 0x8000_0000;
 const CHECK: u32 = 0x3ff;
 
@@ -48,6 +65,7 @@ pub struct Mixer<C> {
     by_kind: Vec<i32>,
     by_column: Vec<i32>,
     decisions: u64,
+    limits: Limits,
 }
 
 /// Joins two numbers to one that looks random.
@@ -111,13 +129,25 @@ impl<C: Coder> Mixer<C> {
             by_kind: vec![FIRST_WEIGHT; KINDS * PLACES * MAX_CONTEXTS],
             by_column: vec![FIRST_WEIGHT; COLUMNS * MAX_CONTEXTS],
             decisions: 0,
+            limits: Limits::FORMAT,
         }
     }
 
-    /// Whether more was read than there is, or than a block of the longest rows takes: certain decisions take next to no
-    /// bytes, so that a few might say what takes hours.
+    /// The same stream under other limits.
+    #[cfg(test)]
+    pub fn within(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What the stream may say at most.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Whether more was read than there is, or than may be.
     pub fn overrun(&self) -> bool {
-        self.coder.overrun() || self.decisions > MOST_DECISIONS
+        self.coder.overrun() || self.decisions > self.limits.decisions
     }
 
     /// Number of decisions so far.

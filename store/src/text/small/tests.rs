@@ -6,6 +6,7 @@ use std::ops::Bound;
 
 use proptest::prelude::*;
 
+use super::mix::Limits;
 use super::*;
 use crate::codes::testing::golden;
 use crate::text::template::tests::{log_row, logs, pattern_of};
@@ -57,6 +58,35 @@ proptest! {
         section.extend_from_slice(&bytes);
         ask_everything(TextKind::Small, section, &TextPattern::Contains(b"a".to_vec()));
     }
+}
+
+#[test]
+fn a_block_that_says_too_much_is_refused() {
+    let rows: Vec<Vec<u8>> = (0..400)
+        .map(|row| log_row((row % 6) as u8, row * 7 % 97))
+        .collect();
+    let mut plan = Plan::of(&column(&rows));
+    let mut mixer = Mixer::new(Encoder::new(), LEAST_BITS);
+    walk::walk(&mut plan, &mut mixer, rows.len(), LEAST_BITS).unwrap();
+    let exact = Limits {
+        decisions: mixer.decisions(),
+        word_bytes: plan.dictionary.bytes().len(),
+    };
+    assert!(exact.word_bytes > 0);
+    let bytes = mixer.into_coder().finish();
+    let unpacked = |limits: Limits| {
+        let mut mixer = Mixer::new(Decoder::new(&bytes), LEAST_BITS).within(limits);
+        walk::walk(&mut Plan::default(), &mut mixer, rows.len(), LEAST_BITS).is_some()
+    };
+    assert!(unpacked(exact));
+    assert!(!unpacked(Limits {
+        decisions: exact.decisions / 2,
+        ..exact
+    }));
+    assert!(!unpacked(Limits {
+        word_bytes: exact.word_bytes - 1,
+        ..exact
+    }));
 }
 
 #[test]

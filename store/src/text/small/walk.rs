@@ -19,8 +19,6 @@ const EXCEPTIONS: Set = Set { kind: 8, column: 42 };
 const PLACES: usize = 1 << 13;
 /// Bits of the tables of followers and of text places at most.
 const MOST_BITS: u32 = 16;
-/// Bytes of a dictionary at most: twice those of the longest row, which is more than those of any block.
-const MOST_BYTES: usize = 128 << 20;
 
 /// Numbers of the directory, each kind in contexts of its own.
 #[derive(Clone, Copy)]
@@ -194,7 +192,7 @@ impl<C: Coder> Walk<'_, C> {
                 dictionary.push(&word);
             }
             // What a word shares with the one before takes next to no decisions.
-            if dictionary.bytes().len() > MOST_BYTES {
+            if dictionary.bytes().len() > self.mixer.limits().word_bytes {
                 return None;
             }
             self.sound()?;
