@@ -9,12 +9,13 @@ use crate::predicate::Predicate;
 use crate::question::aggregate;
 use crate::question::bounds;
 pub use crate::question::bounds::Bounds;
-pub use crate::question::known::{Bucket, Spread};
+pub use crate::question::known::Spread;
 use crate::question::ordered::Ordered;
 use crate::question::part::{Part, PartData};
 use crate::question::resolve::{Node, Target, resolve, target, type_of};
+pub use crate::question::scan::PartRows;
 use crate::question::scan::{self, Batches, Projection, RowSets};
-use crate::rows::RowRanges;
+pub use crate::question::weighted::Bucket;
 use crate::schema::{ColumnType, SharedSchema};
 use crate::segment::Segment;
 pub use crate::segment::buckets::Cell;
@@ -24,17 +25,6 @@ use crate::value::{Value, number_of};
 
 /// Memory that a snapshot is given if nothing else is said, in bytes.
 const MEMORY_LIMIT: usize = 128 << 20;
-
-/// Rows in one part of a snapshot (a segment, or the tail), each sorted by (keys, time).
-///
-/// Parts are numbered in the order of their first sequence; the tail, if it has rows, is the last.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartRows {
-    /// Number of the part.
-    pub part: usize,
-    /// Rows inside the part.
-    pub rows: RowRanges,
-}
 
 /// Iterator of [`Snapshot::select`].
 pub type Select = RowSets;

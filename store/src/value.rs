@@ -120,6 +120,17 @@ pub fn number_of(ty: ColumnType, key: u64) -> f64 {
     }
 }
 
+/// The next float above a finite one.
+pub(crate) fn above(value: f64) -> f64 {
+    // From -0.0 the next key is that of 0.0.
+    f64_of(key_of_f64(value + 0.0).saturating_add(1))
+}
+
+/// The next float below a finite one.
+pub(crate) fn below(value: f64) -> f64 {
+    -above(-value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 use super::{Body, Column};
 use crate::batch::ByteColumn;
 use crate::codes::choose::{self, Layout};
+pub use crate::domain::choose::DomainCost;
 use crate::domain::choose::candidates;
 use crate::error::Result;
 use crate::text::{self, TextIndex};
@@ -18,15 +19,6 @@ const KEY_PIECES: u64 = 64;
 const STRETCHES: u64 = 4;
 const STRETCH_BYTES: usize = 64 << 10;
 const STRETCH_ROWS: u64 = 64;
-
-/// A domain that a column could have, and its price.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DomainCost {
-    /// Name with its parameters ("decimal(2)").
-    pub name: String,
-    /// Estimated bits a value, from differences of neighbours on the sample; values beside the codes included.
-    pub bits: f64,
-}
 
 /// What the codes of a column would take in a layout.
 #[derive(Debug, Clone, Copy, PartialEq)]

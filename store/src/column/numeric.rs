@@ -35,7 +35,7 @@ pub(crate) struct Encoded {
 
 /// Encodes `keys` in the domain that suits them.
 pub(crate) fn encode(ty: ColumnType, keys: &[u64], hints: &Hints) -> Result<Encoded> {
-    encode_coded(ty, keys, choose::encode(ty, keys, hints), hints)
+    encode_coded(ty, keys, choose::encode(ty, keys, hints.digits), hints)
 }
 
 /// Encodes `keys` that a domain was chosen for.

@@ -21,14 +21,14 @@
 //!     40      -  exceptions, if any
 //! ```
 
-use super::DomainKind;
 use super::choose::Coded;
 use super::decimal::{Grid, LIMIT, POWERS, key_of_number, number_near};
 use super::integer::{HEADER_BYTES as STEPS_BYTES, Steps, gcd};
+use super::kind::DomainKind;
 use crate::error::Result;
 use crate::schema::ColumnType;
 use crate::section::Section;
-use crate::value::{f64_of, key_of_f32, key_of_f64, number_of};
+use crate::value::{above, below, key_of_f32, key_of_f64, number_of};
 
 mod tolerance;
 
@@ -352,17 +352,6 @@ fn distance(a: f64, b: f64) -> f64 {
     let lost = (a - (off - back)) - (b + back);
     let is_more = lost != 0.0 && (lost > 0.0) == (off > 0.0);
     if is_more { above(off.abs()) } else { off.abs() }
-}
-
-/// The next float above a finite one.
-pub(crate) fn above(value: f64) -> f64 {
-    // From -0.0 the next key is that of 0.0.
-    f64_of(key_of_f64(value + 0.0).saturating_add(1))
-}
-
-/// The next float below a finite one.
-pub(crate) fn below(value: f64) -> f64 {
-    -above(-value)
 }
 
 #[cfg(test)]

@@ -3,18 +3,18 @@
 //! The estimate of a sequence of codes is the mean width of the differences of neighbours, plus one bit, and never more
 //! than the width of their range: what an adaptive wavelet matrix and most other layouts come close to.
 
-use super::DomainKind;
 use super::boolean::BOOLEAN;
 use super::decimal::Grid;
 use super::dictionary::{Dictionary, Distinct, MOST_KEYS};
 use super::integer::Steps;
-use crate::column::Hints;
+use super::kind::DomainKind;
 use crate::schema::ColumnType;
 
 mod candidates;
 mod mapping;
 mod sample;
 
+pub use candidates::DomainCost;
 pub(crate) use candidates::{candidates, grid_name};
 use mapping::on_grid;
 use sample::Sample;
@@ -32,14 +32,14 @@ pub(crate) struct Coded {
     pub(crate) exceptions: Vec<(u64, u64)>,
 }
 
-/// Picks a domain for `keys` and maps them.
-pub(crate) fn encode(ty: ColumnType, keys: &[u64], hints: &Hints) -> Coded {
+/// Picks a domain for `keys` and maps them. Of grids that take as much, that of `digits` decimal digits is preferred.
+pub(crate) fn encode(ty: ColumnType, keys: &[u64], digits: Option<u8>) -> Coded {
     if ty == ColumnType::Bool {
         return steps(DomainKind::Boolean, BOOLEAN, keys);
     }
     if ty.is_float() {
         let sample = Sample::of(keys);
-        if let Some((grid, cost)) = best_grid(&sample, ty == ColumnType::F64, hints) {
+        if let Some((grid, cost)) = best_grid(&sample, ty == ColumnType::F64, digits) {
             // A dictionary must beat the grid; plain bits are left when neither is good.
             if sample.dictionary_bits() < cost {
                 if let Some(coded) = dictionary(keys, cost, &sample) {
@@ -100,11 +100,11 @@ fn dictionary(keys: &[u64], limit_bits: f64, sample: &Sample) -> Option<Coded> {
 }
 
 /// The grid with the fewest bits on the sample, and those bits; `None` if no grid beats total-order bits.
-fn best_grid(sample: &Sample, wide: bool, hints: &Hints) -> Option<(Grid, f64)> {
+fn best_grid(sample: &Sample, wide: bool, digits: Option<u8>) -> Option<(Grid, f64)> {
     let mut best: Option<(Grid, f64)> = None;
     let plain = sample.bits(Some);
     grids(sample, wide, &mut |grid, mut bits| {
-        if hints.digits == Some(grid.digits) {
+        if digits == Some(grid.digits) {
             // Segments on one grid answer together: worth a little.
             bits -= 0.25;
         }

@@ -31,7 +31,8 @@
 
 use std::borrow::Cow;
 
-use super::{DomainKind, single};
+use super::kind::DomainKind;
+use super::single;
 use crate::error::Result;
 use crate::section::Section;
 use crate::value::{f32_of, f64_of, key_of_f32, key_of_f64};

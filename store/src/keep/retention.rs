@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::Rung;
+use super::ladder::Rung;
 use super::ladder::units;
 use crate::domain::bounded::Tolerance;
 use crate::error::{Error, Result};

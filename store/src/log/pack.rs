@@ -21,7 +21,6 @@
 use std::collections::HashMap;
 
 use crate::batch::ByteColumn;
-use crate::column::Hints;
 use crate::domain::{Domain, DomainKind, choose};
 use crate::error::Result;
 use crate::schema::ColumnType;
@@ -78,7 +77,7 @@ fn pack_offsets(ty: ColumnType, keys: impl Iterator<Item = u64>, out: &mut Write
 ///
 /// Good at decimals that are no exact ones any more: after arithmetic, or widened from a shorter float.
 fn pack_coded(ty: ColumnType, keys: &[u64]) -> Option<Writer> {
-    let coded = choose::encode(ty, keys, &Hints::default());
+    let coded = choose::encode(ty, keys, None);
     if !is_coded(coded.kind) {
         return None;
     }

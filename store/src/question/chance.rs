@@ -12,12 +12,12 @@ use super::weighted::Weighted;
 use crate::batch::BatchColumn;
 use crate::codes::Interval;
 use crate::column::Condition;
-use crate::domain::bounded::{Precision, Tolerance, above, below};
+use crate::domain::bounded::{Precision, Tolerance};
 use crate::error::Result;
 use crate::rows::{RowRanges, index};
 use crate::schema::{ColumnId, ColumnType};
 use crate::segment::buckets::{Cell, Role};
-use crate::value::{i64_of, key_of_f32, key_of_f64, key_of_i64, number_of};
+use crate::value::{above, below, i64_of, key_of_f32, key_of_f64, key_of_i64, number_of};
 
 /// At least, at most, and about so many rows.
 #[derive(Debug, Clone, Copy, Default)]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::part::PartData;
 use super::resolve::{Target, target};
 use super::scan::RowSets;
-use super::weighted::{Weighted, spread, weighted};
+use super::weighted::{Bucket, Weighted, spread, weighted};
 use crate::domain::bounded::Precision;
 use crate::error::{Error, Result};
 use crate::predicate::Predicate;
@@ -13,17 +13,6 @@ use crate::rows::index;
 use crate::schema::{ColumnId, ColumnType};
 use crate::segment::buckets::{Cell, Role};
 use crate::snapshot::{PartRows, Select, Snapshot};
-
-/// The rows that one row of a downsampled part stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bucket {
-    /// How many rows.
-    pub rows: u64,
-    /// Time of the first.
-    pub first: i64,
-    /// Time of the last.
-    pub last: i64,
-}
 
 /// Values, as near as a sketch tells them: key, and how often it stands there.
 pub type Spread = Vec<(u64, u64)>;

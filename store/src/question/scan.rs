@@ -9,7 +9,6 @@ use crate::batch::{Batch, BatchColumn};
 use crate::error::{Error, Result};
 use crate::rows::{RowRanges, index};
 use crate::schema::{Schema, SharedSchema};
-use crate::snapshot::PartRows;
 
 /// Rows of a batch at most.
 pub const BATCH_ROWS: u64 = 8_192;
@@ -18,6 +17,17 @@ pub const BATCH_ROWS: u64 = 8_192;
 const SINGLE_ROWS: u64 = 4;
 /// Parts up to which what a question opens of them is kept for the next one.
 const KEPT_PARTS: usize = 64;
+
+/// Rows in one part of a snapshot (a segment, or the tail), each sorted by (keys, time).
+///
+/// Parts are numbered in the order of their first sequence; the tail, if it has rows, is the last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartRows {
+    /// Number of the part.
+    pub part: usize,
+    /// Rows inside the part.
+    pub rows: RowRanges,
+}
 
 /// The named columns of a stream and the shape of batches that hold them.
 #[derive(Debug, Clone)]

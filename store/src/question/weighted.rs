@@ -4,7 +4,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::known::Bucket;
 use super::part::{Part, PartData};
 use super::resolve::Target;
 use super::view::View;
@@ -22,6 +21,17 @@ use crate::value::{key_of_i64, number_of};
 const CHUNK: u64 = 8_192;
 /// Most values that a part is taken to have by its sketches: what damaged files say still adds up.
 const MOST_VALUES: u64 = 1 << 44;
+
+/// The rows that one row of a downsampled part stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// How many rows.
+    pub rows: u64,
+    /// Time of the first.
+    pub first: i64,
+    /// Time of the last.
+    pub last: i64,
+}
 
 /// A part whose rows stand for many.
 #[derive(Debug, Clone, Copy)]

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::above;
 use crate::error::{Error, Result};
 use crate::section::Section;
+use crate::value::above;
 
 /// How far a stored value may be from what was measured.
 #[derive(Debug, Clone, Copy)]

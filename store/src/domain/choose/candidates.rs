@@ -1,12 +1,20 @@
 //! The domains that the choice weighs, each with its price: the same estimates, told instead of compared.
 
 use super::{Sample, grids};
-use crate::column::explain::DomainCost;
-use crate::domain::DomainKind;
 use crate::domain::decimal::Grid;
 use crate::domain::dictionary::{Dictionary, Distinct, MOST_KEYS};
 use crate::domain::integer::Steps;
+use crate::domain::kind::DomainKind;
 use crate::schema::ColumnType;
+
+/// A domain that a column could have, and its price.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DomainCost {
+    /// Name with its parameters ("decimal(2)").
+    pub name: String,
+    /// Estimated bits a value, from differences of neighbours on the sample; values beside the codes included.
+    pub bits: f64,
+}
 
 /// Domains for a column of `len` values of which `keys` are a sample, in pieces as [`Sample::of`] takes them.
 pub(crate) fn candidates(ty: ColumnType, keys: Vec<u64>, len: u64) -> Vec<DomainCost> {

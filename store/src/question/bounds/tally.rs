@@ -6,7 +6,7 @@ use super::super::part::Part;
 use super::super::resolve::{Leaf, Node, Target};
 use super::super::view::View;
 use super::super::weighted::{Weighted, each_chunk, weighted};
-use super::{Bounds, sides};
+use super::sides::{Bounds, sides};
 use crate::codes::Interval;
 use crate::column::{Condition, Sum};
 use crate::domain::bounded::Precision;
