@@ -196,6 +196,15 @@ impl ColumnSample {
     }
 }
 
+/// A sample of the records to come.
+#[derive(Debug, Default)]
+pub struct Sample {
+    /// What each field looked like, by field index.
+    pub columns: Vec<ColumnSample>,
+    /// Records looked at.
+    pub rows: usize,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

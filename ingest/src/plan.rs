@@ -5,7 +5,7 @@ use siltstone_store::schema::{ColumnType, Schema, SharedSchema, TimeUnit};
 use crate::clock;
 use crate::failure::{Failure, Outcome};
 use crate::field::{self, Cell, Field, FieldProblem};
-use crate::source::Sample;
+use crate::infer::Sample;
 
 /// What the user said about the columns.
 #[derive(Debug, Clone, Default)]

@@ -40,10 +40,11 @@ use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::ColumnType;
 use siltstone_store::value::Value;
 
+use crate::asked::Question;
 use crate::call::{Call, Spread, value};
 use crate::display::Shown;
 use crate::error::external;
-use crate::scan::{Question, SiltScan};
+use crate::scan::SiltScan;
 use crate::types::{column_type, scalar};
 use crate::weigh::WeighBuckets;
 

@@ -10,7 +10,7 @@ use siltstone_store::column::{Moments, Sum};
 use siltstone_store::snapshot::Bounds;
 use siltstone_store::value::Value;
 
-use crate::scan::Question;
+use crate::asked::Question;
 use crate::types::{column_type, scalar};
 
 /// One aggregate as a question.

@@ -20,8 +20,8 @@ use datafusion::physical_expr::{AcrossPartitions, ConstExpr, EquivalenceProperti
 use siltstone_store::predicate::Predicate;
 use siltstone_store::snapshot::Snapshot;
 
+use crate::asked::Question;
 use crate::error::external;
-use crate::scan::Question;
 
 /// Whether every row that meets the predicate has the same value in `column`.
 fn is_pinned(predicate: &Predicate, column: &str) -> bool {

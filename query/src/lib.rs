@@ -28,6 +28,7 @@ use siltstone_store::snapshot::Snapshot;
 use siltstone_store::store::Store;
 
 mod aggregate;
+mod asked;
 mod bounds;
 mod call;
 mod catalog;

@@ -22,6 +22,7 @@ use futures::stream;
 use siltstone_store::predicate::Predicate;
 use siltstone_store::snapshot::Snapshot;
 
+use crate::asked::Question;
 use crate::display::Shown;
 use crate::error::external;
 use crate::layout;
@@ -48,14 +49,6 @@ pub(crate) struct SiltScan {
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     statistics: Arc<OnceLock<Arc<Statistics>>>,
-}
-
-/// What is asked, shared between the plans that answer it.
-#[derive(Debug)]
-pub(crate) struct Question {
-    pub snapshot: Snapshot,
-    pub stream: String,
-    pub predicate: Predicate,
 }
 
 impl SiltScan {

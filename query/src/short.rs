@@ -20,11 +20,11 @@ use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::Schema;
 
 use crate::aggregate::SiltAggregate;
+use crate::asked::Question;
 use crate::call::Call;
 use crate::precision::understand;
 use crate::predicate::translate;
 use crate::question::question_of;
-use crate::scan::Question;
 use crate::table::StreamTable;
 
 /// The rows of a statement, as they come. It is understood as by [`crate::sql`].

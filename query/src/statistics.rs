@@ -6,7 +6,7 @@ use datafusion::common::{ColumnStatistics, Statistics};
 use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::Schema;
 
-use crate::scan::Question;
+use crate::asked::Question;
 use crate::types::{column_type, scalar};
 
 /// What is known of the answer without reading it.

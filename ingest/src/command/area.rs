@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use siltstone_ml_bridge::detect::{Inputs, KIND, Recipe, Scorer, area_under_curve};
 use siltstone_ml_bridge::engine::Engine;
 use siltstone_ml_bridge::kernel::Isa;
-use siltstone_ml_bridge::model::{Image, file};
+use siltstone_ml_bridge::model::{Affine, Image, file};
 use siltstone_ml_bridge::normalize::Normalizer;
 use siltstone_ml_bridge::window::{Layout, Span, WindowSpec, Windows};
 use siltstone_store::predicate::Predicate;
@@ -13,7 +13,6 @@ use siltstone_store::snapshot::Snapshot;
 use siltstone_store::value::Value;
 
 use super::calibrate;
-use super::measure::Args;
 use crate::failure::{Failure, Outcome};
 
 /// What was found.
@@ -22,6 +21,16 @@ pub struct Area {
     pub area: Option<f64>,
     /// Windows, and those of them with a label that is not 0.
     pub windows: [usize; 2],
+}
+
+/// What an imported model is shown.
+pub struct Shown<'a> {
+    /// Numeric columns; all but the label if empty.
+    pub channels: &'a [String],
+    /// Rows from one window's start to the next; a window's if none.
+    pub hop: Option<usize>,
+    /// What the columns hold: `raw`, `standard` or `int8`.
+    pub units: &'a str,
 }
 
 /// Whether the model file `bytes` was trained here, so that it says itself what a window is.
@@ -44,14 +53,14 @@ pub fn measure(
     snapshot: &Snapshot,
     predicate: &Predicate,
     bytes: &[u8],
-    args: &Args,
+    shown: &Shown<'_>,
     label: &str,
 ) -> Outcome<Area> {
     let image = file::aligned(bytes);
     let scores = if has_recipe(bytes)? {
         trained(snapshot, predicate, &image, label)?
     } else {
-        imported(snapshot, predicate, &image, args, label)?
+        imported(snapshot, predicate, &image, shown, label)?
     };
     Ok(Area {
         area: area_under_curve(&scores),
@@ -60,6 +69,17 @@ pub fn measure(
             scores.iter().filter(|(_, labelled)| *labelled).count(),
         ],
     })
+}
+
+/// A value in `units` as what the model takes.
+pub(super) fn quantized(value: f32, units: &str, affine: Affine) -> i8 {
+    #[expect(clippy::cast_possible_truncation, reason = "a cast of floats saturates")]
+    let own = value.round() as i8;
+    if units == "int8" {
+        own
+    } else {
+        affine.quantize(value)
+    }
 }
 
 /// Takes values as they are.
@@ -115,7 +135,7 @@ fn imported(
     snapshot: &Snapshot,
     predicate: &Predicate,
     image: &Image,
-    args: &Args,
+    shown: &Shown<'_>,
     label: &str,
 ) -> Outcome<Vec<(f64, bool)>> {
     let mut engine = Engine::open(image, Isa::best())?;
@@ -126,13 +146,13 @@ fn imported(
             engine.output_count()
         )));
     }
-    let channels = calibrate::channels(snapshot.schema(), &args.channels, Some(label));
+    let channels = calibrate::channels(snapshot.schema(), shown.channels, Some(label));
     let length = calibrate::length(count, channels.len())?;
-    let mut normalizers = calibrate::normalizers(snapshot, &channels, predicate, &args.units)?;
+    let mut normalizers = calibrate::normalizers(snapshot, &channels, predicate, shown.units)?;
     // The label is one more column of the window.
     let columns = [channels.as_slice(), &[label]].concat();
     normalizers.push(AS_IS);
-    let mut spec = WindowSpec::new(&columns, length, args.hop.unwrap_or(length));
+    let mut spec = WindowSpec::new(&columns, length, shown.hop.unwrap_or(length));
     spec.layout = Layout::RowMajor;
     let mut windows = Windows::normalized(snapshot, &spec, &normalizers, predicate)?;
     let mut window = vec![0.0f32; spec.size()];
@@ -143,14 +163,14 @@ fn imported(
         let rows = window.chunks_exact(columns.len());
         let values = rows.clone().flat_map(|row| &row[..channels.len()]);
         for (place, value) in input.iter_mut().zip(values.clone()) {
-            *place = super::measure::quantized(*value, &args.units, from);
+            *place = quantized(*value, shown.units, from);
         }
         engine.reset();
         engine.run(&input, &mut output)?;
         let mut sum = 0.0;
         for ((value, seen), given) in values.zip(&input).zip(&output) {
             // Held to the value itself, which int8 may not have room for.
-            let value = if args.units == "int8" {
+            let value = if shown.units == "int8" {
                 from.dequantize(*seen)
             } else {
                 *value

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use siltstone_ml_bridge::engine::{Engine, bench};
 use siltstone_ml_bridge::kernel::Isa;
-use siltstone_ml_bridge::model::{Affine, file};
+use siltstone_ml_bridge::model::file;
 use siltstone_ml_bridge::normalize::Normalizer;
 use siltstone_ml_bridge::window::{Layout, WindowSpec, Windows};
 use siltstone_store::predicate::Predicate;
@@ -87,7 +87,12 @@ fn judged(store: &Store, bytes: &[u8], args: &Args, stream: &str, label: &str) -
     let snapshot = store.snapshot(stream)?;
     let predicate = filter::parse_optional(args.expression.as_deref(), snapshot.schema())?;
     if args.difference || area::has_recipe(bytes)? {
-        let found = area::measure(&snapshot, &predicate, bytes, args, label)?;
+        let shown = area::Shown {
+            channels: &args.channels,
+            hop: args.hop,
+            units: &args.units,
+        };
+        let found = area::measure(&snapshot, &predicate, bytes, &shown, label)?;
         let [windows, labelled] = found.windows.map(|count| count as u64);
         return Ok(if args.json {
             let area = found.area.map_or("null".to_owned(), |area| format!("{area:.4}"));
@@ -206,7 +211,7 @@ fn accuracy(
             };
             vote(&mut votes, *class)?;
             for (to, value) in to.iter_mut().zip(values) {
-                *to = quantized(*value, &args.units, affine);
+                *to = area::quantized(*value, &args.units, affine);
             }
         }
         engine.reset();
@@ -215,17 +220,6 @@ fn accuracy(
         right += u64::from(largest(&output) == largest(&votes));
     }
     Ok((right, count))
-}
-
-/// A value in `units` as what the model takes.
-pub(super) fn quantized(value: f32, units: &str, affine: Affine) -> i8 {
-    #[expect(clippy::cast_possible_truncation, reason = "a cast of floats saturates")]
-    let own = value.round() as i8;
-    if units == "int8" {
-        own
-    } else {
-        affine.quantize(value)
-    }
 }
 
 /// Counts a row's class.

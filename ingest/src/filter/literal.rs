@@ -4,7 +4,7 @@ use siltstone_store::schema::{ColumnType, TimeUnit};
 use siltstone_store::value::Value;
 use sqlparser::ast::{DataType, Expr, UnaryOperator, Value as SqlValue};
 
-use super::{Named, unsupported};
+use super::named::{Named, unsupported};
 use crate::clock::{self, Moment};
 use crate::field::{self, Cell, Field, Form};
 

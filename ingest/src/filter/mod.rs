@@ -37,9 +37,11 @@ use sqlparser::tokenizer::Token;
 use crate::failure::{Failure, Outcome};
 
 mod literal;
+mod named;
 mod number;
 
 use literal::Operand;
+use named::{Named, unsupported};
 
 /// What a comparison asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,13 +89,6 @@ pub fn parse_optional(text: Option<&str>, schema: &Schema) -> Outcome<Predicate>
 
 struct Translator<'a> {
     schema: &'a Schema,
-}
-
-/// A column named in a condition.
-#[derive(Debug, Clone)]
-struct Named {
-    name: String,
-    ty: ColumnType,
 }
 
 impl Translator<'_> {
@@ -367,19 +362,6 @@ fn escape_character(escape: Option<&ValueWithSpan>) -> Result<char, String> {
             "ESCAPE takes one character in single quotes, not {other}"
         )),
     }
-}
-
-fn unsupported(expression: &Expr) -> String {
-    let piece = match expression {
-        Expr::Function(function) => format!("the function {}", function.name),
-        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => "a subquery".to_owned(),
-        Expr::CompoundFieldAccess { .. } => {
-            format!("{expression} (a name with brackets stands in double quotes)")
-        }
-        Expr::Value(_) => format!("{expression} where a column is needed"),
-        other => other.to_string(),
-    };
-    format!("{piece} is not supported in --where; silt sql understands all of SQL")
 }
 
 fn negate(predicate: Predicate, negated: bool) -> Predicate {

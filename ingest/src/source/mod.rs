@@ -7,7 +7,7 @@ use siltstone_store::batch::Batch;
 
 use crate::failure::{Failure, Outcome};
 use crate::field::Field;
-use crate::infer::ColumnSample;
+use crate::infer::{ColumnSample, Sample};
 use crate::plan::{Plan, Slot, Target};
 use crate::ram;
 
@@ -82,15 +82,6 @@ impl Default for BatchLimit {
             bytes: 8 << 20,
         }
     }
-}
-
-/// A sample of the records to come.
-#[derive(Debug, Default)]
-pub struct Sample {
-    /// What each field looked like, by field index.
-    pub columns: Vec<ColumnSample>,
-    /// Records looked at.
-    pub rows: usize,
 }
 
 /// Records of one input.

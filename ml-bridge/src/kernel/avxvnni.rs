@@ -51,8 +51,10 @@ macro_rules! encoding {
 
         use super::super::Scratch;
         use super::super::avx2::{Constants, R, Vector, add, numbers, put, splat, start};
-        use super::super::lanes::{Group, Line};
-        use super::super::linear::{LANES, Linear, patch_at};
+        use super::super::geometry::LANES;
+        use super::super::lanes::Group;
+        use super::super::line::Line;
+        use super::super::linear::{Linear, patch_at};
         use super::super::scale::Scale;
         use super::super::spell::spell;
 

@@ -3,38 +3,11 @@
 //! AVX-512 takes four taps at a time ([`super::quads`]), all others two ([`super::taps`]).
 
 use super::Isa;
+use super::geometry::Window;
 use super::lanes::{Order, Prepared, Weights};
 use super::quads::Quads;
 use super::requantize::Requantize;
 use super::taps::{Taps, sift};
-
-/// Where the filter goes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Window {
-    /// Result rows and columns.
-    pub size: [usize; 2],
-    /// Channels.
-    pub channels: usize,
-    /// Bytes per input row.
-    pub pitch: usize,
-    /// Filter height and width.
-    pub taps: [usize; 2],
-    /// Step, vertical and horizontal.
-    pub stride: [usize; 2],
-    /// Distance of taps, vertical and horizontal.
-    pub dilation: [usize; 2],
-}
-
-impl Window {
-    /// One past the last input byte that is read.
-    pub fn reach(&self) -> usize {
-        let last = |axis: usize| {
-            (self.size[axis].max(1) - 1) * self.stride[axis]
-                + (self.taps[axis].max(1) - 1) * self.dilation[axis]
-        };
-        last(0) * self.pitch + (last(1) + 1) * self.channels
-    }
-}
 
 /// Weights in the order that a kernel reads them.
 #[derive(Debug, Clone, PartialEq)]

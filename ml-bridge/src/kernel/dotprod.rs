@@ -12,8 +12,10 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::Scratch;
-use super::lanes::{Group, Line};
-use super::linear::{LANES, Linear, patch_at};
+use super::geometry::LANES;
+use super::lanes::Group;
+use super::line::Line;
+use super::linear::{Linear, patch_at};
 use super::neon::{Constants, R, Vector, add, numbers, put, splat, start};
 use super::scale::Scale;
 use super::spell::spell;

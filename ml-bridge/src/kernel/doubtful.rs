@@ -13,8 +13,10 @@
 //! about one in 4,000. These are computed as the reference does. `v` contains `d`, so that the step is at a fraction of
 //! zero, and the test one mask: fractions below a power of two of at least `2 d + 1`.
 
-use super::pointwise::SUM_SHIFT;
 use super::requantize::Factor;
+
+/// Fraction bits that a sum's terms get.
+pub(super) const SUM_SHIFT: u32 = 20;
 
 /// Units between the two halves of a factor, in bits.
 pub const HALF: u32 = 7;

@@ -3,8 +3,9 @@
 //! A *block* is 16 outputs; a *group* is up to 8 blocks that one pass over the patch computes. A line of 64 bytes holds
 //! the weights of a block for four patch bytes, in the [`Order`] that the instructions want.
 
-use super::linear::{Geometry, LANES};
-pub use super::lines::{Line, Lines, Stock};
+use super::geometry::{Geometry, LANES};
+pub use super::line::Line;
+pub use super::lines::{Lines, Stock};
 use super::requantize::{BIAS, Factor, Requantize};
 use super::scale::{drop_tiny, exact_for, size_of_sums, sum_of};
 

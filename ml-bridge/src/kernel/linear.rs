@@ -13,54 +13,12 @@
 //! Every sum is exact in wrapping i32 arithmetic, so all paths give the same bits.
 
 use super::Isa;
+use super::geometry::{Geometry, LANES};
 use super::lanes::{Lanes, Order, Prepared, Weights};
 use super::requantize::Requantize;
 
-/// Outputs in one block: 32-bit lanes of a 512-bit register.
-pub const LANES: usize = 16;
 /// Most outputs of a layer that computes several results as one.
 const MOST_JOINED: usize = 64;
-
-/// Where patches lie in the input, and how many there are.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Geometry {
-    /// Result rows and columns.
-    pub size: [usize; 2],
-    /// Bytes from one result row's first patch to the next.
-    pub row_step: usize,
-    /// Bytes from one result column's patch to the next.
-    pub column_step: usize,
-    /// Start of each segment, relative to the patch.
-    pub offsets: Vec<usize>,
-    /// Bytes of each segment.
-    pub segment: usize,
-}
-
-impl Geometry {
-    /// Results per output channel.
-    pub fn positions(&self) -> usize {
-        self.size[0] * self.size[1]
-    }
-
-    /// The same patches as one row, if rows follow each other without a gap.
-    pub fn flattened(mut self) -> Self {
-        if self.row_step == self.column_step * self.size[1] {
-            self.size = [1, self.size[0] * self.size[1]];
-        }
-        self
-    }
-
-    /// Bytes of a patch.
-    pub fn patch(&self) -> usize {
-        self.offsets.len() * self.segment
-    }
-
-    /// One past the last byte that is read when every segment is read in units of 4 or 8 bytes.
-    pub fn reach(&self) -> usize {
-        let last = (self.size[0].max(1) - 1) * self.row_step + (self.size[1].max(1) - 1) * self.column_step;
-        last + self.offsets.iter().max().copied().unwrap_or(0) + self.segment.next_multiple_of(8)
-    }
-}
 
 /// Where results go: rows of `row` results, `pitch` bytes from one row's start to the next, from byte `start` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,15 +8,11 @@
 
 use std::ops::Deref;
 
+use super::line::Line;
 use super::requantize::Requantize;
 use super::scale::{Bias, Scale, bias, scale};
 use super::signed::{biases_of, bytes_of, lines_of, scales_of, signed};
 use crate::model::Data;
-
-/// 64 bytes on a cache line.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[repr(C, align(64))]
-pub struct Line(pub [i8; 64]);
 
 /// Lines that a layer packed for itself, or that lie packed in a model file.
 #[derive(Debug, Clone)]

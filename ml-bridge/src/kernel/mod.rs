@@ -15,7 +15,9 @@ mod dotprod;
 pub mod doubtful;
 mod fixed;
 mod fixed16;
+pub mod geometry;
 pub mod lanes;
+pub mod line;
 pub mod linear;
 pub mod lines;
 pub mod lstm;
@@ -200,11 +202,11 @@ pub struct Scratch {
     /// Input as signed bytes.
     pub flipped: Vec<u8>,
     /// Widened weights of a block.
-    pub weights: Vec<taps::Pair>,
+    pub weights: Vec<line::Pair>,
     /// A sum per channel.
     pub sums: Vec<i32>,
     /// Interleaved rows.
-    pub lines: Vec<lines::Line>,
+    pub lines: Vec<line::Line>,
     /// Signs of an image, a bit each.
     pub bits: Vec<u64>,
     /// What recurrent layers keep from one run to the next, one entry per layer.
@@ -242,14 +244,14 @@ impl Scratch {
         let [segments, words] = isa.order().steps(geometry);
         if positions > 1 {
             self.weights
-                .resize(self.weights.len().max(segments * words * 2), taps::Pair([0; 32]));
+                .resize(self.weights.len().max(segments * words * 2), line::Pair([0; 32]));
         }
     }
 
     /// Makes room for `layer`.
     pub fn fit_depthwise(&mut self, layer: &Depthwise) {
         self.lines
-            .resize(self.lines.len().max(layer.scratch()), lines::Line([0; 64]));
+            .resize(self.lines.len().max(layer.scratch()), line::Line([0; 64]));
     }
 
     /// Makes room for `count` sums.

@@ -8,7 +8,8 @@
 macro_rules! pairs {
     ($feature:literal, $tile:literal) => {
         use super::Scratch;
-        use super::lanes::{Group, Line};
+        use super::lanes::Group;
+        use super::line::Line;
         use super::linear::{Linear, patch_at};
         use super::spell::spell;
 

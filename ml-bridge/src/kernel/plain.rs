@@ -4,14 +4,18 @@
 
 use super::Scratch;
 use super::depthwise::{Depthwise, Packed};
-use super::lanes::{Group, Line};
-use super::linear::{LANES, Linear, patch_at};
+use super::doubtful::SUM_SHIFT;
+use super::geometry::LANES;
+use super::lanes::Group;
+use super::line::Line;
+use super::line::Pair;
+use super::linear::{Linear, patch_at};
 use super::lines::Parts;
-use super::pointwise::{Binary, Combine, Fast, SUM_SHIFT};
+use super::pointwise::{Binary, Combine, Fast};
 use super::requantize::{Bounds, hold};
 use super::scale::Scale;
 use super::signed::pairs_of;
-use super::taps::{Pair, Taps};
+use super::taps::Taps;
 
 /// Patches in a tile.
 const TILE: usize = 4;

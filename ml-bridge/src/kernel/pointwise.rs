@@ -1,6 +1,6 @@
 //! Element by element: a table of 256 results for functions of one byte, and sums and products of two.
 
-use super::doubtful::Doubtful;
+use super::doubtful::{Doubtful, SUM_SHIFT};
 use super::fixed;
 use super::requantize::{BIAS, Bounds, Factor, Requantize, Rounding, hold, rounding_shift};
 use super::scale::{Scale, exact_for, scale_unheld};
@@ -119,9 +119,6 @@ pub struct Binary {
     /// Constants for vectors, if their arithmetic is exact here.
     pub fast: Option<Box<Fast>>,
 }
-
-/// Fraction bits that a sum's terms get.
-pub(super) const SUM_SHIFT: u32 = 20;
 
 impl Binary {
     /// Left plus (`sign` 1) or minus (`sign` -1) right.

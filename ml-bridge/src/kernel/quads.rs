@@ -16,9 +16,8 @@
 //! A *run* is a stretch of results whose bytes follow each other in both image and scratch: a whole row for stride 1,
 //! otherwise one pixel. Lane `l` of a run's block `b` belongs to channel `(16 b + l) % channels`, so patterns repeat.
 
-use super::depthwise::Window;
+use super::geometry::{LANES, Window};
 use super::lanes::{Stock, Weights};
-use super::linear::LANES;
 use super::requantize::Requantize;
 use super::taps::{channel_of, patterns};
 

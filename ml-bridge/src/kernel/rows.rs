@@ -6,7 +6,8 @@
 //! [`GATHERED`] words hold, the weights of 16 outputs once for all these patches; a few patches take the weights as
 //! bytes. See [`super::lanes::Order::Rows`] for packing.
 
-use super::linear::{Geometry, patch_at};
+use super::geometry::Geometry;
+use super::linear::patch_at;
 
 /// Words of gathered patches that are worked on together.
 const GATHERED: usize = 1 << 13;
@@ -70,7 +71,8 @@ fn widen(from: &[u8], to: &mut [i16]) {
 macro_rules! rows {
     ($feature:literal) => {
         use super::Scratch;
-        use super::lanes::{Group, Line};
+        use super::lanes::Group;
+        use super::line::Line;
         use super::linear::Linear;
         use super::rows;
 

@@ -8,7 +8,7 @@
 //! sign does not count either. [`Scale`] holds the constants of 16 lanes as a file has them, [`Wide`] as registers want
 //! them; [`exact_for`] says whether the result is exact for every sum that can occur.
 
-use super::linear::LANES;
+use super::geometry::LANES;
 use super::requantize::{Factor, Requantize, Rounding};
 
 /// What takes 16 sums back to bytes.

@@ -1,9 +1,8 @@
 //! Bytes of a file as the int8 numbers, or lines of them, that they are.
 #![allow(unsafe_code)]
 
-use super::lines::Line;
+use super::line::{Line, Pair};
 use super::scale::{Bias, Scale};
-use super::taps::Pair;
 
 /// `bytes` as int8.
 pub fn signed(bytes: &[u8]) -> &[i8] {

@@ -7,30 +7,12 @@
 //! pair:  lane 0: weight of the first tap, of the second; lane 1 ...; lane 15
 //! ```
 
-use super::depthwise::Window;
-use super::lanes::{Line, Stock, Weights};
-use super::linear::LANES;
+use super::geometry::{LANES, Window};
+use super::lanes::{Stock, Weights};
+use super::line::Pair;
 use super::requantize::Requantize;
 use super::scale::{drop_tiny, exact_for};
 use super::signed::{bytes_of, signed};
-
-/// Two weights for each of 16 lanes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[repr(C, align(64))]
-pub struct Pair(pub [i16; 32]);
-
-impl Pair {
-    /// The weights of `lines` as 16-bit numbers, two pairs a line.
-    pub fn widen(lines: &[Line], pairs: &mut [Pair]) {
-        for (pairs, line) in pairs.chunks_exact_mut(2).zip(lines) {
-            for (pair, half) in pairs.iter_mut().zip(line.0.chunks_exact(32)) {
-                for (to, from) in pair.0.iter_mut().zip(half) {
-                    *to = i16::from(*from);
-                }
-            }
-        }
-    }
-}
 
 /// Where taps come from, and their weights.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,9 +3,11 @@
 
 use proptest::prelude::*;
 
-use super::depthwise::{Depthwise, Window};
+use super::depthwise::Depthwise;
+use super::geometry::Geometry;
+use super::geometry::Window;
 use super::lanes::Weights;
-use super::linear::{Geometry, Linear, Place};
+use super::linear::{Linear, Place};
 use super::pointwise::Binary;
 use super::pool::Pool;
 use super::requantize::{Bounds, Factor, Requantize, Rounding};

@@ -9,12 +9,14 @@
 macro_rules! vectors {
     ($feature:literal) => {
         use super::depthwise::{Depthwise, Packed};
-        use super::linear::LANES;
-        use super::pointwise::{Binary, Combine, Fast, SUM_SHIFT};
+        use super::doubtful::SUM_SHIFT;
+        use super::geometry::LANES;
+        use super::line::Pair;
+        use super::pointwise::{Binary, Combine, Fast};
         use super::requantize::Bounds;
         use super::scale::Scale;
         use super::signed::pairs_of;
-        use super::taps::{Pair, Taps};
+        use super::taps::Taps;
 
         /// Registers for 16 lanes.
         pub(super) const R: usize = LANES * 4 / size_of::<Vector>();

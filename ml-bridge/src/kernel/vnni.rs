@@ -13,8 +13,9 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
+use super::geometry::LANES;
 use super::lanes::{Group, Lanes};
-use super::linear::{LANES, Linear, patch_at};
+use super::linear::{Linear, patch_at};
 use super::lines::Parts;
 use super::spell::{each, spell};
 use super::vnni_back::{Constants, back_unsigned, back_with, load, narrow, pack, store, store_parts};

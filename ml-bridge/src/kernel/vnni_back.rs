@@ -8,7 +8,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::linear::LANES;
+use super::geometry::LANES;
 use super::scale::Scale;
 
 /// Stores the first `count` of 16 bytes (all, if there are more). A masked store costs far more than a plain one.

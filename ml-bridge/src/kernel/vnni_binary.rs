@@ -10,8 +10,9 @@
 
 use std::arch::x86_64::*;
 
+use super::doubtful::SUM_SHIFT;
 use super::doubtful::{Doubtful, HALF};
-use super::pointwise::{Binary, Combine, Fast, SUM_SHIFT};
+use super::pointwise::{Binary, Combine, Fast};
 use super::vnni_back::{back_with, load};
 
 /// Combines `left` and `right`, which are as long as `output`.

@@ -12,8 +12,9 @@
 use std::arch::x86_64::*;
 
 use super::depthwise::{Depthwise, Packed};
-use super::linear::LANES;
-use super::lines::{Line, Parts};
+use super::geometry::LANES;
+use super::line::Line;
+use super::lines::Parts;
 use super::quads::Quads;
 use super::spell::each;
 use super::vnni_back::{back_unsigned, back_with, load, narrow, pack, store, store_parts};

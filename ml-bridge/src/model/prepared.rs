@@ -15,7 +15,8 @@
 use std::ops::Range;
 
 use super::{Data, Image};
-use crate::kernel::lanes::{Line, Lines, Order, Prepared};
+use crate::kernel::lanes::{Lines, Order, Prepared};
+use crate::kernel::line::Line;
 use crate::kernel::requantize::Factor;
 use crate::kernel::signed::bytes_of;
 use crate::{Error, Result};

@@ -12,8 +12,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType}
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::aggregate::{Output, SiltAggregate};
+use crate::asked::Question;
 use crate::call::Call;
-use crate::scan::Question;
 
 /// Name of the table in plans.
 const NAME: &str = "answers";

@@ -35,8 +35,8 @@ mod rewrite;
 pub(crate) use hidden::{HiddenColumns, Known, PRECISION};
 pub(crate) use part::{PartScan, Shape};
 
+use crate::asked::Question;
 use crate::bounds;
-use crate::scan::Question;
 use crate::table::QueryStart;
 use carry::{Found, Origin, Rows, Wanted, find};
 use rewrite::{Weigher, refusal};

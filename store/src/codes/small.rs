@@ -58,6 +58,7 @@ mod tests;
 use block::Block;
 use chunk::{CHUNK_ROWS, Chunk, Coded};
 pub use encode::encode_with;
+#[cfg(target_arch = "x86_64")]
 pub(crate) use table::Extract;
 
 /// Bytes before the offsets of the chunks.

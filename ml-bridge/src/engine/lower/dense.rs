@@ -3,8 +3,9 @@
 use super::super::compile::{Compiler, Cost};
 use super::super::step::Step;
 use super::{computed_i8, constant_i8};
+use crate::kernel::geometry::Geometry;
 use crate::kernel::lanes::Weights;
-use crate::kernel::linear::{Geometry, Linear, Place};
+use crate::kernel::linear::{Linear, Place};
 use crate::kernel::requantize::{BIAS, Bounds, Factor, Requantize, Rounding};
 use crate::model::{Activation, Operator, Tensor};
 use crate::{Error, Result};

@@ -19,6 +19,7 @@ pub(crate) struct Split<'a, T> {
     pub(crate) bit: u32,
 }
 
+#[cfg(all(target_arch = "x86_64", avx512))]
 impl<T> Split<'_, T> {
     /// That no path leaves its slices, however many elements go to either side.
     #[inline(always)]
