@@ -60,6 +60,21 @@ impl Writer {
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
+    /// Seven bits a byte, lowest first; the highest bit of a byte says that more follow.
+    pub(crate) fn varint(&mut self, mut value: u64) {
+        while value >= 1 << 7 {
+            self.u8(value.to_le_bytes()[0] | 1 << 7);
+            value >>= 7;
+        }
+        self.u8(value.to_le_bytes()[0]);
+    }
+
+    /// How far `to` is from `from`, either way round, as a varint that is short for short ways.
+    pub(crate) fn step(&mut self, from: u64, to: u64) {
+        let way = to.wrapping_sub(from);
+        self.varint(way << 1 ^ 0u64.wrapping_sub(way >> 63));
+    }
+
     /// Bytes as they are.
     pub fn raw(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
@@ -170,6 +185,35 @@ impl<'a> Reader<'a> {
     /// `Corrupt` if fewer are left.
     pub fn i64(&mut self) -> Result<i64> {
         Ok(i64::from_le_bytes(self.array()?))
+    }
+
+    /// What [`Writer::varint`] wrote.
+    ///
+    /// # Errors
+    /// `Corrupt` if it does not end within the bytes left, or says more than 64 bits.
+    pub(crate) fn varint(&mut self) -> Result<u64> {
+        let mut value = 0u64;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits {
+                break;
+            }
+            value |= bits << shift;
+            if byte < 1 << 7 {
+                return Ok(value);
+            }
+        }
+        Err(self.corrupt("a number of more than 64 bits"))
+    }
+
+    /// Where [`Writer::step`] led to.
+    ///
+    /// # Errors
+    /// As [`Reader::varint`].
+    pub(crate) fn step(&mut self, from: u64) -> Result<u64> {
+        let code = self.varint()?;
+        Ok(from.wrapping_add(code >> 1 ^ 0u64.wrapping_sub(code & 1)))
     }
 
     /// A u32 length, then that many bytes.

@@ -14,10 +14,14 @@ use crate::codes::choose::Layout;
 use crate::error::{Error, Result};
 use crate::keep::pins::Pins;
 use crate::keep::room::{ByRole, Role};
-use crate::keep::{Loss, Retention, Rung};
+use crate::keep::{Loss, Retention};
 use crate::schema::{ColumnId, SharedSchema, read_schema, write_schema};
 use crate::storage::Storage;
 use crate::wire::{Reader, Writer};
+
+mod segments;
+
+pub(crate) use segments::{SegmentEntry, segment_file};
 
 /// Name of the file.
 pub(crate) const FILE: &str = "manifest";
@@ -82,29 +86,6 @@ pub(crate) struct StreamEntry {
     pub losses: Vec<Loss>,
     /// The segments, in the order of their first sequence number.
     pub segments: Vec<SegmentEntry>,
-}
-
-/// A segment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SegmentEntry {
-    /// Name of its file.
-    pub file: String,
-    /// Rows.
-    pub rows: u64,
-    /// First and last time.
-    pub time_range: (i64, i64),
-    /// First and last sequence number.
-    pub sequences: (u64, u64),
-    /// Bytes of the file.
-    pub bytes: u64,
-    /// How it should have been stored when it was written.
-    pub wishes: Wishes,
-    /// Whether it holds what was pinned of a larger segment, and nothing else.
-    pub pinned: bool,
-    /// What has become of its rows.
-    pub rung: Rung,
-    /// The lowest rung that was tried under the stream's policy, whether or not it made the file smaller.
-    pub tried: Rung,
 }
 
 /// How the columns of a stream or segment should be stored.
@@ -304,11 +285,6 @@ impl Wishes {
     }
 }
 
-fn read_rung(input: &mut Reader<'_>) -> Result<Rung> {
-    let code = input.u8()?;
-    Rung::from_code(code).ok_or_else(|| input.corrupt(format!("unknown rung {code}")))
-}
-
 fn read_layout(input: &mut Reader<'_>) -> Result<Layout> {
     let code = input.u8()?;
     Layout::from_code(code).ok_or_else(|| input.corrupt(format!("unknown layout {code}")))
@@ -328,19 +304,7 @@ impl StreamEntry {
         self.retention.write(out);
         self.pins.write(out);
         out.list(&self.losses, Loss::write);
-        out.list(&self.segments, |segment, out| {
-            out.bytes(segment.file.as_bytes());
-            out.u64(segment.rows);
-            out.i64(segment.time_range.0);
-            out.i64(segment.time_range.1);
-            out.u64(segment.sequences.0);
-            out.u64(segment.sequences.1);
-            out.u64(segment.bytes);
-            segment.wishes.write(out);
-            out.u8(u8::from(segment.pinned));
-            out.u8(segment.rung as u8);
-            out.u8(segment.tried as u8);
-        });
+        segments::write(&self.segments, out);
     }
 
     fn read(input: &mut Reader<'_>) -> Result<StreamEntry> {
@@ -356,23 +320,7 @@ impl StreamEntry {
             retention: Retention::read(input)?,
             pins: Pins::read(input, &schema)?,
             losses: input.list(34, Loss::read)?,
-            segments: input.list(60, |input| {
-                Ok(SegmentEntry {
-                    file: input.text()?.to_owned(),
-                    rows: input.u64()?,
-                    time_range: (input.i64()?, input.i64()?),
-                    sequences: (input.u64()?, input.u64()?),
-                    bytes: input.u64()?,
-                    wishes: Wishes::read(input)?,
-                    pinned: match input.u8()? {
-                        0 => false,
-                        1 => true,
-                        other => return Err(input.corrupt(format!("{other} is no mark of a segment"))),
-                    },
-                    rung: read_rung(input)?,
-                    tried: read_rung(input)?,
-                })
-            })?,
+            segments: segments::read(input)?,
         })
     }
 }

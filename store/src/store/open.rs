@@ -222,11 +222,6 @@ fn remove_orphans(storage: &dyn Storage, manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Name of a segment's file.
-pub(super) fn segment_file(number: u64) -> String {
-    format!("segment-{number:010}")
-}
-
 pub(super) fn is_segment(name: &str) -> bool {
     name.starts_with("segment-")
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::open::segment_file;
 use super::write::source_entries;
 use super::{Store, Writer};
 use crate::batch::Batch;
@@ -10,7 +9,7 @@ use crate::column::Hints;
 use crate::error::{Error, Result};
 use crate::keep::Rung;
 use crate::log::generation;
-use crate::log::manifest::{Manifest, SegmentEntry, StreamEntry, Wishes};
+use crate::log::manifest::{Manifest, SegmentEntry, StreamEntry, Wishes, segment_file};
 use crate::schema::ColumnId;
 use crate::segment::stat::ColumnTotals;
 use crate::segment::writer::{self as segment_writer, Sink};
