@@ -2,28 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::path::Path;
-use std::process::Command;
-
-fn silt(folder: &Path, args: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_silt"))
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
-
-fn ok(folder: &Path, args: &[&str]) -> (String, String) {
-    let (code, out, err) = silt(folder, args);
-    assert_eq!(code, 0, "{args:?}: {err}");
-    (out, err)
-}
+mod support;
+use support::{ok, silt};
 
 #[test]
 fn buckets_are_told_from_rows() {

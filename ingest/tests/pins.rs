@@ -3,28 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
-use std::process::Command;
 
-/// Exit code, what was printed, what was said.
-fn silt(folder: &Path, args: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_silt"))
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
-
-fn ok(folder: &Path, args: &[&str]) -> (String, String) {
-    let (code, out, err) = silt(folder, args);
-    assert_eq!(code, 0, "{args:?}: {err}");
-    (out, err)
-}
+mod support;
+use support::{ok, silt};
 
 /// Two motors, one row of each a second; the second one runs badly for a while.
 fn motors() -> String {
@@ -41,14 +22,20 @@ fn motors() -> String {
     text
 }
 
-/// Makes the store of the two motors.
-fn ingest_motors(folder: &Path) {
-    std::fs::write(folder.join("a.csv"), motors()).unwrap();
-    let key = ["--time-unit", "s", "--key", "motor"];
-    ok(
-        folder,
-        &[["ingest", "store", "s", "a.csv"].as_slice(), &key].concat(),
-    );
+/// Takes in rows of motors.
+fn ingest(folder: &Path, rows: &str) {
+    std::fs::write(folder.join("rows.csv"), rows).unwrap();
+    let words = [
+        "ingest",
+        "store",
+        "s",
+        "rows.csv",
+        "--time-unit",
+        "s",
+        "--key",
+        "motor",
+    ];
+    ok(folder, &words);
 }
 
 const TRAIN: [&str; 13] = [
@@ -71,7 +58,7 @@ const TRAIN: [&str; 13] = [
 fn an_alarm_pins_rows_of_its_key() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path();
-    ingest_motors(folder);
+    ingest(folder, &motors());
     ok(folder, &[TRAIN.as_slice(), &["--where", "time < 4500"]].concat());
     ok(
         folder,
@@ -129,20 +116,7 @@ fn an_alarm_pins_rows_of_its_key() {
     assert_eq!(pinned(folder), found);
     // What is not pinned goes.
     ok(folder, &["maintain", "store", "--retention", "drop=1s"]);
-    std::fs::write(folder.join("b.csv"), "time,motor,x\n9000,m1,0\n").unwrap();
-    ok(
-        folder,
-        &[
-            "ingest",
-            "store",
-            "s",
-            "b.csv",
-            "--time-unit",
-            "s",
-            "--key",
-            "motor",
-        ],
-    );
+    ingest(folder, "time,motor,x\n9000,m1,0\n");
     ok(folder, &["maintain", "store"]);
     let count = |condition: &str| -> u64 {
         let (answer, _) = ok(folder, &["count", "store", "s", "--where", condition]);
@@ -160,7 +134,7 @@ fn an_alarm_pins_rows_of_its_key() {
 fn models_are_not_shown_buckets() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path();
-    ingest_motors(folder);
+    ingest(folder, &motors());
     let policy = [
         "maintain",
         "store",
@@ -174,20 +148,7 @@ fn models_are_not_shown_buckets() {
     for row in 6_000..9_000u32 {
         text.push_str(&format!("{row},m1,{:.6}\n", (f64::from(row) * 0.7).sin()));
     }
-    std::fs::write(folder.join("b.csv"), text).unwrap();
-    ok(
-        folder,
-        &[
-            "ingest",
-            "store",
-            "s",
-            "b.csv",
-            "--time-unit",
-            "s",
-            "--key",
-            "motor",
-        ],
-    );
+    ingest(folder, &text);
     let (said, left_out) = ok(folder, &TRAIN);
     assert!(
         said.contains("3,000 rows of s from 1970-01-01T01:40:00Z"),
