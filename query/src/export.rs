@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::csv::WriterBuilder;
 use datafusion::arrow::datatypes::{
     DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit, TimestampMicrosecondType,
@@ -167,7 +168,7 @@ enum Sink<W: Write + Send> {
 
 impl<W: Write + Send> BatchWriter<W> {
     fn new(format: Format, schema: &SchemaRef, output: W) -> Result<Self> {
-        let schema = zoned_schema(schema);
+        let schema = zoned_schema(schema, format == Format::Parquet);
         let sink = match format {
             Format::Table => Sink::Table {
                 output,
@@ -273,24 +274,42 @@ impl From<ParquetError> for Error {
     }
 }
 
-/// The schema with UTC named in every timestamp that has no zone.
-fn zoned_schema(schema: &SchemaRef) -> SchemaRef {
+/// The schema with UTC named in every timestamp that has no zone. `parquet`: with milliseconds for seconds, which
+/// Parquet has no type for (they would be plain integers to who reads the file).
+fn zoned_schema(schema: &SchemaRef, parquet: bool) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| match field.data_type() {
-        DataType::Timestamp(unit, None) => {
-            let ty = DataType::Timestamp(*unit, Some("UTC".into()));
-            Field::new(field.name(), ty, field.is_nullable())
+        DataType::Timestamp(unit, zone) => {
+            let unit = match unit {
+                TimeUnit::Second if parquet => TimeUnit::Millisecond,
+                unit => *unit,
+            };
+            let zone = zone.clone().unwrap_or_else(|| "UTC".into());
+            Field::new(
+                field.name(),
+                DataType::Timestamp(unit, Some(zone)),
+                field.is_nullable(),
+            )
         }
         _ => field.as_ref().clone(),
     });
     Arc::new(ArrowSchema::new(fields.collect::<Vec<_>>()))
 }
 
-/// The batch with the columns of [`zoned_schema`]; only the type changes, the values stay where they are.
+/// The batch with the columns of [`zoned_schema`]; only the type changes and the values stay where they are, except for
+/// seconds that become milliseconds.
 fn zoned(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
     for (column, field) in batch.columns().iter().zip(schema.fields()) {
-        let same = column.data_type() == field.data_type();
-        columns.push(if same { Arc::clone(column) } else { in_utc(column) });
+        let column = in_utc(column);
+        columns.push(if column.data_type() == field.data_type() {
+            column
+        } else {
+            let options = CastOptions {
+                safe: false,
+                ..CastOptions::default()
+            };
+            cast_with_options(&column, field.data_type(), &options)?
+        });
     }
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(
@@ -302,6 +321,7 @@ fn zoned(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
 
 fn in_utc(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
+        DataType::Timestamp(_, Some(_)) => Arc::clone(column),
         DataType::Timestamp(TimeUnit::Second, _) => Arc::new(
             column
                 .as_primitive::<TimestampSecondType>()

@@ -419,6 +419,52 @@ fn answers_and_streams_leave_in_every_format() {
     assert_eq!(files[3].iter().filter(|b| **b == b'\n').count(), 40);
 }
 
+/// Parquet has no type for whole seconds: as they are they would be plain integers to other programs.
+#[test]
+fn seconds_leave_as_times_in_parquet() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::create(directory.path().join("s.silt"), Options::default()).unwrap();
+    let schema = Schema::new("ts", TimeUnit::Second)
+        .with_channel("due", ColumnType::Timestamp(TimeUnit::Second), "")
+        .unwrap();
+    let schema = store.create_stream("meter", schema).unwrap();
+    let mut batch = Batch::new(schema);
+    batch.push_row(1_743_285_600, &[Value::Timestamp(-1)]).unwrap();
+    batch.push_row(1_743_285_601, &[Value::Null]).unwrap();
+    store.append("meter", &batch).unwrap();
+    let context = context(&Arc::new(store));
+    let mut file = Vec::new();
+    run(
+        &context,
+        "SELECT ts, due FROM meter ORDER BY ts",
+        Format::Parquet,
+        &mut file,
+    )
+    .unwrap();
+    let path = directory.path().join("meter.parquet");
+    std::fs::write(&path, &file).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    let mut parquet = ParquetRecordBatchReaderBuilder::try_new(file)
+        .unwrap()
+        .build()
+        .unwrap();
+    let rows = parquet.next().unwrap().unwrap();
+    let milliseconds = datafusion::arrow::datatypes::DataType::Timestamp(
+        datafusion::arrow::datatypes::TimeUnit::Millisecond,
+        Some("UTC".into()),
+    );
+    for column in rows.columns() {
+        assert_eq!(column.data_type(), &milliseconds);
+    }
+    let shown = datafusion::arrow::util::pretty::pretty_format_batches(&[rows])
+        .unwrap()
+        .to_string();
+    assert!(
+        shown.contains("| 2025-03-29T22:00:00Z | 1969-12-31T23:59:59Z |"),
+        "{shown}"
+    );
+}
+
 #[test]
 fn a_long_condition_is_no_danger_to_the_stack() {
     let directory = tempfile::tempdir().unwrap();
