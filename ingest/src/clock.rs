@@ -1,7 +1,9 @@
 //! Points in time as people and devices write them, to the nanosecond and without loss.
 //!
 //! Read: RFC 3339 (`2016-07-01T02:00:00.5+02:00`), the same with a space or without a zone (then it is UTC), without
-//! seconds, or the date alone; `/` may stand for `-`; years beyond four digits carry a sign as in ISO 8601. A leap
+//! seconds, or the date alone; `/` may stand for `-`; years beyond four digits carry a sign as in ISO 8601. Dates may
+//! also be `1.7.2016` (the day first, as dots are used), `01/Jul/2016:02:00:00 +0200` (web servers) and `01-Jul-2016`;
+//! `7/1/2016` is not read, since nobody knows which is the month. A leap
 //! second (`:60`) is the second after it, as POSIX counts. Also counts of s, ms, us or ns since 1970-01-01T00:00:00Z,
 //! with or without decimals. Written: RFC 3339 in UTC, with 0, 3, 6 or 9 digits of a second, as few as say it exactly.
 
@@ -18,6 +20,8 @@ pub enum ClockProblem {
     NotATime,
     /// It has digits below the unit of the stream.
     TooFine,
+    /// It is a count among calendar times, and nobody said of what.
+    UnitUnknown,
     /// It lies outside what 64 bits of the unit can count.
     OutOfRange,
 }
@@ -31,6 +35,9 @@ impl ClockProblem {
                 "has more digits than the stream's unit ({}) can hold",
                 unit.symbol()
             ),
+            ClockProblem::UnitUnknown => {
+                "is a count among calendar times; --time-unit s|ms|us|ns says of what".to_owned()
+            }
             ClockProblem::OutOfRange => {
                 format!("is further from 1970 than 64 bits of {} reach", unit.symbol())
             }
@@ -70,31 +77,21 @@ pub fn parse_calendar(text: &[u8]) -> Result<Moment, ClockProblem> {
     let mut rest = Cursor {
         text: text.trim_ascii(),
     };
-    let year = rest.year()?;
-    let separator = rest.one_of(b"-/")?;
-    let month = rest.two_digits(1, 12)?;
-    rest.one_of(&[separator])?;
-    let day = rest.two_digits(1, days_in_month(year, month))?;
-    let mut second_of_day = 0;
+    let days = rest.date()?;
     let mut nanos = 0;
     let mut offset_s = 0;
     if !rest.text.is_empty() {
-        rest.one_of(b"Tt ")?;
-        let hour = rest.two_digits(0, 23)?;
-        rest.one_of(b":")?;
-        let minute = rest.two_digits(0, 59)?;
-        second_of_day = hour * 3600 + minute * 60;
-        if rest.one_of(b":").is_ok() {
-            second_of_day += rest.two_digits(0, 60)?;
-            if rest.one_of(b".,").is_ok() {
-                nanos = rest.fraction()?;
-            }
-        }
+        rest.one_of(b"Tt :")?;
+        nanos = rest.time_of_day()?;
         offset_s = rest.offset()?;
     }
-    let seconds =
-        i128::from(days_from_civil(year, month, day)) * 86_400 + i128::from(second_of_day - offset_s);
-    Ok(Moment(seconds * NANOS_PER_SECOND + i128::from(nanos)))
+    Ok(moment(days, nanos, offset_s))
+}
+
+/// The moment at `nanos` of the day `days` after 1970-01-01, in a zone `offset_s` ahead of UTC.
+pub(crate) fn moment(days: i64, nanos: i64, offset_s: i64) -> Moment {
+    let seconds = i128::from(days) * 86_400 - i128::from(offset_s);
+    Moment(seconds * NANOS_PER_SECOND + i128::from(nanos))
 }
 
 /// Reads a count of `from` since 1970, with or without decimals, as a count of `to`.
@@ -188,12 +185,15 @@ pub fn unit_of(symbol: &str) -> Option<TimeUnit> {
     .find(|unit| unit.symbol() == symbol)
 }
 
-struct Cursor<'a> {
-    text: &'a [u8],
+/// What is left to read of a text. After an error its place is undefined; copy it before, to try something else.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cursor<'a> {
+    /// The bytes left.
+    pub text: &'a [u8],
 }
 
 impl Cursor<'_> {
-    fn one_of(&mut self, wanted: &[u8]) -> Result<u8, ClockProblem> {
+    pub fn one_of(&mut self, wanted: &[u8]) -> Result<u8, ClockProblem> {
         match self.text.split_first() {
             Some((byte, rest)) if wanted.contains(byte) => {
                 self.text = rest;
@@ -203,17 +203,99 @@ impl Cursor<'_> {
         }
     }
 
-    fn digit(&mut self) -> Result<i64, ClockProblem> {
+    pub fn digit(&mut self) -> Result<i64, ClockProblem> {
         self.one_of(b"0123456789").map(|byte| i64::from(byte - b'0'))
     }
 
-    fn two_digits(&mut self, low: i64, high: i64) -> Result<i64, ClockProblem> {
+    pub fn two_digits(&mut self, low: i64, high: i64) -> Result<i64, ClockProblem> {
         let value = self.digit()? * 10 + self.digit()?;
         if (low..=high).contains(&value) {
             Ok(value)
         } else {
             Err(ClockProblem::NotATime)
         }
+    }
+
+    /// A date, as days since 1970-01-01.
+    pub fn date(&mut self) -> Result<i64, ClockProblem> {
+        let start = *self;
+        let (year, month, day) = match self.year_first() {
+            Ok(date) => date,
+            Err(_) => {
+                *self = start;
+                self.day_first()?
+            }
+        };
+        if day > days_in_month(year, month) {
+            return Err(ClockProblem::NotATime);
+        }
+        Ok(days_from_civil(year, month, day))
+    }
+
+    fn year_first(&mut self) -> Result<(i64, i64, i64), ClockProblem> {
+        let year = self.year()?;
+        let separator = self.one_of(b"-/")?;
+        let month = self.two_digits(1, 12)?;
+        self.one_of(&[separator])?;
+        Ok((year, month, self.two_digits(1, 31)?))
+    }
+
+    /// `1.7.2016`, `01/Jul/2016` or `01-Jul-2016`.
+    fn day_first(&mut self) -> Result<(i64, i64, i64), ClockProblem> {
+        let day = self.one_or_two_digits(1, 31)?;
+        let separator = self.one_of(b"./-")?;
+        let month = if separator == b'.' {
+            self.one_or_two_digits(1, 12)?
+        } else {
+            self.month_name()?
+        };
+        self.one_of(&[separator])?;
+        let mut year = 0;
+        for _ in 0..4 {
+            year = year * 10 + self.digit()?;
+        }
+        Ok((year, month, day))
+    }
+
+    /// `Jan` to `Dec`, in any case.
+    pub fn month_name(&mut self) -> Result<i64, ClockProblem> {
+        const NAMES: [&[u8]; 12] = [
+            b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+        ];
+        let (name, rest) = self.text.split_at_checked(3).ok_or(ClockProblem::NotATime)?;
+        let month = (1..)
+            .zip(NAMES)
+            .find(|(_, known)| name.eq_ignore_ascii_case(known))
+            .ok_or(ClockProblem::NotATime)?;
+        self.text = rest;
+        Ok(month.0)
+    }
+
+    pub fn one_or_two_digits(&mut self, low: i64, high: i64) -> Result<i64, ClockProblem> {
+        let mut value = self.digit()?;
+        if let Ok(digit) = self.digit() {
+            value = value * 10 + digit;
+        }
+        if (low..=high).contains(&value) {
+            Ok(value)
+        } else {
+            Err(ClockProblem::NotATime)
+        }
+    }
+
+    /// `hh:mm`, `hh:mm:ss` or `hh:mm:ss.fraction`, in nanoseconds.
+    fn time_of_day(&mut self) -> Result<i64, ClockProblem> {
+        let hour = self.two_digits(0, 23)?;
+        self.one_of(b":")?;
+        let minute = self.two_digits(0, 59)?;
+        let (mut second, mut nanos) = (0, 0);
+        if self.one_of(b":").is_ok() {
+            second = self.two_digits(0, 60)?;
+            if self.one_of(b".,").is_ok() {
+                nanos = self.fraction()?;
+            }
+        }
+        Ok((hour * 3600 + minute * 60 + second) * 1_000_000_000 + nanos)
     }
 
     /// Four digits, or a sign and 4 to 12.
@@ -234,7 +316,7 @@ impl Cursor<'_> {
         Ok(if sign == Some(b'-') { -year } else { year })
     }
 
-    fn fraction(&mut self) -> Result<i64, ClockProblem> {
+    pub fn fraction(&mut self) -> Result<i64, ClockProblem> {
         let (mut nanos, mut weight) = (self.digit()? * 100_000_000, 10_000_000);
         while let Ok(digit) = self.digit() {
             if weight == 0 && digit != 0 {
@@ -265,7 +347,7 @@ impl Cursor<'_> {
     }
 }
 
-fn days_in_month(year: i64, month: i64) -> i64 {
+pub(crate) fn days_in_month(year: i64, month: i64) -> i64 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
         2 => 28,
@@ -276,7 +358,7 @@ fn days_in_month(year: i64, month: i64) -> i64 {
 
 /// Days from 1970-01-01 to a date of the proleptic Gregorian calendar. Years are counted from March, so that the leap
 /// day is the last of its year.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
@@ -284,7 +366,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// The inverse of [`days_from_civil`].
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
+pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -328,6 +410,10 @@ mod tests {
             ("0000-01-01", -62_167_219_200),
             ("-0001-12-31", -62_167_305_600),
             (" 2013-12-02 21:15:00 ", 1_386_018_900),
+            ("01.07.2016 00:00:00,000", 1_467_331_200),
+            ("1.7.2016", 1_467_331_200),
+            ("01/Jul/2016:02:00:00 +0200", 1_467_331_200),
+            ("01-JUL-2016 00:00", 1_467_331_200),
         ] {
             assert_eq!(seconds(text), Ok(wanted), "{text}");
         }
@@ -341,6 +427,10 @@ mod tests {
             "2016-07-01T10",
             "2016-07-01x",
             "2016-07/01",
+            "7/1/2016",
+            "31.4.2016",
+            "1.13.2016",
+            "1/7/2016:00:00:00",
             "12:30:00",
             "2016-07-01T00:00:00.",
             "2016-07-01 00:00:00 PM",

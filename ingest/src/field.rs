@@ -129,7 +129,7 @@ pub fn parse_cell<'a>(ty: ColumnType, field: Field<'a>) -> Result<Cell<'a>, Fiel
         ColumnType::F64 => key_of_f64(parse_f64(text)?),
         ColumnType::F32 => key_of_f32(parse_f32(text)?),
         ColumnType::Bool => u64::from(parse_bool(text).ok_or(FieldProblem::NotOfType)?),
-        ColumnType::Timestamp(unit) => key_of_i64(parse_time(text, unit, unit)?),
+        ColumnType::Timestamp(unit) => key_of_i64(parse_time(text, Some(unit), unit)?),
         ColumnType::U8 | ColumnType::U16 | ColumnType::U32 | ColumnType::U64 => {
             let (negative, magnitude) = parse_integer(text)?;
             if negative && magnitude != 0 {
@@ -150,15 +150,16 @@ pub fn parse_cell<'a>(ty: ColumnType, field: Field<'a>) -> Result<Cell<'a>, Fiel
     Ok(Cell::Key(key))
 }
 
-/// A time in a column of unit `to`: a calendar time, or a count of `from`.
+/// A time in a column of unit `to`: a calendar time, or a count of `from`, if counts are taken.
 ///
 /// # Errors
 /// What is wrong with it.
 #[inline]
-pub fn parse_time(text: &[u8], from: TimeUnit, to: TimeUnit) -> Result<i64, FieldProblem> {
+pub fn parse_time(text: &[u8], from: Option<TimeUnit>, to: TimeUnit) -> Result<i64, FieldProblem> {
     // Counts have no '-' or ':' behind their first characters; a date does.
-    let result = match clock::parse_count(text, from, to) {
+    let result = match clock::parse_count(text, from.unwrap_or(to), to) {
         Err(clock::ClockProblem::NotATime) => clock::parse_calendar(text).and_then(|moment| moment.ticks(to)),
+        _ if from.is_none() => Err(clock::ClockProblem::UnitUnknown),
         other => other,
     };
     result.map_err(|problem| FieldProblem::Clock(problem, to))

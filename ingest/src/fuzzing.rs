@@ -1,10 +1,12 @@
 //! What the fuzz targets run: any bytes as a file of rows give records or errors.
 
+use crate::clock::Moment;
 use crate::field::parse_cell;
 use crate::infer::kind_of;
 use crate::source::csv::{CsvOptions, CsvSource};
 use crate::source::input::Input;
 use crate::source::jsonl::JsonlSource;
+use crate::source::lines::{LinesOptions, LinesSource};
 use crate::source::{Advance, SAMPLE_ROWS, Source};
 use siltstone_store::schema::{ColumnType, TimeUnit};
 
@@ -35,6 +37,22 @@ pub fn csv(bytes: &[u8]) {
 /// `bytes` are JSON lines.
 pub fn jsonl(bytes: &[u8]) {
     read(&mut JsonlSource::new(Input::from_bytes("fuzz", bytes)), |_| {});
+}
+
+/// `bytes` are lines of a log.
+pub fn lines(bytes: &[u8]) {
+    let options = LinesOptions {
+        now: Moment(1_772_323_200_000_000_000),
+        year: None,
+    };
+    if let Ok(mut source) = LinesSource::open(Input::from_bytes("fuzz", bytes), options) {
+        read(&mut source, |source| {
+            assert!(
+                source.field(1).text.len() <= source.text().len(),
+                "a message is no longer than its record"
+            );
+        });
+    }
 }
 
 fn read<S: Source>(source: &mut S, check: impl Fn(&S)) {
@@ -107,10 +125,29 @@ mod tests {
         ]
     }
 
+    fn log_piece() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("2025-03-29 22:00:00".to_owned()),
+            Just("\nMar 29 22:00:00".to_owned()),
+            Just("\nFeb 29 22:00:00".to_owned()),
+            Just("\nDec 31 23:59:59".to_owned()),
+            Just("[29/Mar/2025:22:00:00 +0000]".to_owned()),
+            Just("\n9999-12-31 00:00:00".to_owned()),
+            Just("\n-0001-12-31T00:00:00".to_owned()),
+            Just("\n\tat a.b\r\n".to_owned()),
+            "[a-z \\]:,\n]{0,6}",
+        ]
+    }
+
     proptest! {
         #[test]
         fn any_lines_are_read(pieces in proptest::collection::vec(piece(), 0..40)) {
             jsonl(pieces.concat().as_bytes());
+        }
+
+        #[test]
+        fn any_log_is_read(pieces in proptest::collection::vec(log_piece(), 0..40)) {
+            lines(pieces.concat().as_bytes());
         }
     }
 }

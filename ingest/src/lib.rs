@@ -8,7 +8,7 @@
 //! | [`command`] | one file for each sub-command; arguments, help, exit codes |
 //! | [`source`] | inputs, one file for each format |
 //! | [`infer`], [`plan`] | types of columns from a sample; fields to columns |
-//! | [`field`], [`clock`] | typed values and times from text |
+//! | [`field`], [`clock`], [`stamp`] | typed values and times from text; times at the start of log lines |
 //! | [`load`], [`reject`], [`progress`] | from a source into a store; refused lines; what is told meanwhile |
 //! | [`ram`] | the one number for memory |
 //! | [`output`] | rows as tables, CSV, JSON lines |
@@ -35,6 +35,7 @@ pub mod progress;
 pub mod ram;
 pub mod reject;
 pub mod source;
+pub mod stamp;
 
 pub use failure::{Failure, Outcome};
 

@@ -33,8 +33,8 @@ pub struct Decision {
     pub add: Vec<(String, ColumnType, String)>,
     /// Name of the field that holds the time.
     pub time_field: String,
-    /// Unit of that field where it holds counts.
-    pub count_unit: TimeUnit,
+    /// Unit of that field where it holds counts, if the user, its name or the stream says it.
+    pub count_unit: Option<TimeUnit>,
     /// What the user should know.
     pub notes: Vec<String>,
 }
@@ -165,7 +165,8 @@ fn find_time(
     };
     (0..names.len()).find(looks_like_time).ok_or_else(|| {
         Failure::usage(format!(
-            "none of the columns ({}) looks like a time; name the one that does with --time",
+            "none of the columns ({}) looks like a time; name the one that does with --time (or are these lines of a \
+             log? --format lines)",
             names.join(", ")
         ))
     })
@@ -204,12 +205,15 @@ fn time_units(
     options: &PlanOptions,
     existing: Option<&SharedSchema>,
     notes: &mut Vec<String>,
-) -> Outcome<(TimeUnit, TimeUnit)> {
+) -> Outcome<(Option<TimeUnit>, TimeUnit)> {
     let column = sample.columns.get(index);
     let of_stream = existing.map(|schema| schema.time_unit());
     if !column.is_some_and(|column| column.is_count()) {
-        let unit = options.time_unit.or(of_stream).unwrap_or(TimeUnit::Nanosecond);
-        return Ok((unit, of_stream.unwrap_or(unit)));
+        // Among calendar times a bare number is more likely a mistake than a count of some unit or other.
+        let seen = column.is_some_and(|column| column.values() > 0);
+        let count_unit = options.time_unit.or(of_stream.filter(|_| !seen));
+        let unit = of_stream.or(options.time_unit).unwrap_or(TimeUnit::Nanosecond);
+        return Ok((count_unit, unit));
     }
     let lower = name.to_ascii_lowercase();
     let unit = match (options.time_unit, unit_suffix(&lower)) {
@@ -228,7 +232,7 @@ fn time_units(
     };
     let whole = column.is_some_and(|column| column.is_whole());
     Ok((
-        unit,
+        Some(unit),
         of_stream.unwrap_or(if whole { unit } else { TimeUnit::Nanosecond }),
     ))
 }
@@ -300,7 +304,7 @@ pub struct Plan {
     schema: SharedSchema,
     types: Vec<ColumnType>,
     targets: Vec<Target>,
-    count_unit: TimeUnit,
+    count_unit: Option<TimeUnit>,
     null_tokens: Vec<Vec<u8>>,
     time: Option<i64>,
     row: Vec<Slot>,

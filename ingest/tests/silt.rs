@@ -2,78 +2,11 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-struct Place {
-    folder: tempfile::TempDir,
-}
+mod common;
 
-struct Answer {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Place {
-    fn new() -> Place {
-        Place {
-            folder: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        std::fs::write(self.path(name), bytes).unwrap();
-    }
-
-    fn silt(&self, args: &[&str]) -> Answer {
-        self.silt_with_input(args, b"")
-    }
-
-    fn silt_with_input(&self, args: &[&str], input: &[u8]) -> Answer {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_silt"))
-            .args(args)
-            .current_dir(self.folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A command that reads no input may be gone already.
-        let _ = child.stdin.take().unwrap().write_all(input);
-        answer(child.wait_with_output().unwrap())
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        let answer = self.silt(args);
-        assert_eq!(answer.code, 0, "{args:?}: {}", answer.err);
-        answer.out
-    }
-}
-
-fn answer(output: Output) -> Answer {
-    Answer {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-fn rejects(path: &Path) -> Vec<(u64, String)> {
-    let text = std::fs::read_to_string(path).unwrap();
-    let entry = |line: &str| {
-        let value: serde_json::Value = serde_json::from_str(line).unwrap();
-        (
-            value["line"].as_u64().unwrap(),
-            value["reason"].as_str().unwrap().to_owned(),
-        )
-    };
-    text.lines().map(entry).collect()
-}
+use common::{Place, answer, rejects};
 
 #[test]
 fn rows_go_in_and_come_out() {

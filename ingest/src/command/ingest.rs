@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use siltstone_store::schema::{ColumnType, TimeUnit};
 use siltstone_store::store::{Layouts, Options, Retention, Store, SyncPolicy};
 
 use crate::acknowledge::Acknowledge;
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::field::{TYPE_NAMES, type_of_name};
 use crate::load::{Counts, Loader};
@@ -19,6 +19,7 @@ use crate::reject::Rejects;
 use crate::source::csv::{CsvOptions, CsvSource};
 use crate::source::input::Input;
 use crate::source::jsonl::JsonlSource;
+use crate::source::lines::{LinesOptions, LinesSource};
 use crate::source::{BatchLimit, Format, Source};
 
 /// Rows in the log from which it pays to seal them when the input has ended.
@@ -32,7 +33,9 @@ most 16 MiB, and a sixteenth of --ram): true/false is bool, whole numbers are i6
 come late and out of order. What does not fit is refused: the line, its number and the reason go to
 STORE/rejects/STREAM.jsonl, all other rows are kept, and the exit code is 3.
 
-Times: 2016-07-01T02:00:00+02:00, 2016-07-01 00:00:00.5 (UTC), or counts since 1970 with --time-unit.
+Times: 2016-07-01T02:00:00+02:00, 2016-07-01 00:00:00.5 (UTC), 1.7.2016 00:00, 01/Jul/2016:00:00:00 +0000, or counts
+since 1970 with --time-unit. Lines of a log become the columns time and message: a time at the start is taken off the
+message, and lines without one (stack traces) belong to the row before.
 Layouts: rank (the default) answers any quantile and count without decoding, in fewer bytes with
 rank:smaller, and with rank:both texts are counted and read sooner, in more bytes; scan is
 read and filtered fastest; small takes the fewest bytes. Rows that are sealed already: see silt maintain --relayout.
@@ -44,6 +47,8 @@ that allow it go. What was lost is in silt stat STORE STREAM.
 Examples:
   silt ingest store climate room.csv.gz --key node --unit temp_c=°C --unit rh_pct=%
   silt ingest store valve *.csv --delimiter ';' --layout small,pressure=rank
+  silt ingest store log /var/log/syslog                    then: silt search store log 'link up'
+  silt ingest store web access.log --format lines
   silt ingest store dns dns.log.gz --format zeek
   silt ingest store dns dns.log --delimiter '\\t' --comment '#' --quote none --null - --no-header \\
       --columns ts,uid,... --time-unit s
@@ -103,6 +108,9 @@ pub struct Args {
     /// Byte around fields, or none
     #[arg(long, value_name = "CHAR", value_parser = parse_quote, default_value = "\"")]
     pub quote: Quote,
+    /// Year of the first log line whose time has none (default: the last such day before tomorrow)
+    #[arg(long, value_name = "YEAR", value_parser = clap::value_parser!(i64).range(1970..2262))]
+    pub year: Option<i64>,
     /// Skip lines that start with this
     #[arg(long, value_name = "TEXT")]
     pub comment: Option<String>,
@@ -320,9 +328,13 @@ fn batch_limit(store: &Store) -> BatchLimit {
 }
 
 fn open_source(args: &Args, path: &Path, mut input: Input) -> Outcome<(Box<dyn Source>, PlanOptions)> {
+    let is_table = args.no_header || args.delimiter.is_some() || args.comment.is_some();
     let format = match args.format {
         Some(format) => format,
-        None => Format::guess(path, &mut input)?,
+        None => match Format::guess(path, &mut input)? {
+            Format::Lines if is_table => Format::Csv,
+            guessed => guessed,
+        },
     };
     let mut options = PlanOptions {
         time: args.time.clone(),
@@ -332,8 +344,10 @@ fn open_source(args: &Args, path: &Path, mut input: Input) -> Outcome<(Box<dyn S
         types: args.types.clone(),
         null_tokens: args.null.iter().map(|text| text.clone().into_bytes()).collect(),
     };
-    if format == Format::Jsonl {
-        return Ok((Box::new(JsonlSource::new(input)), options));
+    match format {
+        Format::Jsonl => return Ok((Box::new(JsonlSource::new(input)), options)),
+        Format::Lines => return Ok((Box::new(open_lines(args, input)?), options)),
+        Format::Csv | Format::Zeek => {}
     }
     let mut csv = CsvOptions {
         delimiter: args.delimiter,
@@ -356,6 +370,23 @@ fn open_source(args: &Args, path: &Path, mut input: Input) -> Outcome<(Box<dyn S
         }
     }
     Ok((Box::new(CsvSource::open(input, csv)?), options))
+}
+
+fn open_lines(args: &Args, input: Input) -> Outcome<LinesSource> {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now_ns = since_1970.map_or(0, |duration| duration.as_nanos());
+    let options = LinesOptions {
+        now: Moment(i128::try_from(now_ns).unwrap_or(i128::MAX)),
+        year: args.year,
+    };
+    let source = LinesSource::open(input, options)?;
+    if source.lacks_years() && args.year.is_none() {
+        eprintln!(
+            "silt: the times of {} have no year; the last such day before tomorrow is taken (--year says otherwise)",
+            source.name()
+        );
+    }
+    Ok(source)
 }
 
 /// Bytes that the stream's segments take.

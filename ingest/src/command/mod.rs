@@ -59,7 +59,7 @@ Exit codes:
 pub enum Command {
     /// Watch a simulated machine from raw signal to alarm
     Demo(demo::Args),
-    /// Add rows from CSV or JSON lines to a stream
+    /// Add rows from CSV, JSON lines or logs to a stream
     Ingest(ingest::Args),
     /// Ask in SQL; without QUERY, a shell
     Sql(sql::Args),

@@ -10,10 +10,12 @@ use crate::field::Field;
 use crate::infer::{ColumnSample, Sample};
 use crate::plan::{Plan, Slot, Target};
 use crate::ram;
+use crate::stamp;
 
 pub mod csv;
 pub mod input;
 pub mod jsonl;
+pub mod lines;
 
 /// Bytes of the largest record; a longer line is refused.
 pub const MAX_RECORD_BYTES: usize = 16 << 20;
@@ -243,6 +245,8 @@ pub enum Format {
     Jsonl,
     /// Zeek's tab-separated logs: names from the #fields line, - is null
     Zeek,
+    /// Log lines that start with a time: a row each, with the lines without one that follow
+    Lines,
 }
 
 impl Format {
@@ -260,16 +264,44 @@ impl Format {
             return Ok(Format::Jsonl);
         }
         const ZEEK: &[u8] = b"#separator ";
-        while input.bytes().len() < ZEEK.len() && input.more()? != input::More::End {}
+        let has_line =
+            |bytes: &[u8]| bytes.len() >= MAX_GUESS_BYTES || memchr::memchr(b'\n', bytes).is_some();
+        while !has_line(input.bytes()) && input.more()? != input::More::End {}
         let start = input.bytes().trim_ascii_start();
         Ok(if start.starts_with(b"{") {
             Format::Jsonl
         } else if start.starts_with(ZEEK) {
             Format::Zeek
+        } else if looks_like_log(start) {
+            Format::Lines
         } else {
             Format::Csv
         })
     }
+}
+
+/// Bytes of a first line that is looked at to guess the format.
+const MAX_GUESS_BYTES: usize = 4 << 10;
+
+/// Whether the first line has a time near its start, or one of the next ones at it, and text behind it. A header without
+/// a time over lines of as many delimiters is that of a table.
+fn looks_like_log(start: &[u8]) -> bool {
+    const DELIMITERS: &[u8] = b",;|\t";
+    let count = |line: &[u8], delimiter: u8| memchr::memchr_iter(delimiter, line).count();
+    let mut lines = start.split(|&b| b == b'\n').take(5);
+    let first = lines.next().unwrap_or_default();
+    let is_stamped = |line: &[u8], words_before: usize| {
+        stamp::find(line, words_before).is_some_and(|stamp| {
+            let (before, behind) = line.split_at(stamp.end);
+            let is_text = behind.first().is_some_and(|b| !DELIMITERS.contains(b));
+            is_text && !before.iter().any(|b| b";|\t".contains(b)) && !before.ends_with(b",")
+        })
+    };
+    is_stamped(first, usize::MAX)
+        || lines.any(|line| {
+            let is_row = |&d: &u8| count(first, d) > 0 && count(first, d) == count(line, d);
+            is_stamped(line, 0) && !DELIMITERS.iter().any(is_row)
+        })
 }
 
 /// Gives each field a name of its own: an empty one is called by its position, a repeated one gets a number.
