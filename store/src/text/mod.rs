@@ -15,6 +15,7 @@ pub mod both;
 pub mod choose;
 pub mod dictionary;
 pub mod fm;
+pub mod like;
 pub mod number;
 pub mod pattern;
 pub mod regex;

@@ -9,7 +9,7 @@ use std::ops::{Bound, RangeBounds};
 
 use memchr::memmem;
 
-use super::pattern::{LikePattern, LikeToken};
+use super::like::{LikePattern, LikeToken};
 use crate::error::{Error, Result};
 
 /// Where the number stands in the words of a [`NumberPlace`].

@@ -10,7 +10,7 @@ use regex_automata::meta;
 use regex_syntax::hir::{Class, Hir, HirKind};
 use regex_syntax::{ParserBuilder, hir};
 
-use super::pattern::{LikePattern, LikeToken};
+use super::like::{LikePattern, LikeToken};
 use crate::error::{Error, Result};
 
 /// Most bytes that the compiled program of an expression may take.
