@@ -5,11 +5,13 @@ use super::coder::{Encoder, Numbers, Symbols};
 use super::columns;
 use super::plan::{Column, Plan, Root, Template};
 use super::sequence::{self, HeadModel, code_width};
-use super::{LAYOUT, PARTS, list, lz, rest};
+use super::{LAYOUT, PARTS, list, lz, pool, rest};
 
 /// A rest is packed and scanned up to the larger of this many bytes and the rows' bytes / this.
 const LEAST_PACKED_REST: usize = 128 << 10;
 const PACKED_REST: usize = 32;
+/// Bytes of all pools.
+const MAX_POOLS: usize = u32::MAX as usize / 2;
 use crate::batch::ByteColumn;
 use crate::codes::choose::Layout;
 use crate::codes::{self, CodesKind};
@@ -67,6 +69,8 @@ impl Models {
 /// What is written so far.
 struct Writer {
     universe: u64,
+    /// New number of each word of the dictionary; none if they keep theirs.
+    ids: Vec<u32>,
     coder: Encoder,
     models: Models,
     bits: BitWriter,
@@ -87,8 +91,10 @@ pub fn encode(strings: &ByteColumn) -> Result<Vec<u8>> {
 /// # Errors
 /// See [`encode`].
 pub fn write(plan: &Plan) -> Result<Vec<u8>> {
+    let words = number_words(&plan.dictionary);
     let mut writer = Writer {
         universe: plan.dictionary.len() as u64,
+        ids: words.ids,
         coder: Encoder::new(),
         models: Models::new(),
         bits: BitWriter::default(),
@@ -126,13 +132,16 @@ pub fn write(plan: &Plan) -> Result<Vec<u8>> {
         sections.resize(sections.len().next_multiple_of(8), 0);
     }
     let section_count = writer.sections.len() as u32;
+    let pool_bytes = words.pools.len() as u32;
+    let mut dictionary = words.pools;
+    dictionary.extend(fm_of(words.others.as_ref().unwrap_or(&plan.dictionary))?);
     let parts = [
         text,
         coder.finish(),
         writer.bits.into_padded(),
         sections,
         codes,
-        fm_of(&plan.dictionary)?,
+        dictionary,
         rest,
     ];
     let mut out = Vec::new();
@@ -143,7 +152,7 @@ pub fn write(plan: &Plan) -> Result<Vec<u8>> {
     out.extend_from_slice(&text_bytes.to_le_bytes());
     out.extend_from_slice(&section_count.to_le_bytes());
     out.extend_from_slice(&rest_bytes.to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&pool_bytes.to_le_bytes());
     let starts = out.len();
     out.resize(starts + PARTS * 8, 0);
     for (index, part) in parts.iter().enumerate() {
@@ -188,10 +197,14 @@ impl Writer {
         match &column.root {
             Root::Local { values, codes } => {
                 self.number(context::DISTINCT, values.len() as u64);
-                list::write(&wide(values), self.universe, &mut self.bits);
-                self.sequence(0, &wide(codes));
+                let (values, places) = self.renumber(values);
+                list::write(&wide(&values), self.universe, &mut self.bits);
+                self.sequence(0, &wide(&placed(codes, &places)));
             }
-            Root::Global(values) => self.sequence(1, &wide(values)),
+            Root::Global(values) => {
+                let values: Vec<u32> = values.iter().map(|&value| self.id(value)).collect();
+                self.sequence(1, &wide(&values));
+            }
             Root::Number {
                 radix,
                 digits,
@@ -212,17 +225,19 @@ impl Writer {
             }
             Root::Function { from, values, table } => {
                 self.number(context::FUNCTION, (index - from - 1) as u64);
+                let (values, places) = self.renumber(values);
+                let table = self.by_parent(&template.columns[*from], placed(table, &places));
                 if columns::table_bits(table.len(), values.len(), self.universe).1 {
                     self.number(context::VALUES, 0);
                     let width = code_width(self.universe);
-                    for &code in table {
+                    for &code in &table {
                         push(&mut self.bits, u64::from(values[code as usize]), width);
                     }
                 } else {
                     self.number(context::VALUES, values.len() as u64);
-                    list::write(&wide(values), self.universe, &mut self.bits);
+                    list::write(&wide(&values), self.universe, &mut self.bits);
                     let width = code_width(values.len() as u64);
-                    for &code in table {
+                    for &code in &table {
                         push(&mut self.bits, u64::from(code), width);
                     }
                 }
@@ -241,7 +256,88 @@ impl Writer {
         list::write(&rows, template.rows, &mut self.bits);
         let width = code_width(self.universe);
         for (_, id) in &column.exceptions {
-            push(&mut self.bits, u64::from(*id), width);
+            let id = self.id(*id);
+            push(&mut self.bits, u64::from(id), width);
         }
     }
+
+    /// Number of a word as it is written.
+    fn id(&self, word: u32) -> u32 {
+        self.ids.get(word as usize).copied().unwrap_or(word)
+    }
+
+    /// Words as they are written, increasing, and the new place of each; no places if all stay.
+    fn renumber(&self, words: &[u32]) -> (Vec<u32>, Vec<u32>) {
+        if self.ids.is_empty() {
+            return (words.to_vec(), Vec::new());
+        }
+        let mut sorted: Vec<(u32, u32)> = words.iter().map(|&word| self.id(word)).zip(0..).collect();
+        sorted.sort_unstable();
+        let mut places = vec![0; words.len()];
+        for (place, &(_, before)) in (0u32..).zip(&sorted) {
+            places[before as usize] = place;
+        }
+        (sorted.into_iter().map(|(id, _)| id).collect(), places)
+    }
+
+    /// Entries of a table in the order of the new codes of the column that it depends on.
+    fn by_parent(&self, parent: &Column, table: Vec<u32>) -> Vec<u32> {
+        let Root::Local { values, .. } = &parent.root else {
+            return table;
+        };
+        let (_, places) = self.renumber(values);
+        if places.is_empty() {
+            return table;
+        }
+        let mut moved = vec![0; table.len()];
+        for (&entry, &place) in table.iter().zip(&places) {
+            moved[place as usize] = entry;
+        }
+        moved
+    }
+}
+
+/// Codes whose values have new places.
+fn placed(codes: &[u32], places: &[u32]) -> Vec<u32> {
+    let new = |&code: &u32| places.get(code as usize).copied().unwrap_or(code);
+    codes.iter().map(new).collect()
+}
+
+/// The words of a dictionary as they are written.
+#[derive(Default)]
+struct Words {
+    /// New number of each word; none if all keep theirs.
+    ids: Vec<u32>,
+    pools: Vec<u8>,
+    /// Words of no pool, if there are pools.
+    others: Option<ByteColumn>,
+}
+
+/// Puts words into pools, which come first, and the others behind them.
+fn number_words(dictionary: &ByteColumn) -> Words {
+    const OTHER: u32 = u32::MAX;
+    let mut words = Words::default();
+    let mut ids = vec![OTHER; dictionary.len()];
+    let mut next = 0;
+    for chosen in pool::choose(dictionary) {
+        let slices: Vec<&[u8]> = chosen.iter().map(|&word| dictionary.get(word as usize)).collect();
+        let bytes = pool::encode(&slices).filter(|bytes| words.pools.len() + bytes.len() <= MAX_POOLS);
+        let Some(bytes) = bytes else { continue };
+        words.pools.extend_from_slice(&bytes);
+        for word in chosen {
+            ids[word as usize] = next;
+            next += 1;
+        }
+    }
+    if next == 0 {
+        return words;
+    }
+    let others = words.others.insert(ByteColumn::default());
+    for (word, id) in ids.iter_mut().enumerate().filter(|(_, id)| **id == OTHER) {
+        others.push(dictionary.get(word));
+        *id = next;
+        next += 1;
+    }
+    words.ids = ids;
+    words
 }

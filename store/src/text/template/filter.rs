@@ -5,13 +5,11 @@ use std::ops::Range;
 
 use super::digits::Digits;
 use super::list::List;
-use super::read::{Column, Exceptions, Model, Root, TAIL_BYTES, Table};
+use super::read::{Column, Exceptions, Model, Root, Table};
 use super::sequence::Sequence;
 use crate::codes::Interval;
 use crate::error::Result;
 use crate::rows::Mask;
-use crate::text::TextPattern;
-use crate::text::fm::Fm;
 
 /// How a token is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +39,34 @@ impl Ids {
         match self {
             Ids::Range(range) => range.is_empty(),
             Ids::Set(set) => set.is_empty(),
+        }
+    }
+
+    /// Adds `first` to all of them.
+    pub fn shift(&mut self, first: u64) {
+        match self {
+            Ids::Range(range) => *range = range.start + first..range.end + first,
+            Ids::Set(set) => set.iter_mut().for_each(|id| *id += first),
+        }
+    }
+
+    /// These and `others`, which are all larger.
+    pub fn before(self, others: Ids) -> Ids {
+        match (self, others) {
+            (ids, others) if others.is_empty() => ids,
+            (ids, others) if ids.is_empty() => others,
+            (ids, others) => {
+                let mut all = ids.into_set();
+                all.extend(others.into_set());
+                Ids::Set(all)
+            }
+        }
+    }
+
+    fn into_set(self) -> Vec<u64> {
+        match self {
+            Ids::Range(range) => range.collect(),
+            Ids::Set(set) => set,
         }
     }
 
@@ -115,80 +141,8 @@ impl Test {
         if let Some(ids) = self.ids.get() {
             return Ok(ids);
         }
-        let ids = self.find(model)?;
+        let ids = model.dictionary.find(self)?;
         Ok(self.ids.get_or_init(|| ids))
-    }
-
-    fn find(&self, model: &Model) -> Result<Ids> {
-        let Some(dictionary) = &model.dictionary else {
-            return Ok(Ids::Range(0..0));
-        };
-        if self.ignore_case {
-            return self.find_spellings(model, dictionary);
-        }
-        Ok(match self.fit {
-            Fit::Equals | Fit::Starts => Ids::Range(self.stretch(model, dictionary, &self.bytes)?),
-            Fit::Ends if self.bytes.len() <= TAIL_BYTES => {
-                Ids::Set(model.ending(dictionary, &self.bytes, false)?)
-            }
-            Fit::Ends => Ids::Set(dictionary.find(&TextPattern::EndsWith(self.bytes.clone()))?),
-            Fit::Contains => Ids::Set(dictionary.find(&TextPattern::Contains(self.bytes.clone()))?),
-        })
-    }
-
-    /// The strings that are `bytes`, or start with them.
-    fn stretch(&self, model: &Model, dictionary: &Fm, bytes: &[u8]) -> Result<Range<u64>> {
-        if let Some(found) = dictionary.stretch(bytes, self.fit == Fit::Equals)? {
-            return Ok(found);
-        }
-        let start = dictionary.below(bytes, false)?;
-        let end = if self.fit == Fit::Equals {
-            dictionary.below(bytes, true)?
-        } else {
-            let mut behind = bytes.to_vec();
-            while behind.last() == Some(&u8::MAX) {
-                behind.pop();
-            }
-            match behind.last_mut() {
-                Some(last) => {
-                    *last += 1;
-                    dictionary.below(&behind, false)?
-                }
-                None => model.universe(),
-            }
-        };
-        Ok(start..end.max(start))
-    }
-
-    /// The strings that pass in any case of their letters.
-    fn find_spellings(&self, model: &Model, dictionary: &Fm) -> Result<Ids> {
-        if matches!(self.fit, Fit::Equals | Fit::Starts) {
-            if let Some(found) = dictionary.stretches_any_case(&self.bytes, self.fit == Fit::Equals)? {
-                let mut found: Vec<u64> = found.into_iter().flatten().collect();
-                found.sort_unstable();
-                found.dedup();
-                return Ok(Ids::Set(found));
-            }
-        }
-        let mut found = Vec::new();
-        match self.fit {
-            Fit::Ends if self.bytes.len() <= TAIL_BYTES => {
-                found = model.ending(dictionary, &self.bytes, true)?
-            }
-            _ => {
-                let mut token = Vec::new();
-                for id in dictionary.find(&TextPattern::ContainsIgnoreAsciiCase(self.bytes.clone()))? {
-                    token.clear();
-                    if self.fit != Fit::Contains {
-                        model.word(None, id, &mut token)?;
-                    }
-                    if self.fit == Fit::Contains || self.passes(&token) {
-                        found.push(id);
-                    }
-                }
-            }
-        }
-        Ok(Ids::Set(found))
     }
 }
 

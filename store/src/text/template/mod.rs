@@ -7,14 +7,14 @@
 //!  0  u16 layout (1), u16 kind of the template codes, u32 templates
 //!  8  u64 rows
 //! 16  u32 bytes of the templates' text, u32 sections of codes
-//! 24  u32 bytes of the rest if it is packed, else 0; u32 zero
+//! 24  u32 bytes of the rest if it is packed, else 0; u32 bytes of the pools
 //! 32  7 x u64 starts of the parts, each a multiple of 8:
 //!     text            constants and delimiters of all templates, packed ([`lz`])
 //!     directory       what each column is kept as ([`coder`])
 //!     bits            the columns ([`sequence`], [`list`])
 //!     sections        columns of many rows, in a code layout
 //!     template codes  0 or 1 + template of each row, in a code layout
-//!     dictionary      values that are no numbers, in byte order: an fm
+//!     dictionary      values that are no numbers: pools of packed letters ([`pool`]), then the others: an fm
 //!     rest            rows of no template: packed if they are few ([`lz`]), else an fm
 //! ```
 //!
@@ -25,7 +25,7 @@
 //!
 //! | question | cost |
 //! |---|---|
-//! | one row | a step for each of its tokens; a dictionary value costs one step of the fm a byte |
+//! | one row | a step for each of its tokens; a dictionary value of the fm costs one step of that a byte |
 //! | rows that contain, start with, end with, equal | one fm search a token of the needle, and one pass over each column that may have it |
 //! | LIKE, regular expressions | the same for what every match contains, then the candidates are read |
 //! | rows between two bounds | reads all rows |
@@ -60,6 +60,7 @@ mod measure;
 mod mine;
 mod number;
 pub(super) mod plan;
+mod pool;
 mod read;
 mod rest;
 mod rows;
@@ -68,6 +69,7 @@ mod sequence;
 #[cfg(test)]
 pub(super) mod tests;
 mod tokens;
+mod words;
 
 pub use encode::encode;
 pub(super) use encode::write;
@@ -96,6 +98,7 @@ struct Head {
     text_bytes: u32,
     sections: u32,
     rest_bytes: u32,
+    pool_bytes: u32,
     starts: [u64; PARTS + 1],
 }
 
@@ -141,6 +144,7 @@ impl Templates {
             text_bytes: section.u32(16)?,
             sections: section.u32(20)?,
             rest_bytes: section.u32(24)?,
+            pool_bytes: section.u32(28)?,
             starts,
         };
         Ok(Templates {

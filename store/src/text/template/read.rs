@@ -1,8 +1,8 @@
 //! Opening an index: templates and columns as they are kept in memory, and reading rows.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Mutex, OnceLock};
 
 use super::bits::read;
 use super::list::List;
@@ -11,13 +11,13 @@ use super::number::{Form, MAX_FIELDS};
 use super::rest::Rest;
 use super::rows::RowLists;
 use super::sequence::{Sequence, code_width};
+use super::words::Dictionary;
 use super::{Head, MAX_TEXT, lz};
 use crate::batch::ByteColumn;
 use crate::codes::{self, Codes};
 use crate::error::{Error, Result};
 use crate::section::Section;
-use crate::text::fm::Fm;
-use crate::text::{TextIndex, TextPattern};
+use crate::text::TextPattern;
 
 mod directory;
 
@@ -105,18 +105,6 @@ pub struct Column {
     pub exceptions: Option<Exceptions>,
 }
 
-/// Last bytes of the dictionary's strings that are kept in memory once strings are looked for by their end.
-pub const TAIL_BYTES: usize = 4;
-/// Strings of a dictionary of which that is done.
-const MAX_TAILS: u64 = 1 << 18;
-/// Strings of the dictionary that are kept in memory as they are read.
-const CACHED_WORDS: usize = 1 << 11;
-/// Bytes of such a string.
-const CACHED_BYTES: usize = 48;
-
-/// A string of the dictionary that was read lately: its number plus one, its bytes.
-type Cached = (u64, Vec<u8>);
-
 /// The dictionary, where so many rows are read that it was read whole.
 pub type Words<'w> = Option<&'w ByteColumn>;
 
@@ -136,8 +124,8 @@ pub struct Model {
     pub columns: Vec<Column>,
     /// Template code of each row.
     pub codes: Box<dyn Codes>,
-    /// Values of columns that are no numbers, in byte order.
-    pub dictionary: Option<Fm>,
+    /// Values of columns that are no numbers.
+    pub dictionary: Dictionary,
     /// Rows of no template.
     rest: Option<Rest>,
     pub(super) rest_rows: u64,
@@ -146,8 +134,6 @@ pub struct Model {
     pub(super) row_lists: OnceLock<Option<RowLists>>,
     /// Single rows that were read without them.
     pub(super) reads: AtomicU32,
-    tails: OnceLock<Vec<u32>>,
-    cache: Mutex<Vec<Cached>>,
 }
 
 impl Model {
@@ -155,15 +141,7 @@ impl Model {
     pub fn open(section: &Section, head: &Head) -> Result<Model> {
         let part = |index: usize| section.sub(head.part(index));
         let corrupt = |what: &str| section.corrupt(0, what.to_string());
-        let fm = |index: usize| -> Result<Option<Fm>> {
-            let part = part(index)?;
-            Ok(if part.is_empty() {
-                None
-            } else {
-                Some(Fm::open(part)?)
-            })
-        };
-        let dictionary = fm(5)?;
+        let dictionary = Dictionary::open(part(5)?, u64::from(head.pool_bytes))?;
         let last = part(6)?;
         let rest = if last.is_empty() && head.rest_bytes == 0 {
             None
@@ -191,10 +169,8 @@ impl Model {
             index_bytes: section.len(),
             row_lists: OnceLock::new(),
             reads: AtomicU32::new(0),
-            tails: OnceLock::new(),
-            cache: Mutex::new(Vec::new()),
         };
-        let universe = model.dictionary.as_ref().map_or(0, |fm| fm.len());
+        let universe = model.universe();
         let directory = part(1)?;
         let sections = Sections::lengths(section, head, directory.all()?, &part(3)?, &mut model, universe)?;
         debug_assert!(sections <= head.sections);
@@ -250,13 +226,9 @@ impl Model {
         /// Rows whose template codes are read together.
         const TOGETHER: u64 = 4096;
         let count = range.end.saturating_sub(range.start);
-        let dictionary = self
-            .dictionary
-            .as_ref()
-            .filter(|fm| count >= TOGETHER / 4 && fm.len() / 4 <= count);
         let mut words = None;
-        if let Some(dictionary) = dictionary {
-            dictionary.decode(0..dictionary.len(), words.insert(ByteColumn::default()))?;
+        if count >= TOGETHER / 4 && self.universe() / 4 <= count {
+            self.dictionary.decode(words.insert(ByteColumn::default()))?;
         }
         let mut next: Vec<Option<u64>> = vec![None; self.templates.len() + 1];
         let mut bytes = Vec::new();
@@ -355,7 +327,7 @@ impl Model {
 
     /// Strings of the dictionary.
     pub fn universe(&self) -> u64 {
-        self.dictionary.as_ref().map_or(0, |fm| fm.len())
+        self.dictionary.len()
     }
 
     /// Appends the value of a column in the `place`-th row of its template.
@@ -436,100 +408,12 @@ impl Model {
         }
     }
 
-    /// The strings of the dictionary that end with up to [`TAIL_BYTES`] bytes, in order.
-    pub fn ending(&self, dictionary: &Fm, bytes: &[u8], ignore_case: bool) -> Result<Vec<u64>> {
-        /// Tails that are compared together.
-        const TOGETHER: usize = 32;
-        // No string holds a byte 0, so shorter ones are told from longer ones.
-        let packed = |bytes: &[u8]| bytes.iter().fold(0u32, |tail, &byte| tail << 8 | u32::from(byte));
-        if bytes.contains(&0) {
-            return Ok(Vec::new());
-        }
-        if dictionary.len() > MAX_TAILS {
-            if !ignore_case {
-                return dictionary.find(&TextPattern::EndsWith(bytes.to_vec()));
-            }
-            let mut found = dictionary.find(&TextPattern::ContainsIgnoreAsciiCase(bytes.to_vec()))?;
-            let mut word = Vec::new();
-            let mut failed = None;
-            found.retain(|&id| {
-                word.clear();
-                failed = self.word(None, id, &mut word).err().or(failed.take());
-                let start = word.len().saturating_sub(bytes.len());
-                word.get(start..)
-                    .is_some_and(|end| end.eq_ignore_ascii_case(bytes))
-            });
-            return failed.map_or(Ok(found), Err);
-        }
-        let tails = match self.tails.get() {
-            Some(tails) => tails,
-            None => {
-                let mut tails = Vec::new();
-                dictionary.tails(TAIL_BYTES, |tail| tails.push(packed(tail)))?;
-                self.tails.get_or_init(|| tails)
-            }
-        };
-        let wanted = packed(bytes);
-        let mask = if bytes.len() >= TAIL_BYTES {
-            u32::MAX
-        } else {
-            !(u32::MAX << (8 * bytes.len()))
-        };
-        let first = TAIL_BYTES.saturating_sub(bytes.len());
-        let fits = |tail: u32| {
-            if ignore_case {
-                // The string's last byte is the lowest of the number.
-                let tail = tail.swap_bytes().to_le_bytes();
-                tail.get(first..)
-                    .is_some_and(|end| end.eq_ignore_ascii_case(bytes))
-            } else {
-                tail & mask == wanted
-            }
-        };
-        let mut found = Vec::new();
-        for (first, tails) in (0u64..).step_by(TOGETHER).zip(tails.chunks(TOGETHER)) {
-            // Most stretches have none, which is told without a branch for each.
-            let any = |any: bool, &tail: &u32| any | (tail & mask == wanted);
-            if !ignore_case && !tails.iter().fold(false, any) {
-                continue;
-            }
-            let here = (first..).zip(tails).filter(|(_, tail)| fits(**tail));
-            found.extend(here.map(|(id, _)| id));
-        }
-        Ok(found)
-    }
-
     /// Appends a string of the dictionary.
     pub fn word(&self, words: Words<'_>, id: u64, out: &mut Vec<u8>) -> Result<()> {
         if let Some(words) = words.filter(|words| id < words.len() as u64) {
             out.extend_from_slice(words.get(id as usize));
             return Ok(());
         }
-        let dictionary = self.dictionary.as_ref().filter(|fm| id < fm.len());
-        let dictionary = dictionary.ok_or_else(|| self.corrupt("a string is not in the dictionary"))?;
-        // Another thread's use of the cache is not waited for.
-        let Ok(mut cache) = self.cache.try_lock() else {
-            return dictionary.extract(id, out);
-        };
-        if cache.is_empty() {
-            cache.resize(CACHED_WORDS, (0, Vec::new()));
-        }
-        let place = (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % CACHED_WORDS;
-        let Some((known, bytes)) = cache.get_mut(place) else {
-            return dictionary.extract(id, out);
-        };
-        if *known == id + 1 {
-            out.extend_from_slice(bytes);
-            return Ok(());
-        }
-        let from = out.len();
-        dictionary.extract(id, out)?;
-        let read = out.get(from..).unwrap_or_default();
-        if read.len() <= CACHED_BYTES {
-            bytes.clear();
-            bytes.extend_from_slice(read);
-            *known = id + 1;
-        }
-        Ok(())
+        self.dictionary.extract(id, out)
     }
 }

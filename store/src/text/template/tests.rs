@@ -174,6 +174,16 @@ proptest! {
     }
 
     #[test]
+    fn damage_of_ids_gives_an_error_or_an_answer(
+        rows in 200u64..300, seeds in seeds(), flips in proptest::collection::vec((any::<u32>(), 0u8..8), 1..4),
+    ) {
+        let rows = rows_of_ids(rows);
+        let mut bytes = encode(TextKind::Template, &column(&rows)).unwrap();
+        flip(&mut bytes, &flips);
+        ask_everything(TextKind::Template, bytes, &pattern_of(&rows, seeds));
+    }
+
+    #[test]
     fn damage_gives_an_error_or_an_answer(
         rows in logs(), seeds in seeds(), flips in proptest::collection::vec((any::<u32>(), 0u8..8), 1..4),
     ) {
@@ -345,6 +355,94 @@ fn long_rows_and_many_words() {
         index.extract(row as u64, &mut out).unwrap();
         assert_eq!(&out, bytes);
     }
+}
+
+/// Rows with ids that were drawn at random, more than half of them in two rows.
+fn rows_of_ids(count: u64) -> Vec<Vec<u8>> {
+    let letters = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let id = |mut seed: u64, length: usize, radix: u64| -> String {
+        let mut letter = || {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            char::from(letters[((seed >> 33) % radix) as usize])
+        };
+        (0..length).map(|_| letter()).collect()
+    };
+    (0..count)
+        .map(|row| {
+            let session = id(row * 5 / 8, 17 + (row % 5 == 0) as usize, 62);
+            match row % 3 {
+                0 => format!("open id=S{session} user=u{}", row % 9),
+                1 => format!(
+                    "S{session} asks host{}.example for {}",
+                    row % 11,
+                    id(row / 2, 32, 16)
+                ),
+                _ => format!("close S{session}"),
+            }
+            .into_bytes()
+        })
+        .collect()
+}
+
+/// Words of pools are found and read as those of the fm are.
+#[test]
+fn ids_drawn_at_random() {
+    let rows = rows_of_ids(700);
+    let index = build(&rows);
+    assert!(index.head.pool_bytes > 0, "ids are packed letters");
+    let mut pieces: Vec<Vec<u8>> = Vec::new();
+    for (row, bytes) in rows.iter().enumerate().step_by(29) {
+        for (start, length) in [(0, 40), (row % 9, 5), (row % 17, 12), (8, 14), (12, 30)] {
+            let end = (start + length).min(bytes.len());
+            pieces.push(bytes[start.min(end)..end].to_vec());
+        }
+    }
+    for piece in pieces {
+        let all = 0..index.len();
+        for pattern in [
+            TextPattern::Contains(piece.clone()),
+            TextPattern::ContainsIgnoreAsciiCase(piece.to_ascii_uppercase()),
+            TextPattern::StartsWith(piece.clone()),
+            TextPattern::EndsWith(piece.clone()),
+            TextPattern::Equals(piece),
+        ] {
+            let wanted = rows.iter().filter(|row| pattern.matches(row)).count() as u64;
+            assert_eq!(
+                index.count(std::slice::from_ref(&all), &pattern).unwrap(),
+                wanted,
+                "{pattern:?}"
+            );
+        }
+    }
+    let pattern = TextPattern::like("%S%a%host1%", None);
+    check(
+        &index,
+        &rows,
+        &pattern,
+        Bound::Included(b"c"),
+        Bound::Excluded(b"open id=Sk"),
+        &[5, 99, 400],
+    );
+}
+
+#[test]
+fn golden_bytes_of_ids() {
+    let rows = rows_of_ids(360);
+    let bytes = encode(TextKind::Template, &column(&rows)).unwrap();
+    golden("text_template_ids", &bytes, |bytes| {
+        let index = Templates::open(Section::from_vec(bytes)).unwrap();
+        let pattern = TextPattern::Contains(b"host1".to_vec());
+        check(
+            &index,
+            &rows,
+            &pattern,
+            Bound::Unbounded,
+            Bound::Excluded(b"d"),
+            &[7, 150],
+        );
+    });
 }
 
 #[test]
