@@ -69,9 +69,32 @@ impl From<DataFusionError> for Error {
             DataFusionError::IoError(error) => Error::Io(error),
             DataFusionError::ArrowError(error, _) => (*error).into(),
             other => Error::Query {
-                what: other.strip_backtrace(),
+                what: with_remedy(other.strip_backtrace()),
             },
         }
+    }
+}
+
+/// The engine's message, with what to write instead where it leaves people puzzled.
+fn with_remedy(what: String) -> String {
+    let remedy = [
+        (
+            "No field named",
+            "Text stands in single quotes, names with odd characters in double quotes.",
+        ),
+        (
+            "error parsing time",
+            "A time has hours, minutes and seconds: '2025-03-31 12:00:00'.",
+        ),
+        (
+            "Cannot cast timezone to different timezone",
+            "AT TIME ZONE takes a time without a zone for one of that zone, and this one is skipped there when summer time \
+             begins. Streams hold UTC: (ts AT TIME ZONE 'UTC') AT TIME ZONE 'Europe/Berlin' is the local time of ts.",
+        ),
+    ];
+    match remedy.iter().find(|(sign, _)| what.contains(sign)) {
+        Some((_, remedy)) => format!("{what}\n{remedy}"),
+        None => what,
     }
 }
 
@@ -86,7 +109,7 @@ impl From<ArrowError> for Error {
                 },
             },
             other => Error::Query {
-                what: other.to_string(),
+                what: with_remedy(other.to_string()),
             },
         }
     }

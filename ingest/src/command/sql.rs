@@ -19,6 +19,8 @@ that the truth lies in, grouped by keys at most.
 Examples:
   silt sql store \"SELECT node, avg(temp_c), median(rh_pct) FROM climate GROUP BY node\"
   silt sql store \"SELECT date_bin(INTERVAL '1 hour', ts) AS hour, max(x) FROM vibration GROUP BY hour ORDER BY hour\"
+  silt sql store \"SELECT date_trunc('day', (ts AT TIME ZONE 'UTC') AT TIME ZONE 'Europe/Berlin') AS day, max(x)
+                  FROM vibration GROUP BY day ORDER BY day\"                           days of a place, not of UTC
   silt sql store \"EXPLAIN SELECT count(*) FROM log WHERE message LIKE '%error%'\"
   silt sql store \"SELECT _precision, count(*), min(ts), max(ts) FROM climate GROUP BY _precision\"
   silt sql store \"SELECT avg_bounds(temp_c) FROM climate WHERE ts < '2016-01-01'\"
