@@ -69,21 +69,28 @@ impl Moment {
     }
 }
 
-/// Reads a calendar time.
+/// Reads a calendar time; one that names no zone is in UTC.
 ///
 /// # Errors
 /// `NotATime`, or `TooFine` when digits below a nanosecond are not zero.
 pub fn parse_calendar(text: &[u8]) -> Result<Moment, ClockProblem> {
+    parse_calendar_in(text, 0)
+}
+
+/// Reads a calendar time; one that names no zone is in one that is `offset_s` ahead of UTC.
+///
+/// # Errors
+/// See [`parse_calendar`].
+pub fn parse_calendar_in(text: &[u8], mut offset_s: i64) -> Result<Moment, ClockProblem> {
     let mut rest = Cursor {
         text: text.trim_ascii(),
     };
     let days = rest.date()?;
     let mut nanos = 0;
-    let mut offset_s = 0;
     if !rest.text.is_empty() {
         rest.one_of(b"Tt :")?;
         nanos = rest.time_of_day()?;
-        offset_s = rest.offset()?;
+        offset_s = rest.offset()?.unwrap_or(offset_s);
     }
     Ok(moment(days, nanos, offset_s))
 }
@@ -329,10 +336,13 @@ impl Cursor<'_> {
     }
 
     /// The rest: nothing, `Z`, `+02`, `+02:00` or `+0200`, with a space before it or not; in seconds.
-    fn offset(&mut self) -> Result<i64, ClockProblem> {
+    fn offset(&mut self) -> Result<Option<i64>, ClockProblem> {
         self.text = self.text.trim_ascii_start();
-        if self.text.is_empty() || matches!(self.text, b"Z" | b"z" | b"UTC") {
-            return Ok(0);
+        if self.text.is_empty() {
+            return Ok(None);
+        }
+        if matches!(self.text, b"Z" | b"z" | b"UTC" | b"GMT") {
+            return Ok(Some(0));
         }
         let sign = self.one_of(b"+-")?;
         let mut offset = self.two_digits(0, 23)? * 3600;
@@ -343,8 +353,16 @@ impl Cursor<'_> {
         if !self.text.is_empty() {
             return Err(ClockProblem::NotATime);
         }
-        Ok(if sign == b'-' { -offset } else { offset })
+        Ok(Some(if sign == b'-' { -offset } else { offset }))
     }
+}
+
+/// Reads how far a zone is ahead of UTC: `Z`, `+02`, `-05:30`; in seconds.
+///
+/// # Errors
+/// `NotATime` for anything else.
+pub fn parse_offset(text: &[u8]) -> Result<i64, ClockProblem> {
+    Cursor { text }.offset()?.ok_or(ClockProblem::NotATime)
 }
 
 pub(crate) fn days_in_month(year: i64, month: i64) -> i64 {
@@ -459,6 +477,24 @@ mod tests {
             parse_calendar(b"9999-01-01").unwrap().ticks(TimeUnit::Nanosecond),
             Err(ClockProblem::OutOfRange)
         );
+    }
+
+    #[test]
+    fn offsets() {
+        assert_eq!(parse_offset(b"+02"), Ok(7_200));
+        assert_eq!(parse_offset(b"-05:30"), Ok(-19_800));
+        assert_eq!(parse_offset(b"UTC"), Ok(0));
+        for text in ["", "2", "+2", "CET", "+02:00x"] {
+            assert_eq!(
+                parse_offset(text.as_bytes()),
+                Err(ClockProblem::NotATime),
+                "{text}"
+            );
+        }
+        let at = |text: &str| parse_calendar_in(text.as_bytes(), 7_200).map(|m| m.0 / NANOS_PER_SECOND);
+        assert_eq!(at("1970-01-01 02:00"), Ok(0));
+        assert_eq!(at("1970-01-01 00:00Z"), Ok(0));
+        assert_eq!(at("1970-01-01"), Ok(-7_200));
     }
 
     #[test]

@@ -5,6 +5,9 @@ use siltstone_store::value::{key_of_f32, key_of_f64, key_of_i64};
 
 use crate::clock;
 
+/// Bytes of the longest number that may have a decimal comma.
+pub const MAX_NUMBER_BYTES: usize = 48;
+
 /// How a field was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -31,6 +34,32 @@ impl Field<'_> {
         text: b"",
         form: Form::Missing,
     };
+
+    /// The same with a point for a decimal comma, if it is a number with one; `buffer` is where it is written then.
+    pub fn with_point<'b>(self, buffer: &'b mut [u8; MAX_NUMBER_BYTES]) -> Field<'b>
+    where
+        Self: 'b,
+    {
+        let Some(copy) = buffer.get_mut(..self.text.len()) else {
+            return self;
+        };
+        let mut commas = 0;
+        for (to, &from) in copy.iter_mut().zip(self.text) {
+            commas += usize::from(from == b',');
+            *to = match from {
+                b',' => b'.',
+                b'0'..=b'9' | b'+' | b'-' | b'e' | b'E' | b' ' => from,
+                _ => return self,
+            };
+        }
+        if commas != 1 {
+            return self;
+        }
+        Field {
+            text: copy,
+            form: self.form,
+        }
+    }
 
     /// Whether this stands for null: nothing, an empty bare field, or one of the tokens that mean null.
     pub fn is_null(&self, null_tokens: &[Vec<u8>]) -> bool {
@@ -129,7 +158,7 @@ pub fn parse_cell<'a>(ty: ColumnType, field: Field<'a>) -> Result<Cell<'a>, Fiel
         ColumnType::F64 => key_of_f64(parse_f64(text)?),
         ColumnType::F32 => key_of_f32(parse_f32(text)?),
         ColumnType::Bool => u64::from(parse_bool(text).ok_or(FieldProblem::NotOfType)?),
-        ColumnType::Timestamp(unit) => key_of_i64(parse_time(text, Some(unit), unit)?),
+        ColumnType::Timestamp(unit) => key_of_i64(parse_time(text, Some(unit), unit, 0)?),
         ColumnType::U8 | ColumnType::U16 | ColumnType::U32 | ColumnType::U64 => {
             let (negative, magnitude) = parse_integer(text)?;
             if negative && magnitude != 0 {
@@ -150,15 +179,23 @@ pub fn parse_cell<'a>(ty: ColumnType, field: Field<'a>) -> Result<Cell<'a>, Fiel
     Ok(Cell::Key(key))
 }
 
-/// A time in a column of unit `to`: a calendar time, or a count of `from`, if counts are taken.
+/// A time in a column of unit `to`: a calendar time, `offset_s` ahead of UTC if it does not say its zone, or a count of
+/// `from`, if counts are taken.
 ///
 /// # Errors
 /// What is wrong with it.
 #[inline]
-pub fn parse_time(text: &[u8], from: Option<TimeUnit>, to: TimeUnit) -> Result<i64, FieldProblem> {
+pub fn parse_time(
+    text: &[u8],
+    from: Option<TimeUnit>,
+    to: TimeUnit,
+    offset_s: i64,
+) -> Result<i64, FieldProblem> {
     // Counts have no '-' or ':' behind their first characters; a date does.
     let result = match clock::parse_count(text, from.unwrap_or(to), to) {
-        Err(clock::ClockProblem::NotATime) => clock::parse_calendar(text).and_then(|moment| moment.ticks(to)),
+        Err(clock::ClockProblem::NotATime) => {
+            clock::parse_calendar_in(text, offset_s).and_then(|moment| moment.ticks(to))
+        }
         _ if from.is_none() => Err(clock::ClockProblem::UnitUnknown),
         other => other,
     };
@@ -290,6 +327,31 @@ mod tests {
             Cell::Key(key) => Value::from_key(ty, key),
             Cell::Bytes(bytes) => Value::Text(String::from_utf8(bytes.to_vec()).unwrap()),
         })
+    }
+
+    #[test]
+    fn decimal_commas_become_points() {
+        let mut buffer = [0; MAX_NUMBER_BYTES];
+        for (text, wanted) in [
+            ("1,5", "1.5"),
+            ("-0,25e3", "-0.25e3"),
+            ("7", "7"),
+            ("1,234,567", "1,234,567"),
+            ("1.234,5", "1.234,5"),
+            ("a,b", "a,b"),
+            ("", ""),
+        ] {
+            let field = Field {
+                text: text.as_bytes(),
+                form: Form::Plain,
+            };
+            assert_eq!(field.with_point(&mut buffer).text, wanted.as_bytes());
+        }
+        let long = Field {
+            text: &[b'1'; 99],
+            form: Form::Plain,
+        };
+        assert_eq!(long.with_point(&mut buffer).text.len(), 99);
     }
 
     #[test]

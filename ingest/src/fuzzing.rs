@@ -44,6 +44,7 @@ pub fn lines(bytes: &[u8]) {
     let options = LinesOptions {
         now: Moment(1_772_323_200_000_000_000),
         year: None,
+        utc_offset_s: 3_600,
     };
     if let Ok(mut source) = LinesSource::open(Input::from_bytes("fuzz", bytes), options) {
         read(&mut source, |source| {
@@ -56,7 +57,7 @@ pub fn lines(bytes: &[u8]) {
 }
 
 fn read<S: Source>(source: &mut S, check: impl Fn(&S)) {
-    let sample = source.sample(&[]);
+    let sample = source.sample(&[], true);
     let mut records = 0;
     while let Ok(Advance::Record) = source.advance() {
         for index in 0..source.field_names().len() {

@@ -17,7 +17,7 @@
 use siltstone_store::schema::ColumnType;
 
 use crate::clock;
-use crate::field::{Field, Form, parse_f64, parse_integer, shorten};
+use crate::field::{Field, Form, MAX_NUMBER_BYTES, parse_f64, parse_integer, shorten};
 
 /// What one field looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +95,12 @@ fn number_kind(text: &[u8]) -> Option<Kind> {
     parse_f64(text).ok().map(|_| Kind::Float)
 }
 
+fn is_with_comma(field: Field<'_>) -> bool {
+    let mut buffer = [0; MAX_NUMBER_BYTES];
+    let pointed = field.with_point(&mut buffer);
+    pointed.text != field.text && parse_f64(pointed.text.trim_ascii()).is_ok()
+}
+
 /// A column with more texts than this is text, and nothing else about it matters.
 const ENOUGH_TEXTS: u64 = 10_000;
 
@@ -109,6 +115,7 @@ pub struct ColumnSample {
     non_finite: u64,
     times: u64,
     texts: u64,
+    commas: u64,
     first_text: Option<(u64, String)>,
     example: Option<String>,
 }
@@ -136,6 +143,7 @@ impl ColumnSample {
             Kind::Time => self.times += 1,
             Kind::Text => {
                 self.texts += 1;
+                self.commas += u64::from(!quotes_mean_text && is_with_comma(field));
                 if self.first_text.is_none() {
                     self.first_text = Some((line, shorten(field.text)));
                 }
@@ -166,6 +174,11 @@ impl ColumnSample {
             }
             _ => ColumnType::Text,
         })
+    }
+
+    /// Whether values are numbers with a decimal comma, and others are numbers too.
+    pub fn has_commas(&self) -> bool {
+        self.commas > 0 && self.commas == self.texts && self.texts + self.numbers() == self.values()
     }
 
     /// Whether all values are calendar times.
@@ -203,6 +216,8 @@ pub struct Sample {
     pub columns: Vec<ColumnSample>,
     /// Records looked at.
     pub rows: usize,
+    /// Whether there were no more for now, though more may come.
+    pub paused: bool,
 }
 
 #[cfg(test)]

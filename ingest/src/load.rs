@@ -182,12 +182,17 @@ impl Loader<'_> {
 
     /// Looks ahead, then creates the stream or adds channels as the input needs.
     fn plan(&self, source: &mut dyn Source, note: &mut dyn FnMut(String)) -> Outcome<Plan> {
-        let sample = source.sample(&self.options.null_tokens)?;
+        let sample = source.sample(&self.options.null_tokens, self.options.decimal_comma)?;
         let names = source.field_names();
         let existing = match self.store.streams().iter().any(|name| name == self.stream) {
             true => Some(self.store.schema(self.stream)?),
             false => None,
         };
+        let nothing_known = names.is_empty() || (existing.is_none() && self.options.time.is_none());
+        if sample.rows == 0 && nothing_known {
+            let name = source.name();
+            return Err(Failure::refused(format!("{name} holds no row that can be read")));
+        }
         let mut decision = decide(names, &sample, self.options, existing.as_ref())?;
         decision.notes.drain(..).for_each(&mut *note);
         let schema = match (decision.create.take(), existing) {
@@ -205,7 +210,7 @@ impl Loader<'_> {
         if let Some(retention) = self.retention {
             self.store.set_retention(self.stream, retention)?;
         }
-        Ok(Plan::new(schema, names, &decision, &self.options.null_tokens))
+        Ok(Plan::new(schema, names, &decision, self.options))
     }
 }
 

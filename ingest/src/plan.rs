@@ -4,8 +4,11 @@ use siltstone_store::schema::{ColumnType, Schema, SharedSchema, TimeUnit};
 
 use crate::clock;
 use crate::failure::{Failure, Outcome};
-use crate::field::{self, Cell, Field, FieldProblem};
+use crate::field::{self, Cell, Field, FieldProblem, MAX_NUMBER_BYTES};
 use crate::infer::Sample;
+
+/// Rows of a followed input that say little of what is to come.
+const FEW_ROWS: usize = 1_000;
 
 /// What the user said about the columns.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +25,10 @@ pub struct PlanOptions {
     pub types: Vec<(String, ColumnType)>,
     /// Bare fields that stand for null, besides empty ones.
     pub null_tokens: Vec<Vec<u8>>,
+    /// Whether numbers have a comma where others have a point.
+    pub decimal_comma: bool,
+    /// Seconds that times which name no zone are ahead of UTC.
+    pub utc_offset_s: i64,
 }
 
 /// What has to happen before records of an input can be taken.
@@ -79,6 +86,7 @@ pub fn decide(
         forced.or_else(|| sample.columns.get(index).and_then(|column| column.column_type()))
     };
     let mut new_channels = Vec::new();
+    let mut whole = Vec::new();
     for (index, name) in names.iter().enumerate() {
         let known = existing.is_some_and(|schema| schema.column(name).is_some());
         if index == time_index || known || options.keys.contains(name) {
@@ -86,8 +94,19 @@ pub fn decide(
         }
         if let Some(ty) = type_of(index, name) {
             note_odd_text(index, name, ty, sample, options, &mut decision.notes);
+            if ty == ColumnType::I64 && options.types.iter().all(|(column, _)| column != name) {
+                whole.push(name.as_str());
+            }
             new_channels.push((name.clone(), ty, unit_of(name)));
         }
+    }
+    if sample.paused && sample.rows < FEW_ROWS && !whole.is_empty() {
+        decision.notes.push(format!(
+            "after {} rows, {} seem to hold whole numbers; if decimals may come, start afresh with --type {}=f64",
+            sample.rows,
+            whole.join(", "),
+            whole.first().unwrap_or(&"x")
+        ));
     }
     if existing.is_some() {
         decision.add = new_channels;
@@ -265,6 +284,18 @@ fn note_odd_text(
     notes: &mut Vec<String>,
 ) {
     let forced = options.types.iter().any(|(column, _)| column == name);
+    if ty == ColumnType::Text
+        && !forced
+        && sample
+            .columns
+            .get(index)
+            .is_some_and(|column| column.has_commas())
+    {
+        notes.push(format!(
+            "{name} is text, though it looks like numbers with a decimal comma; --decimal , takes them for numbers"
+        ));
+        return;
+    }
     let odd = sample.columns.get(index).and_then(|column| column.odd_text());
     if let (ColumnType::Text, false, Some((line, text))) = (ty, forced, odd) {
         notes.push(format!(
@@ -305,6 +336,8 @@ pub struct Plan {
     types: Vec<ColumnType>,
     targets: Vec<Target>,
     count_unit: Option<TimeUnit>,
+    utc_offset_s: i64,
+    decimal_comma: bool,
     null_tokens: Vec<Vec<u8>>,
     time: Option<i64>,
     row: Vec<Slot>,
@@ -312,7 +345,7 @@ pub struct Plan {
 
 impl Plan {
     /// Maps the fields `names` to the columns of `schema` by name.
-    pub fn new(schema: SharedSchema, names: &[String], decision: &Decision, null_tokens: &[Vec<u8>]) -> Plan {
+    pub fn new(schema: SharedSchema, names: &[String], decision: &Decision, options: &PlanOptions) -> Plan {
         let target = |name: &String| match schema.position(name) {
             _ if *name == decision.time_field => Target::Time,
             Some(position) => Target::Column(position),
@@ -324,7 +357,9 @@ impl Plan {
         Plan {
             targets: names.iter().map(target).collect(),
             count_unit: decision.count_unit,
-            null_tokens: null_tokens.to_vec(),
+            utc_offset_s: options.utc_offset_s,
+            decimal_comma: options.decimal_comma,
+            null_tokens: options.null_tokens.clone(),
             time: None,
             row: vec![Slot::Null; types.len()],
             types,
@@ -365,9 +400,10 @@ impl Plan {
             return Ok(());
         }
         let unit = self.schema.time_unit();
-        let time = field::parse_time(field.text, self.count_unit, unit).map_err(|problem| {
-            problem.describe(self.schema.time_name(), ColumnType::Timestamp(unit), field.text)
-        })?;
+        let time =
+            field::parse_time(field.text, self.count_unit, unit, self.utc_offset_s).map_err(|problem| {
+                problem.describe(self.schema.time_name(), ColumnType::Timestamp(unit), field.text)
+            })?;
         self.time = Some(time);
         Ok(())
     }
@@ -378,7 +414,15 @@ impl Plan {
         if field.is_null(&self.null_tokens) {
             return Ok(());
         }
-        self.row[position] = match field::parse_cell(self.types[position], field) {
+        let mut pointed = [0; MAX_NUMBER_BYTES];
+        let ty = self.types[position];
+        let read = if self.decimal_comma && !ty.is_binary() {
+            field.with_point(&mut pointed)
+        } else {
+            field
+        };
+        // Only text is taken from the field itself, and that was not rewritten.
+        self.row[position] = match field::parse_cell(ty, read) {
             Ok(Cell::Null) => Slot::Null,
             Ok(Cell::Key(key)) => Slot::Key(key),
             Ok(Cell::Bytes(_)) => Slot::Field(index),

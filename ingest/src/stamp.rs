@@ -29,8 +29,10 @@ const COUNTS_S: Range<i64> = 631_152_000..4_102_444_800;
 /// What a stamp says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// A point in time; in UTC, if the stamp names no zone.
+    /// A point in time.
     At(Moment),
+    /// A point in time of a zone that the stamp does not name; as it would be in UTC.
+    Local(Moment),
     /// A day of some year, and nanoseconds of that day.
     NoYear {
         /// 1 to 12.
@@ -130,8 +132,14 @@ fn dated(mut rest: Cursor<'_>) -> Found<'_> {
     let days = rest.date()?;
     rest.one_of(b"Tt :_")?;
     let nanos = time_of_day(&mut rest)?;
-    let offset_s = offset(&mut rest);
-    Ok((When::At(clock::moment(days, nanos, offset_s)), rest))
+    Ok((at(days, nanos, offset(&mut rest)), rest))
+}
+
+fn at(days: i64, nanos: i64, offset_s: Option<i64>) -> When {
+    match offset_s {
+        Some(offset_s) => When::At(clock::moment(days, nanos, offset_s)),
+        None => When::Local(clock::moment(days, nanos, 0)),
+    }
 }
 
 /// `03-29 22:00:00.123`.
@@ -167,7 +175,7 @@ fn named_month(mut rest: Cursor<'_>) -> Found<'_> {
     match four_digit_year(&mut year) {
         Ok(number) if day <= clock::days_in_month(number, month) => {
             let days = clock::days_from_civil(number, month, day);
-            Ok((When::At(clock::moment(days, nanos, offset_s)), year))
+            Ok((at(days, nanos, offset_s), year))
         }
         _ => Ok((When::NoYear { month, day, nanos }, rest)),
     }
@@ -247,23 +255,23 @@ fn time_of_day(rest: &mut Cursor<'_>) -> Result<i64, ClockProblem> {
 }
 
 /// Seconds that the zone behind a time is ahead of UTC; nothing is read where there is none.
-fn offset(rest: &mut Cursor<'_>) -> i64 {
+fn offset(rest: &mut Cursor<'_>) -> Option<i64> {
     let spaced = rest.text.first() == Some(&b' ');
     let text = rest.text.strip_prefix(b" ").unwrap_or(rest.text);
     let is_end = |text: &[u8]| text.first().is_none_or(|b| !b.is_ascii_alphanumeric());
     for name in [&b"UTC"[..], b"GMT", b"Z"] {
         if let Some(after) = text.strip_prefix(name).filter(|after| is_end(after)) {
             rest.text = after;
-            return 0;
+            return Some(0);
         }
     }
     let mut zone = Cursor { text };
     match signed_offset(&mut zone, spaced) {
         Ok(offset_s) if is_end(zone.text) => {
             rest.text = zone.text;
-            offset_s
+            Some(offset_s)
         }
-        _ => 0,
+        _ => None,
     }
 }
 
@@ -294,7 +302,9 @@ mod tests {
     fn shown(line: &str) -> Option<(String, usize, &str)> {
         let stamp = find(line.as_bytes(), MAX_WORDS_BEFORE)?;
         let when = match stamp.when {
-            When::At(moment) => time_text(moment.ticks(TimeUnit::Nanosecond).ok()?, TimeUnit::Nanosecond),
+            When::At(moment) | When::Local(moment) => {
+                time_text(moment.ticks(TimeUnit::Nanosecond).ok()?, TimeUnit::Nanosecond)
+            }
             When::NoYear { month, day, nanos } => format!("{month}/{day} {nanos}"),
         };
         Some((when, stamp.words_before, line.get(stamp.end..)?))

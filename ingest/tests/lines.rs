@@ -1,9 +1,9 @@
 //! Logs as programs write them, through the command.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-mod common;
+mod support;
 
-use common::{Place, rejects};
+use support::place::{Place, rejects};
 
 #[test]
 fn a_log_is_known_by_its_first_lines_and_searched() {

@@ -4,9 +4,9 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-mod common;
+mod support;
 
-use common::{Place, answer, rejects};
+use support::place::{Place, answer, rejects};
 
 #[test]
 fn rows_go_in_and_come_out() {

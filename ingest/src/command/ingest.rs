@@ -46,7 +46,7 @@ that allow it go. What was lost is in silt stat STORE STREAM.
 
 Examples:
   silt ingest store climate room.csv.gz --key node --unit temp_c=°C --unit rh_pct=%
-  silt ingest store valve *.csv --delimiter ';' --layout small,pressure=rank
+  silt ingest store valve *.csv --delimiter ';' --decimal , --utc-offset +01:00 --layout small,pressure=rank
   silt ingest store log /var/log/syslog                    then: silt search store log 'link up'
   silt ingest store web access.log --format lines
   silt ingest store dns dns.log.gz --format zeek
@@ -70,6 +70,12 @@ pub struct Args {
     /// Unit of times that are counts, and of the clock of a new stream (default: ns)
     #[arg(long, value_name = "s|ms|us|ns", value_parser = parse_unit)]
     pub time_unit: Option<TimeUnit>,
+    /// How far times that name no zone are ahead of UTC: +02:00, -05:30 (default: they are in UTC)
+    #[arg(long, value_name = "OFFSET", value_parser = parse_utc_offset, allow_hyphen_values = true)]
+    pub utc_offset: Option<i64>,
+    /// Byte before the decimals of numbers
+    #[arg(long, value_name = "CHAR", value_parser = parse_decimal, default_value = ".")]
+    pub decimal: u8,
     /// Key columns: which device, which axis. Rows are sorted by them, then by time
     #[arg(long, value_name = "COL,...", value_delimiter = ',')]
     pub key: Vec<String>,
@@ -128,6 +134,17 @@ pub struct Quote(pub Option<u8>);
 
 fn parse_unit(text: &str) -> Result<TimeUnit, String> {
     clock::unit_of(text).ok_or_else(|| "the units are s, ms, us and ns".to_owned())
+}
+
+fn parse_utc_offset(text: &str) -> Result<i64, String> {
+    clock::parse_offset(text.as_bytes()).map_err(|_| "write it as +02:00".to_owned())
+}
+
+fn parse_decimal(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [byte @ (b'.' | b',')] => Ok(*byte),
+        _ => Err("it is . or ,".to_owned()),
+    }
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {
@@ -226,8 +243,20 @@ pub fn run(args: &Args) -> Outcome {
     let mut rejects = Rejects::new(&store, &args.stream);
     let started = Instant::now();
     let acknowledge = args.acknowledge.then(Acknowledge::default);
+    let mut unread = 0;
     for path in inputs {
-        load_input(args, path, &store, (&counts, acknowledge.as_ref()), &mut rejects)?;
+        match load_input(args, path, &store, (&counts, acknowledge.as_ref()), &mut rejects) {
+            Ok(()) => {}
+            // A file that holds something else, or is cut off, is no reason to leave the others out.
+            Err(Failure::Refused(what)) if inputs.len() > 1 => {
+                eprintln!("silt: {what}; going on with the others");
+                unread += 1;
+            }
+            Err(failure) => {
+                tell_kept(&counts, path);
+                return Err(failure);
+            }
+        }
     }
     let rows = counts.rows.load(Ordering::Relaxed);
     store.wait_durable(counts.sequence.load(Ordering::Relaxed))?;
@@ -244,11 +273,23 @@ pub fn run(args: &Args) -> Outcome {
         added_bytes,
         &rejects,
     );
-    Ok(if rejects.count() > 0 {
+    Ok(if rejects.count() > 0 || unread > 0 {
         Answer::PartlyRefused
     } else {
         Answer::Done
     })
+}
+
+/// Says what is in the store although the command fails: who repeats it would add those rows again.
+fn tell_kept(counts: &Counts, path: &Path) {
+    let rows = counts.rows.load(Ordering::Relaxed);
+    if rows > 0 {
+        let rows = grouped(rows);
+        eprintln!(
+            "silt: {rows} rows were added before reading stopped at {}",
+            path.display()
+        );
+    }
 }
 
 fn open_or_create(args: &Args) -> Outcome<Store> {
@@ -343,6 +384,8 @@ fn open_source(args: &Args, path: &Path, mut input: Input) -> Outcome<(Box<dyn S
         units: args.unit.clone(),
         types: args.types.clone(),
         null_tokens: args.null.iter().map(|text| text.clone().into_bytes()).collect(),
+        decimal_comma: args.decimal == b',',
+        utc_offset_s: args.utc_offset.unwrap_or_default(),
     };
     match format {
         Format::Jsonl => return Ok((Box::new(JsonlSource::new(input)), options)),
@@ -378,6 +421,7 @@ fn open_lines(args: &Args, input: Input) -> Outcome<LinesSource> {
     let options = LinesOptions {
         now: Moment(i128::try_from(now_ns).unwrap_or(i128::MAX)),
         year: args.year,
+        utc_offset_s: args.utc_offset.unwrap_or_default(),
     };
     let source = LinesSource::open(input, options)?;
     if source.lacks_years() && args.year.is_none() {

@@ -44,6 +44,8 @@ pub struct Input {
     hold: bool,
     read: Arc<AtomicU64>,
     size_bytes: Option<u64>,
+    /// Why reading stopped, and whether it was for what the input holds.
+    failed: Option<(bool, String)>,
 }
 
 impl Input {
@@ -120,6 +122,7 @@ impl Input {
             hold: false,
             read: Arc::new(AtomicU64::new(bytes.len() as u64)),
             size_bytes: Some(bytes.len() as u64),
+            failed: None,
         }
     }
 
@@ -143,6 +146,7 @@ impl Input {
             hold: false,
             read,
             size_bytes,
+            failed: None,
         }
     }
 
@@ -196,10 +200,14 @@ impl Input {
     /// Waits for more bytes.
     ///
     /// # Errors
-    /// When reading or unpacking fails.
+    /// When reading or unpacking fails; from then on always, so that what was read until then can be gone through again.
     pub fn more(&mut self) -> Outcome<More> {
         let Some(chunks) = &self.chunks else {
-            return Ok(More::End);
+            return match &self.failed {
+                Some((true, what)) => Err(Failure::refused(what)),
+                Some((false, what)) => Err(Failure::System(what.clone())),
+                None => Ok(More::End),
+            };
         };
         let received = if self.follow {
             match chunks.recv_timeout(IDLE) {
@@ -217,15 +225,17 @@ impl Input {
             }
             Some(Err(error)) => {
                 self.chunks = None;
-                Err(match error.kind() {
+                self.failed = Some(match error.kind() {
                     ErrorKind::InvalidData
                     | ErrorKind::InvalidInput
                     | ErrorKind::UnexpectedEof
-                    | ErrorKind::Other => {
-                        Failure::refused(format!("{} cannot be unpacked: {error}", self.name))
-                    }
-                    _ => Failure::System(format!("cannot read {}: {error}", self.name)),
-                })
+                    | ErrorKind::Other => (
+                        true,
+                        format!("{} cannot be unpacked to its end: {error}", self.name),
+                    ),
+                    _ => (false, format!("cannot read {}: {error}", self.name)),
+                });
+                self.more()
             }
             Some(Ok(chunk)) => {
                 if !self.hold {

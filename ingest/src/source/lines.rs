@@ -34,6 +34,8 @@ pub struct LinesOptions {
     pub now: Moment,
     /// The year of the first row without one, if it is known.
     pub year: Option<i64>,
+    /// Seconds that times which name no zone are ahead of UTC.
+    pub utc_offset_s: i64,
 }
 
 /// What is known from the rows before.
@@ -139,7 +141,7 @@ impl LinesSource {
             });
         };
         self.words_before = words_before;
-        self.has_years = matches!(when, When::At(_));
+        self.has_years = !matches!(when, When::NoYear { .. });
         Ok(())
     }
 
@@ -200,17 +202,22 @@ impl LinesSource {
 
     /// The point in time of a stamp, and what to remember of it.
     fn moment_of(&self, when: When) -> (Moment, Before) {
+        let utc_offset_s = self.options.utc_offset_s;
+        let after = |moment| {
+            let before = Before {
+                time: Some(moment),
+                ..self.before
+            };
+            (moment, before)
+        };
         let (month, day, nanos) = match when {
-            When::At(moment) => {
-                let before = Before {
-                    time: Some(moment),
-                    ..self.before
-                };
-                return (moment, before);
+            When::At(moment) => return after(moment),
+            When::Local(Moment(nanos)) => {
+                return after(Moment(nanos - i128::from(utc_offset_s) * 1_000_000_000));
             }
             When::NoYear { month, day, nanos } => (month, day, nanos),
         };
-        let in_year = |year| clock::moment(clock::days_from_civil(year, month, day), nanos, 0);
+        let in_year = |year| clock::moment(clock::days_from_civil(year, month, day), nanos, utc_offset_s);
         let (year, newest) = match (self.before.month, self.options.year) {
             // The months of a log begin anew, or a row came late over the turn of the year.
             (Some((year, last)), _) if month + 6 < last => (year + 1, (year + 1, month)),
@@ -372,6 +379,7 @@ mod tests {
             // 2026-03-01.
             now: Moment(1_772_323_200_000_000_000),
             year,
+            utc_offset_s: 0,
         };
         LinesSource::open(Input::from_bytes("test", text), options)
     }

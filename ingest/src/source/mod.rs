@@ -6,7 +6,7 @@
 use siltstone_store::batch::Batch;
 
 use crate::failure::{Failure, Outcome};
-use crate::field::Field;
+use crate::field::{Field, MAX_NUMBER_BYTES};
 use crate::infer::{ColumnSample, Sample};
 use crate::plan::{Plan, Slot, Target};
 use crate::ram;
@@ -124,16 +124,28 @@ pub trait Source {
     /// Goes back to the mark.
     fn rewind(&mut self);
 
-    /// Looks at the next records without consuming them.
+    /// Looks at the next records without consuming them; waits for the first. `decimal_comma`: numbers may have a comma for a point.
     ///
     /// # Errors
-    /// When the input cannot be read.
-    fn sample(&mut self, null_tokens: &[Vec<u8>]) -> Outcome<Sample> {
+    /// When not even a first record can be read.
+    fn sample(&mut self, null_tokens: &[Vec<u8>], decimal_comma: bool) -> Outcome<Sample> {
         let mut sample = Sample::default();
         let mut bytes = 0;
         self.mark();
         let most = ram::sample_bytes();
-        while sample.rows < SAMPLE_ROWS && bytes < most && self.advance()? == Advance::Record {
+        while sample.rows < SAMPLE_ROWS && bytes < most {
+            match self.advance() {
+                Ok(Advance::Record) => {}
+                // Nothing can be decided before there is a row: a sensor may take its time after its header.
+                Ok(Advance::Idle) if sample.rows == 0 => continue,
+                Ok(advance) => {
+                    sample.paused = advance == Advance::Idle;
+                    break;
+                }
+                // It comes again when the records are read up to it.
+                Err(_) if bytes > 0 => break,
+                Err(failure) => return Err(failure),
+            }
             if self.problem().is_some() {
                 bytes += self.text().len();
                 continue;
@@ -145,7 +157,12 @@ pub trait Source {
             }
             let (line, quotes_mean_text) = (self.line(), self.quotes_mean_text());
             for (index, column) in sample.columns.iter_mut().enumerate() {
-                column.add(self.field(index), line, null_tokens, quotes_mean_text);
+                let mut pointed = [0; MAX_NUMBER_BYTES];
+                let mut field = self.field(index);
+                if decimal_comma {
+                    field = field.with_point(&mut pointed);
+                }
+                column.add(field, line, null_tokens, quotes_mean_text);
             }
             sample.rows += 1;
             bytes += self.text().len();

@@ -6,6 +6,8 @@
     reason = "tests, each of which uses some of this"
 )]
 
+pub mod place;
+
 use std::path::Path;
 use std::process::Command;
 

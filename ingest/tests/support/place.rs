@@ -1,6 +1,4 @@
 //! The command in a folder of its own.
-#![allow(dead_code)]
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

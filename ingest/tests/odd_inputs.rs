@@ -1,0 +1,153 @@
+//! Inputs as they are found: cut off, empty, with decimal commas, in local time, from sensors that begin slowly.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use support::place::{Place, answer, rejects};
+
+fn packed(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn files_that_are_cut_off_or_empty_do_not_stop_the_others() {
+    let place = Place::new();
+    let mut text = String::from("ts,x\n");
+    for i in 0..20_000u32 {
+        text += &format!("{i},{}\n", i.wrapping_mul(2_654_435_761));
+    }
+    let bytes = packed(&text);
+    place.write("cut.csv.gz", &bytes[..bytes.len() / 2]);
+    place.write("empty.csv", "");
+    place.write("header.csv", "ts,x\n");
+    place.write("none.jsonl", "");
+    place.write("last.csv", "ts,x\n90000,1\n");
+    let answer = place.silt(&["ingest", "none", "s", "header.csv"]);
+    assert_eq!(answer.code, 3, "{}", answer.err);
+    assert!(answer.err.contains("header.csv holds no row"), "{}", answer.err);
+    let answer = place.silt(&["ingest", "alone", "s", "cut.csv.gz", "--time-unit", "s"]);
+    assert_eq!(answer.code, 3, "{}", answer.err);
+    assert!(
+        answer.err.contains("cut.csv.gz cannot be unpacked"),
+        "{}",
+        answer.err
+    );
+    assert!(answer.err.contains("rows were added before"), "{}", answer.err);
+    let kept: u64 = place.ok(&["count", "alone", "s"]).trim().parse().unwrap();
+    assert!((5_000..15_000).contains(&kept), "{kept}");
+
+    let args = [
+        "ingest",
+        "all",
+        "s",
+        "empty.csv",
+        "cut.csv.gz",
+        "last.csv",
+        "--time-unit",
+        "s",
+    ];
+    let answer = place.silt(&args);
+    assert_eq!(answer.code, 3, "{}", answer.err);
+    assert!(
+        answer.err.contains("empty.csv holds no header line"),
+        "{}",
+        answer.err
+    );
+    assert_eq!(place.ok(&["count", "all", "s"]), format!("{}\n", kept + 1));
+}
+
+#[test]
+fn decimal_commas_and_local_times() {
+    let place = Place::new();
+    place.write(
+        "plc.csv",
+        "Zeit;Wert;Text\n29.03.2025 23:00:00,500;-1,5;a, b\n29.03.2025 23:00:01;2;1,5\n2025-03-29T22:00:02Z;0,25;c\n",
+    );
+    let answer = place.silt(&["ingest", "text", "plc", "plc.csv"]);
+    assert!(
+        answer.code == 0 && answer.err.contains("--decimal ,"),
+        "{}",
+        answer.err
+    );
+    assert!(!answer.err.contains("Text is text"), "{}", answer.err);
+    let args = [
+        "ingest",
+        "store",
+        "plc",
+        "plc.csv",
+        "--decimal",
+        ",",
+        "--utc-offset",
+        "+01:00",
+    ];
+    place.ok(&args);
+    assert_eq!(
+        place.ok(&["export", "store", "plc"]),
+        "Zeit,Wert,Text\n2025-03-29T22:00:00.500Z,-1.5,\"a, b\"\n2025-03-29T22:00:01Z,2.0,\"1,5\"\n\
+         2025-03-29T22:00:02Z,0.25,c\n"
+    );
+    place.write(
+        "app.log",
+        "2025-03-29 23:00:00 up\n2025-03-29 23:00:00Z up\nMar 29 23:00:01 up\n",
+    );
+    place.ok(&[
+        "ingest",
+        "store",
+        "log",
+        "app.log",
+        "--utc-offset",
+        "-05:30",
+        "--year",
+        "2025",
+    ]);
+    assert_eq!(
+        place.ok(&["export", "store", "log"]),
+        "time,message\n2025-03-29T23:00:00Z,up\n2025-03-30T04:30:00Z,up\n2025-03-30T04:30:01Z,up\n"
+    );
+}
+
+/// The first rows of a followed sensor may come late, and say little of the types of what follows.
+#[test]
+fn a_sensor_may_begin_slowly() {
+    let place = Place::new();
+    for (format, first, later) in [
+        ("csv", "ts,x\n1,20\n", "2,20.5\n"),
+        ("jsonl", "{\"ts\":1,\"x\":20}\n", "{\"ts\":2,\"x\":20.5}\n"),
+    ] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_silt"))
+            .args([
+                "ingest",
+                format,
+                "s",
+                "-",
+                "--time-unit",
+                "s",
+                "--follow",
+                "--format",
+                format,
+            ])
+            .current_dir(place.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        for text in ["", first, later] {
+            std::thread::sleep(Duration::from_millis(500));
+            input.write_all(text.as_bytes()).unwrap();
+        }
+        drop(input);
+        let answer = answer(child.wait_with_output().unwrap());
+        assert_eq!(answer.code, 3, "{}", answer.err);
+        assert!(answer.err.contains("after 1 rows, x seem"), "{}", answer.err);
+        let rejects = rejects(&place.path(format!("{format}/rejects/s.jsonl").as_str()));
+        assert!(rejects[0].1.contains("20.5"), "{rejects:?}");
+    }
+}
