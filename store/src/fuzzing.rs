@@ -21,6 +21,8 @@ use crate::storage::memory::MemoryStorage;
 use crate::store::{Options, Store};
 use crate::value::Value;
 
+pub mod text;
+
 /// A file may claim more rows than anybody wants to wait for.
 const MOST_ROWS: u64 = 100_000;
 
@@ -233,7 +235,7 @@ fn write(layout: Layout, rows: i64, lines: bool, sink: Sink<'_>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -248,7 +250,7 @@ mod tests {
         }
     }
 
-    fn each_seed(target: &str, harness: fn(&[u8])) {
+    pub(super) fn each_seed(target: &str, harness: fn(&[u8])) {
         let seeds = format!("{}/../fuzz/seeds/{target}", env!("CARGO_MANIFEST_DIR"));
         let mut run = 0;
         for entry in std::fs::read_dir(&seeds).unwrap() {
