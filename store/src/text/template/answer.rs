@@ -4,7 +4,7 @@ use std::ops::{Bound, Range};
 
 use super::measure;
 use super::read::Model;
-use super::search::{Needle, Rows, Search};
+use super::search::{Needle, Order, Rows, Search};
 use crate::codes::Interval;
 use crate::error::Result;
 use crate::rows::Mask;
@@ -124,6 +124,11 @@ pub fn select(model: &Model, range: Range<u64>, pattern: &TextPattern, mask: &mu
     if let Some(needle) = needle(pattern) {
         return select_needle(model, &range, &needle, mask);
     }
+    if let TextPattern::Like(like) = pattern {
+        if select_in_order(model, &range, like, mask)? {
+            return Ok(());
+        }
+    }
     let candidates = match pattern {
         TextPattern::Like(like) => like_candidates(model, &range, like)?,
         TextPattern::Regex(regex) => regex_candidates(model, &range, regex)?,
@@ -153,27 +158,56 @@ fn select_rest(model: &Model, range: &Range<u64>, pattern: &TextPattern, mask: &
 
 fn select_needle(model: &Model, range: &Range<u64>, needle: &Needle<'_>, mask: &mut Mask) -> Result<()> {
     let search = Search::new(model, needle)?;
-    // Templates that match whole, as intervals of their codes.
-    let mut whole: Vec<Interval> = Vec::new();
+    let mut whole = Vec::new();
     search.rows(
         |template| model.window(template as u64 + 1, range),
-        |template, rows, found| {
-            let code = template as u64 + 1;
-            match found {
-                Rows::All => match whole.last_mut() {
-                    Some(last) if last.high + 1 == code => last.high = code,
-                    _ => whole.push(Interval {
-                        low: code,
-                        high: code,
-                    }),
-                },
-                Rows::Some(found) => name_rows(model, code, &rows, &found, range, mask)?,
-            }
-            Ok(())
-        },
+        |template, rows, found| name_found(model, template, &rows, &found, range, mask, &mut whole),
     )?;
+    name_whole(model, &whole, range, mask)
+}
+
+/// Sets the bits of the rows that hold the literals of a pattern in order; false if it has more than literals and `%`.
+fn select_in_order(model: &Model, range: &Range<u64>, like: &LikePattern, mask: &mut Mask) -> Result<bool> {
+    let Some(order) = Order::new(model, like)? else {
+        return Ok(false);
+    };
+    let mut whole = Vec::new();
+    order.rows(
+        |template| model.window(template as u64 + 1, range),
+        |template, rows, found| name_found(model, template, &rows, &found, range, mask, &mut whole),
+    )?;
+    debug_assert!(whole.is_empty(), "rows in order are named one by one");
+    Ok(true)
+}
+
+/// Sets the bits of the rows of a template, or adds it to those that match `whole`, as intervals of their codes.
+fn name_found(
+    model: &Model,
+    template: usize,
+    rows: &Range<u64>,
+    found: &Rows,
+    range: &Range<u64>,
+    mask: &mut Mask,
+    whole: &mut Vec<Interval>,
+) -> Result<()> {
+    let code = template as u64 + 1;
+    match found {
+        Rows::All => match whole.last_mut() {
+            Some(last) if last.high + 1 == code => last.high = code,
+            _ => whole.push(Interval {
+                low: code,
+                high: code,
+            }),
+        },
+        Rows::Some(found) => name_rows(model, code, rows, found, range, mask)?,
+    }
+    Ok(())
+}
+
+/// Sets the bits of all rows of templates.
+fn name_whole(model: &Model, whole: &[Interval], range: &Range<u64>, mask: &mut Mask) -> Result<()> {
     let lists = model.row_lists()?;
-    for interval in whole {
+    for &interval in whole {
         if let Some(lists) = lists {
             for code in interval.low..=interval.high {
                 let window = model.window(code, range)?;

@@ -14,6 +14,10 @@ use super::tokens::parts;
 use crate::error::Result;
 use crate::rows::Mask;
 
+mod order;
+
+pub use order::Order;
+
 /// Rows up to which further tests are made row by row.
 const FEW_ROWS: usize = 256;
 /// Rows up to which values are read to test them.
@@ -36,6 +40,8 @@ pub struct Needle<'n> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Alignment {
     template: usize,
+    /// Place of the first token.
+    first: usize,
     /// Column and number of its test.
     tests: Vec<(u32, usize)>,
 }
@@ -106,6 +112,7 @@ impl<'m> Search<'m> {
             }
             self.alignments.push(Alignment {
                 template,
+                first: place,
                 tests: lookup
                     .column_at(place)
                     .map(|column| (column, 0))
@@ -199,6 +206,7 @@ impl<'m> Search<'m> {
                 });
                 self.alignments.push(Alignment {
                     template,
+                    first,
                     tests: columns.collect(),
                 });
             }
@@ -301,6 +309,16 @@ impl<'m> Search<'m> {
             Ok(())
         })?;
         Ok(count)
+    }
+
+    /// The rows that one alignment has, the first of `rows` as bit 0.
+    fn alignment_rows(&self, alignment: &Alignment, rows: &Range<u64>) -> Result<Mask> {
+        if alignment.tests.is_empty() {
+            let places = usize::try_from(rows.end.saturating_sub(rows.start)).unwrap_or(0);
+            return Ok(Mask::repeat(true, places));
+        }
+        let mut chains = self.chains(std::slice::from_ref(alignment))?;
+        self.union(&mut chains, rows.clone())
     }
 
     /// The tests of the alignments that may have rows, the strongest first.

@@ -165,6 +165,44 @@ proptest! {
         check(&build(&rows), &rows, &TextPattern::Number(number), Bound::Unbounded, Bound::Excluded(b"d"), &cuts);
     }
 
+    /// Pieces of a row, in order, overlapping or the other way round, with `%` between them.
+    #[test]
+    fn pieces_in_order_as_a_scan(
+        rows in logs(), more in 0u8..60,
+        pieces in proptest::collection::vec((any::<usize>(), proptest::collection::vec((any::<usize>(), 0usize..9, 0usize..6), 1..4), any::<u8>()), 12),
+    ) {
+        // Some rows of one format, runs of delimiters that two pieces can share, and tokens of several fields.
+        let more = (0..more).map(|row| match row % 3 {
+            0 => format!("a, b{row:02}: {row}.{} ,, a{}", row % 7, row % 5).into_bytes(),
+            format => log_row(format, u32::from(row) * 7919 % 400),
+        });
+        let rows: Vec<Vec<u8>> = rows.into_iter().chain(more).collect();
+        let index = build(&rows);
+        for (row, pieces, kind) in pieces {
+            let row = rows.get(row % rows.len().max(1)).map_or(String::new(), |row| String::from_utf8_lossy(row).into_owned());
+            let letters: Vec<char> = row.chars().collect();
+            let mut text = String::new();
+            let mut at = 0;
+            for (index, (step, length, back)) in pieces.into_iter().enumerate() {
+                if kind & 1 == 0 || index > 0 {
+                    text.push('%');
+                    at = (at + step % 12).saturating_sub(back).min(letters.len());
+                }
+                let end = if kind & 2 == 2 && index == 2 { letters.len() } else { (at + length).min(letters.len()) };
+                text.extend(&letters[at..end]);
+                at = end;
+            }
+            if kind & 2 == 0 {
+                text.push('%');
+            }
+            let pattern = TextPattern::like(&text, None);
+            let wanted: Vec<bool> = rows.iter().map(|row| pattern.matches(row)).collect();
+            let mut found = crate::rows::Mask::repeat(false, rows.len());
+            index.select(0..index.len(), &pattern, &mut found).unwrap();
+            prop_assert_eq!(found.iter().by_vals().collect::<Vec<bool>>(), wanted, "{:?}", pattern);
+        }
+    }
+
     #[test]
     fn answers_on_any_bytes_as_a_scan(
         rows in strings(), pattern in patterns(),
