@@ -66,6 +66,7 @@ mod rest;
 mod rows;
 mod search;
 mod sequence;
+mod tails;
 #[cfg(test)]
 pub(super) mod tests;
 mod tokens;

@@ -22,10 +22,14 @@
 //! | words that contain, end with, in any case | a load and a few compares a word |
 
 use std::ops::Range;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::bits::{BitWriter, push, read};
 use super::filter::Fit;
 use super::list::{self, List};
+use super::tails::Tails;
+use super::words::MAX_TAILS;
 use crate::error::{Error, Result};
 use crate::section::Section;
 
@@ -41,6 +45,8 @@ pub const MAX_PLACES: usize = 64;
 const MAX_LETTERS: usize = 126;
 /// Bits of the heads at most.
 const MAX_HEAD: u32 = 48;
+/// Passes over all words for what ends with something, after which their last bytes are kept in memory.
+const PASSES: u32 = 8;
 /// Bits that are loaded together.
 const MAX_CHUNK: u32 = 56;
 
@@ -233,6 +239,9 @@ pub struct Pool {
     heads: List,
     /// Bit where the tails start.
     tails_at: u64,
+    ends: OnceLock<Tails>,
+    /// Passes over the words without these.
+    passes: AtomicU32,
 }
 
 impl Pool {
@@ -279,6 +288,8 @@ impl Pool {
             bits_at,
             tails_at: heads.bits(),
             heads,
+            ends: OnceLock::new(),
+            passes: AtomicU32::new(0),
         };
         Ok((pool, length))
     }
@@ -368,6 +379,9 @@ impl Pool {
         first: u64,
         found: &mut Vec<u64>,
     ) -> Result<()> {
+        if let Some(ends) = self.ends(fit, ignore_case)? {
+            return self.verify(ends.find(bytes, false), passes, first, found);
+        }
         let mut tests: Vec<Vec<(u64, u64)>> = vec![Vec::new(); self.shape.chunks.len()];
         let last = self.shape.places.len().checked_sub(bytes.len());
         let Some(last) = last.filter(|_| !bytes.is_empty()) else {
@@ -413,6 +427,39 @@ impl Pool {
         }
         candidates.sort_unstable();
         candidates.dedup();
+        self.verify(candidates, passes, first, found)
+    }
+
+    /// The last bytes of all words, once so many questions were asked that they would answer sooner.
+    fn ends(&self, fit: Fit, ignore_case: bool) -> Result<Option<&Tails>> {
+        if let Some(ends) = self.ends.get().filter(|_| fit == Fit::Ends && !ignore_case) {
+            return Ok(Some(ends));
+        }
+        if fit != Fit::Ends
+            || ignore_case
+            || self.words > MAX_TAILS
+            || self.passes.fetch_add(1, Ordering::Relaxed) < PASSES
+        {
+            return Ok(None);
+        }
+        let mut ends = Tails::default();
+        let mut word = Vec::new();
+        for index in 0..self.words {
+            word.clear();
+            self.extract(index, &mut word)?;
+            ends.push(&word);
+        }
+        Ok(Some(self.ends.get_or_init(|| ends)))
+    }
+
+    /// Appends `first` + those of the words that pass.
+    fn verify(
+        &self,
+        candidates: Vec<u64>,
+        passes: impl Fn(&[u8]) -> bool,
+        first: u64,
+        found: &mut Vec<u64>,
+    ) -> Result<()> {
         let mut word = Vec::new();
         for index in candidates {
             word.clear();
@@ -524,8 +571,12 @@ mod tests {
                         let test = Test::new(fit, &piece, ignore_case);
                         let wanted: Vec<u64> = (5u64..).zip(&words).filter(|(_, word)| test.passes(word)).map(|(id, _)| id).collect();
                         let mut found = Vec::new();
-                        pool.find(fit, &piece, ignore_case, |word| test.passes(word), 5, &mut found).unwrap();
-                        prop_assert_eq!(&found, &wanted);
+                        // The last bytes are looked at from the ninth time on.
+                        for _ in 0..if fit == Fit::Ends { 10 } else { 1 } {
+                            found.clear();
+                            pool.find(fit, &piece, ignore_case, |word| test.passes(word), 5, &mut found).unwrap();
+                            prop_assert_eq!(&found, &wanted);
+                        }
                         if !ignore_case && matches!(fit, Fit::Equals | Fit::Starts) {
                             let range = pool.stretch(&piece, fit == Fit::Equals).unwrap();
                             let range: Vec<u64> = range.map(|id| id + 5).collect();

@@ -8,16 +8,15 @@ use std::sync::{Mutex, OnceLock};
 
 use super::filter::{Fit, Ids, Test};
 use super::pool::Pool;
+use super::tails::{TAIL_BYTES, Tails};
 use crate::batch::ByteColumn;
 use crate::error::Result;
 use crate::section::Section;
 use crate::text::fm::Fm;
 use crate::text::{TextIndex, TextPattern};
 
-/// Last bytes of the fm's words that are kept in memory once words are looked for by their end.
-const TAIL_BYTES: usize = 4;
-/// Words of an fm of which that is done.
-const MAX_TAILS: u64 = 1 << 18;
+/// Words up to which their tails are kept in memory once words are looked for by their end.
+pub const MAX_TAILS: u64 = 1 << 18;
 /// Words of the fm that are kept in memory as they are read.
 const CACHED_WORDS: usize = 1 << 11;
 /// Bytes of such a word.
@@ -34,7 +33,7 @@ pub struct Dictionary {
     /// Number of the fm's first word.
     first: u64,
     fm: Option<Fm>,
-    tails: OnceLock<Vec<u32>>,
+    tails: OnceLock<Tails>,
     cache: Mutex<Vec<Cached>>,
 }
 
@@ -211,10 +210,6 @@ impl Dictionary {
 
     /// The words of the fm that end with up to [`TAIL_BYTES`] bytes, in order.
     fn ending(&self, fm: &Fm, bytes: &[u8], ignore_case: bool) -> Result<Vec<u64>> {
-        /// Tails that are compared together.
-        const TOGETHER: usize = 32;
-        // No word holds a byte 0, so shorter ones are told from longer ones.
-        let packed = |bytes: &[u8]| bytes.iter().fold(0u32, |tail, &byte| tail << 8 | u32::from(byte));
         if bytes.contains(&0) {
             return Ok(Vec::new());
         }
@@ -233,39 +228,12 @@ impl Dictionary {
         let tails = match self.tails.get() {
             Some(tails) => tails,
             None => {
-                let mut tails = Vec::new();
-                fm.tails(TAIL_BYTES, |tail| tails.push(packed(tail)))?;
+                let mut tails = Tails::default();
+                fm.tails(TAIL_BYTES, |tail| tails.push(tail))?;
                 self.tails.get_or_init(|| tails)
             }
         };
-        let wanted = packed(bytes);
-        let mask = if bytes.len() >= TAIL_BYTES {
-            u32::MAX
-        } else {
-            !(u32::MAX << (8 * bytes.len()))
-        };
-        let first = TAIL_BYTES.saturating_sub(bytes.len());
-        let fits = |tail: u32| {
-            if ignore_case {
-                // The word's last byte is the lowest of the number.
-                let tail = tail.swap_bytes().to_le_bytes();
-                tail.get(first..)
-                    .is_some_and(|end| end.eq_ignore_ascii_case(bytes))
-            } else {
-                tail & mask == wanted
-            }
-        };
-        let mut found = Vec::new();
-        for (first, tails) in (0u64..).step_by(TOGETHER).zip(tails.chunks(TOGETHER)) {
-            // Most stretches have none, which is told without a branch for each.
-            let any = |any: bool, &tail: &u32| any | (tail & mask == wanted);
-            if !ignore_case && !tails.iter().fold(false, any) {
-                continue;
-            }
-            let here = (first..).zip(tails).filter(|(_, tail)| fits(**tail));
-            found.extend(here.map(|(id, _)| id));
-        }
-        Ok(found)
+        Ok(tails.find(bytes, ignore_case))
     }
 }
 
