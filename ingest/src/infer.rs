@@ -186,6 +186,11 @@ impl ColumnSample {
         self.times > 0 && self.times == self.values()
     }
 
+    /// Whether nearly all values are calendar times.
+    pub fn is_mostly_calendar(&self) -> bool {
+        self.times > 0 && self.times * 10 >= self.values() * 9
+    }
+
     /// Whether all values are numbers that can count time.
     pub fn is_count(&self) -> bool {
         self.numbers() > 0 && self.numbers() == self.values()

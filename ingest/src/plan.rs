@@ -182,7 +182,13 @@ fn find_time(
             .get(*index)
             .is_some_and(|column| column.is_calendar() || (column.is_count() && is_time_name(&names[*index])))
     };
-    (0..names.len()).find(looks_like_time).ok_or_else(|| {
+    // A few odd ones in a column that says it is the time are refused line by line.
+    let says_so = |index: &usize| {
+        let column = sample.columns.get(*index);
+        is_time_name(&names[*index]) && column.is_some_and(|column| column.is_mostly_calendar())
+    };
+    let found = (0..names.len()).find(looks_like_time);
+    found.or((0..names.len()).find(says_so)).ok_or_else(|| {
         Failure::usage(format!(
             "none of the columns ({}) looks like a time; name the one that does with --time (or are these lines of a \
              log? --format lines)",

@@ -151,3 +151,88 @@ fn a_sensor_may_begin_slowly() {
         assert!(rejects[0].1.contains("20.5"), "{rejects:?}");
     }
 }
+
+#[test]
+fn a_header_that_comes_again_is_skipped() {
+    let place = Place::new();
+    let row = "2025-03-29 22:00:00,2\n".repeat(12);
+    place.write("a.csv", format!("ts,x\n{row}ts,x\n{row}n/a,3\n"));
+    let answer = place.silt(&["ingest", "store", "s", "a.csv"]);
+    assert_eq!(answer.code, 3, "{}", answer.err);
+    assert_eq!(place.ok(&["count", "store", "s"]), "24\n");
+    let rejects = rejects(&place.path("store/rejects/s.jsonl"));
+    assert!(rejects[0].0 == 27 && rejects.len() == 1, "{rejects:?}");
+}
+
+#[test]
+fn several_statements_and_remedies() {
+    let place = Place::new();
+    place.write("a.csv", "ts,x\n1,2\n");
+    place.ok(&[
+        "ingest",
+        "store",
+        "s",
+        "a.csv",
+        "--time-unit",
+        "s",
+        "--type",
+        "x=f64",
+    ]);
+    let args = [
+        "sql",
+        "store",
+        "--format",
+        "csv",
+        "select x from s; select ';' as y -- ;",
+    ];
+    assert_eq!(place.ok(&args), "x\n2.0\ny\n;\n");
+    for (sql, remedy) in [
+        ("select x from s where x = \"M1\"", "single quotes"),
+        ("select x from s where ts < '2025-03-31 12:00'", "seconds"),
+        (
+            "select timestamp '2025-03-30 02:30:00' at time zone 'Europe/Berlin'",
+            "AT TIME ZONE 'UTC'",
+        ),
+        ("drop table s", "retention"),
+        ("delete from s", "retention"),
+    ] {
+        let answer = place.silt(&["sql", "store", sql]);
+        assert!(
+            answer.code == 2 && answer.err.contains(remedy),
+            "{sql}: {}",
+            answer.err
+        );
+    }
+}
+
+/// A log is renamed and begun anew while it is followed.
+#[test]
+fn a_followed_file_may_be_replaced() {
+    let place = Place::new();
+    place.write("a.log", "2025-03-29 22:00:00 one\n");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_silt"))
+        .args(["ingest", "store", "log", "a.log", "--follow"])
+        .current_dir(place.folder.path())
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let wait_for = |rows: &str| {
+        for _ in 0..200 {
+            let answer = place.silt(&["count", "store", "log"]);
+            if answer.out == rows {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{rows} rows never came");
+    };
+    wait_for("1\n");
+    std::fs::rename(place.path("a.log"), place.path("a.log.1")).unwrap();
+    place.write("a.log", "2025-03-29 22:00:01 two\n");
+    wait_for("2\n");
+    place.write("a.log", "2025-03-29 22:00:02 3\n");
+    wait_for("3\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -87,6 +87,14 @@ fn with_remedy(what: String) -> String {
             "A time has hours, minutes and seconds: '2025-03-31 12:00:00'.",
         ),
         (
+            "' doesn't exist.",
+            "SQL takes only tables away that it made; rows of streams go by retention (silt maintain).",
+        ),
+        (
+            "not supported for Base table",
+            "Rows of streams are added and never changed; they go by retention (silt maintain).",
+        ),
+        (
             "Cannot cast timezone to different timezone",
             "AT TIME ZONE takes a time without a zone for one of that zone, and this one is skipped there when summer time \
              begins. Streams hold UTC: (ts AT TIME ZONE 'UTC') AT TIME ZONE 'Europe/Berlin' is the local time of ts.",

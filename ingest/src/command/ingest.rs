@@ -83,7 +83,7 @@ pub struct Args {
     #[arg(long, value_name = "COL=UNIT", value_parser = parse_pair)]
     pub unit: Vec<(String, String)>,
     /// Type of a column, instead of the inferred one
-    #[arg(long = "type", value_name = "COL=TYPE", value_parser = parse_type)]
+    #[arg(long = "type", value_name = "COL=TYPE,...", value_parser = parse_type, value_delimiter = ',')]
     pub types: Vec<(String, ColumnType)>,
     /// Text that stands for null, besides an empty field
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
@@ -98,7 +98,7 @@ pub struct Args {
     /// drop=30d/full, keep
     #[arg(long, value_name = "POLICY", value_parser = parse_retention)]
     pub retention: Option<Retention>,
-    /// Go on reading as the input grows, and hand on rows whenever it pauses
+    /// Go on reading as the input grows, is shortened or replaced, and hand on rows whenever it pauses
     #[arg(long)]
     pub follow: bool,
     /// When rows reach the disk: always (before the next are read), os (when the system likes), or after so many
@@ -462,11 +462,13 @@ fn summary(rows: u64, seconds: f64, text_bytes: u64, added_bytes: u64, rejects: 
     eprintln!("{line}");
     if let (count @ 1.., Some(first)) = (rejects.count(), rejects.first()) {
         eprintln!(
-            "silt: {} lines refused, see {}\nsilt: the first is {first}\nsilt: (--type COL=TYPE sets a type when a \
-             stream is created; text takes anything)",
+            "silt: {} lines refused, see {}\nsilt: the first is {first}",
             grouped(count),
             rejects.path().display()
         );
+        if first.contains(" of type ") {
+            eprintln!("silt: (--type COL=TYPE sets a type when a stream is created; text takes anything)");
+        }
         if rejects.unkept() > 0 {
             eprintln!(
                 "silt: {} of them are not kept there: the store's budget leaves a sixteenth to refused lines",

@@ -30,7 +30,7 @@ Examples:
 pub struct Args {
     /// Directory of the store
     pub store: PathBuf,
-    /// The question; without it, statements come from standard input
+    /// The question, or several with semicolons between; without it, statements come from standard input
     pub query: Option<String>,
     /// How to print the answer
     #[arg(long, value_enum, default_value = "table")]
@@ -130,26 +130,18 @@ Statements end with a semicolon and may take several lines.
             format: format_of(args.format),
         };
         match &args.query {
-            Some(query) => {
-                let out: Box<dyn Write + Send> = match &args.output {
-                    Some(path) => Box::new(BufWriter::new(
-                        File::create(path).map_err(|e| Failure::io("create", path, &e))?,
-                    )),
-                    None => session.stdout()?,
-                };
-                (session.ask)(query, session.format, out)?;
-            }
+            Some(query) => match &args.output {
+                Some(path) => {
+                    let file = File::create(path).map_err(|e| Failure::io("create", path, &e))?;
+                    (session.ask)(query, session.format, Box::new(BufWriter::new(file)))?;
+                }
+                None => session.ask_all(query)?,
+            },
             None if std::io::stdin().is_terminal() => session.talk()?,
             None => {
                 let mut text = String::new();
                 std::io::stdin().read_to_string(&mut text)?;
-                let (mut all, last) = statements(&text);
-                if !last.trim().is_empty() {
-                    all.push(last);
-                }
-                for statement in all {
-                    (session.ask)(&statement, session.format, session.stdout()?)?;
-                }
+                session.ask_all(&text)?;
             }
         }
         Ok(answer)
@@ -192,6 +184,18 @@ Statements end with a semicolon and may take several lines.
     }
 
     impl Session {
+        /// Answers the statements of `text` one after the other; the last needs no semicolon.
+        fn ask_all(&self, text: &str) -> Outcome<()> {
+            let (mut all, last) = statements(text);
+            if !last.trim().is_empty() {
+                all.push(last);
+            }
+            for statement in all {
+                (self.ask)(&statement, self.format, self.stdout()?)?;
+            }
+            Ok(())
+        }
+
         fn stdout(&self) -> Outcome<Box<dyn Write + Send>> {
             if matches!(self.format, Format::Arrow | Format::Parquet) && std::io::stdout().is_terminal() {
                 return Err(Failure::usage(

@@ -1,6 +1,7 @@
 //! Separated values: commas, semicolons, tabs or any other byte between fields.
 //!
-//! Lines end with LF or CRLF; a byte-order mark, blank lines and comment lines are skipped. A field that starts with the
+//! Lines end with LF or CRLF; a byte-order mark, blank lines and comment lines are skipped, and so is the header where it
+//! comes again, as in files that were joined or begun anew. A field that starts with the
 //! quote runs to the next single quote and may hold delimiters and line ends; two quotes are one. Quotes inside a bare
 //! field are just bytes. If a quote is never closed, its line is refused and reading goes on with the next one, so that
 //! one stray quote does not swallow a file.
@@ -57,6 +58,8 @@ pub struct CsvSource {
     options: CsvOptions,
     delimiter: u8,
     names: Vec<String>,
+    /// The header line, if it was one line; empty before it was read.
+    header: Vec<u8>,
     /// Line on which the present record starts.
     line: u64,
     /// The present record: bytes without and with its line end, at the start of what is left of `input`, and lines.
@@ -97,6 +100,7 @@ impl CsvSource {
             delimiter: options.delimiter.unwrap_or(b','),
             options,
             names,
+            header: Vec::new(),
             line: 1,
             record: RecordSpan::default(),
             fields: Vec::new(),
@@ -155,6 +159,9 @@ impl CsvSource {
             .map(|index| String::from_utf8_lossy(self.field(index).text.trim_ascii()).into_owned())
             .collect();
         self.names = distinct_names(names);
+        if self.record.lines == 1 {
+            self.header = self.text().to_vec();
+        }
         Ok(())
     }
 
@@ -338,7 +345,8 @@ impl Source for CsvSource {
             };
             let text = self.input.bytes().get(..line.text_bytes).unwrap_or_default();
             let comment = &self.options.comment;
-            if text.is_empty() || (!comment.is_empty() && text.starts_with(comment)) {
+            let is_header = !self.header.is_empty() && text == self.header;
+            if text.is_empty() || is_header || (!comment.is_empty() && text.starts_with(comment)) {
                 self.note_comment(line.text_bytes);
                 self.input.consume(line.bytes);
                 self.line += 1;

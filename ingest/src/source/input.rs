@@ -16,11 +16,15 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use crate::failure::{Failure, Outcome};
 use crate::ram;
+use crate::source::followed::Followed;
 
 /// Chunks read ahead.
 const CHUNKS_AHEAD: usize = 4;
 /// How long a followed input may be silent before its rows are handed on.
 const IDLE: Duration = Duration::from_millis(200);
+
+/// How long a pipe that is not followed may be silent before it is said what that means.
+const WAITING: Duration = Duration::from_secs(3);
 
 /// What [`Input::more`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +50,9 @@ pub struct Input {
     size_bytes: Option<u64>,
     /// Why reading stopped, and whether it was for what the input holds.
     failed: Option<(bool, String)>,
+    /// Standard input, and not a file.
+    is_pipe: bool,
+    said_waiting: bool,
 }
 
 impl Input {
@@ -91,12 +98,19 @@ impl Input {
                 "{name} is compressed and cannot be followed"
             )));
         }
+        if follow {
+            let source = Counted {
+                inner: Followed::new(path, file),
+                read: counter,
+            };
+            return Ok(Input::spawn(name, source, true, true, read, size_bytes));
+        }
         let source = Counted {
             inner: file,
             read: counter,
         };
         Ok(if !packed {
-            Input::spawn(name, source, follow, follow, read, size_bytes)
+            Input::spawn(name, source, false, false, read, size_bytes)
         } else if magic[0] == 0x1f {
             Input::spawn(
                 name,
@@ -123,6 +137,8 @@ impl Input {
             read: Arc::new(AtomicU64::new(bytes.len() as u64)),
             size_bytes: Some(bytes.len() as u64),
             failed: None,
+            is_pipe: false,
+            said_waiting: false,
         }
     }
 
@@ -145,6 +161,8 @@ impl Input {
             position: 0,
             hold: false,
             read,
+            is_pipe: size_bytes.is_none(),
+            said_waiting: false,
             size_bytes,
             failed: None,
         }
@@ -212,6 +230,21 @@ impl Input {
         let received = if self.follow {
             match chunks.recv_timeout(IDLE) {
                 Err(RecvTimeoutError::Timeout) => return Ok(More::Idle),
+                Err(RecvTimeoutError::Disconnected) => None,
+                Ok(chunk) => Some(chunk),
+            }
+        } else if self.is_pipe && !self.said_waiting {
+            match chunks.recv_timeout(WAITING) {
+                Err(RecvTimeoutError::Timeout) => {
+                    // Whoever watches a sensor this way would lose what it said when they stop.
+                    eprintln!(
+                        "silt: waiting for {}; rows are kept when some 100,000 have come, or it ends \
+                         (--follow keeps them whenever it pauses)",
+                        self.name
+                    );
+                    self.said_waiting = true;
+                    return self.more();
+                }
                 Err(RecvTimeoutError::Disconnected) => None,
                 Ok(chunk) => Some(chunk),
             }

@@ -70,7 +70,7 @@ impl Reason {
             Reason::FewDistinct => "few distinct strings",
             Reason::FewBytes => "few bytes",
             Reason::FewestBytes => "fewest bytes",
-            Reason::Questions => "answers sooner, at few more bytes",
+            Reason::Questions => "answers sooner, at more bytes",
             Reason::Wish => "wished for",
         }
     }
