@@ -1,6 +1,6 @@
 //! Text indexes on log files: bytes, microseconds a question, megabytes a second to build.
 //!
-//! `text --data DIR [--index fm|template|small] [--block-mb N | --ram MB] [--step N] [--only NAME] [--passes N] [--quick] [--cut-time]`: each file of DIR (plain or .gz) is one
+//! `text --data DIR [--index fm|template|small] [--block-mb N | --ram MB] [--step N] [--only NAME] [--passes N] [--needles N] [--quick] [--cut-time]`: each file of DIR (plain or .gz) is one
 //! column of rows, each sub-directory one column of its files joined. `--cut-time` takes a leading timestamp off each
 //! row, as a stream's clock would. A count's time is the best of N passes over all patterns, so that other work on the
 //! machine counts less; the other times are of one pass. `--ram MB` cuts the rows into blocks as a program with that
@@ -36,7 +36,7 @@ fn main() {
     };
     let Some(data) = value("--data") else {
         eprintln!(
-            "text --data DIR [--index fm|template|small] [--block-mb N | --ram MB] [--step N] [--only NAME] [--passes N] [--quick] [--cut-time]"
+            "text --data DIR [--index fm|template|small] [--block-mb N | --ram MB] [--step N] [--only NAME] [--passes N] [--needles N] [--quick] [--cut-time]"
         );
         std::process::exit(2);
     };
@@ -76,6 +76,13 @@ fn main() {
         Ok(())
     })
     .unwrap();
+}
+
+/// The number that follows an option.
+fn number_of(option: &str) -> Option<usize> {
+    let mut arguments = std::env::args();
+    arguments.find(|argument| argument == option)?;
+    arguments.next()?.parse().ok()
 }
 
 /// Rows cut into blocks, an index for each.
@@ -223,7 +230,8 @@ fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, cut: bool, pa
 
     let mut random = Random(0x5eed_1234_5678_9abc);
     let mut needles = Vec::new();
-    while needles.len() < 600 {
+    let wanted = number_of("--needles").unwrap_or(600);
+    while needles.len() < wanted {
         let row = rows.get(random.below(rows.len() as u64) as usize);
         if row.len() >= 12 {
             let at = random.below(row.len() as u64 - 11) as usize;
@@ -305,21 +313,28 @@ fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, cut: bool, pa
     if std::env::args().any(|a| a == "--quick") {
         return;
     }
-    let mut micros = Vec::new();
-    let mut frequent = Vec::new();
-    for needle in &needles {
-        let pattern = TextPattern::Contains(needle.clone());
-        let rare = index.count(&pattern) <= 100;
-        let (_, time) = timed(|| index.select(&pattern));
-        if rare { &mut micros } else { &mut frequent }.push(time);
+    for (label, pattern) in [
+        (
+            "rows of a pattern",
+            TextPattern::Contains as fn(Vec<u8>) -> TextPattern,
+        ),
+        ("rows, ignoring case", TextPattern::ContainsIgnoreAsciiCase),
+    ] {
+        let (mut rare, mut frequent) = (Vec::new(), Vec::new());
+        for pattern in needles.iter().cloned().map(pattern) {
+            let (found, time) = timed(|| index.select(&pattern));
+            assert_eq!(found as u64, index.count(&pattern), "as many rows as counted");
+            if found <= 100 { &mut rare } else { &mut frequent }.push(time);
+        }
+        for (what, micros) in [("<= 100", rare), ("> 100", frequent)] {
+            let patterns = micros.len();
+            println!(
+                "  {:34} {} us ({patterns} patterns)",
+                format!("{label}, {what}"),
+                quantiles(micros)
+            );
+        }
     }
-    println!(
-        "  {:34} {} us ({} patterns)",
-        "rows of a pattern, <= 100",
-        quantiles(micros.clone()),
-        micros.len()
-    );
-    println!("  {:34} {} us", "rows of a pattern, > 100", quantiles(frequent));
     let mut micros = Vec::new();
     let mut per_byte = Vec::new();
     let mut out = Vec::new();

@@ -43,6 +43,8 @@ mod bits;
 mod block;
 mod locate;
 pub(in crate::text) mod packed;
+mod plain;
+mod rowset;
 mod search;
 mod sort;
 mod sparse;

@@ -332,6 +332,65 @@ fn spellings_of_one_needle_share_rows() {
     );
 }
 
+/// More hits than are walked through the stored tree, in rows that repeat each other and in rows that do not.
+#[test]
+fn frequent_needles() {
+    let mut state = 1u64;
+    let mut noise = |end: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) % end
+    };
+    let rows: Vec<Vec<u8>> = (0..1_500)
+        .map(|row| match noise(4) {
+            0 => format!(
+                "pump {} of line {row}: pressure {} kPa, Pump ok",
+                noise(9),
+                noise(900)
+            )
+            .into_bytes(),
+            1 => (0..noise(90)).map(|_| b"abA "[noise(4) as usize]).collect(),
+            2 => b"pump idle, valve shut, ".repeat(noise(6) as usize),
+            _ => format!("{:x} pressure low on pump {}", noise(1 << 30), noise(5)).into_bytes(),
+        })
+        .collect();
+    for (block_bytes, sample_step, row_counters) in [
+        (1 << 20, 64, true),
+        (1 << 20, 64, false),
+        (1 << 20, 7, true),
+        (1 << 20, 0, false),
+        (9_000, 32, true),
+    ] {
+        let options = FmOptions {
+            block_bytes,
+            sample_step,
+            row_counters,
+        };
+        let index = Fm::open(Section::from_vec(encode_with(&column(&rows), &options).unwrap())).unwrap();
+        for pattern in [
+            TextPattern::Contains(b"p".to_vec()),
+            TextPattern::Contains(b"pump".to_vec()),
+            TextPattern::Contains(b"aA".to_vec()),
+            TextPattern::Contains(b"e, ".to_vec()),
+            TextPattern::EndsWith(b" ".to_vec()),
+            TextPattern::ContainsIgnoreAsciiCase(b"AB".to_vec()),
+            TextPattern::ContainsIgnoreAsciiCase(b"pump".to_vec()),
+            TextPattern::like("%pump%ok", None),
+            TextPattern::like("%e%pump%", None),
+            TextPattern::like("pump%ssure%", None),
+            TextPattern::Regex(RegexPattern::new("pump [0-4]|low on", RegexOptions::default()).unwrap()),
+        ] {
+            check(
+                &index,
+                &rows,
+                &pattern,
+                Bound::Unbounded,
+                Bound::Excluded(b"pump"),
+                &[3, 1_200],
+            );
+        }
+    }
+}
+
 #[test]
 fn rows_of_any_length_beside_each_other() {
     let long = b"0123456789".repeat(100_000);

@@ -345,6 +345,16 @@ impl<'a> View<'a> {
         self.block
     }
 
+    /// Bits of the tree.
+    pub fn bits(&self) -> &Bits<'a> {
+        &self.bits
+    }
+
+    /// Shape of the tree.
+    pub fn shape(&self) -> &'a Shape {
+        &self.tables.shape
+    }
+
     /// Number of suffixes.
     pub fn len(&self) -> u64 {
         self.block.symbols

@@ -7,7 +7,8 @@
 use std::ops::{Bound, Range};
 
 use super::block::{Block, View};
-use super::locate::Locator;
+use super::locate::{Hits, Locator};
+use super::rowset::RowSet;
 use crate::codes::simd::fast;
 use crate::error::Result;
 use crate::text::TextPattern;
@@ -19,8 +20,8 @@ const MAX_SPELLINGS: usize = 1024;
 /// Cost of one byte read from an unpacked block, in steps of the index, as 1 / this.
 const UNPACK_GAIN: u64 = 6;
 
-/// Suffixes whose rows are found at the same time.
-const PIECE: u64 = 4096;
+/// Symbols of a block for each byte of rows that is read one by one before intervals are walked instead.
+const FEW: u64 = 100;
 /// Rows read from an unpacked block at the same time.
 const TOGETHER: usize = 16;
 
@@ -43,6 +44,8 @@ enum Found {
 #[derive(Debug)]
 struct Plan {
     found: Found,
+    /// Suffixes of which each row that meets the question has one of each interval, too.
+    also: Vec<Range<u64>>,
     /// Whether rows must still be compared.
     verify: bool,
 }
@@ -182,6 +185,12 @@ struct Spelling {
     hits: Range<u64>,
 }
 
+impl Spelling {
+    fn needle(&self) -> Vec<u8> {
+        self.reversed.iter().rev().copied().collect()
+    }
+}
+
 /// All spellings of `needle` that occur; `None` inside when there are too many to follow.
 fn spellings(view: &View<'_>, needle: &[u8]) -> Option<Option<Vec<Spelling>>> {
     spellings_before(view, needle, 0..view.len())
@@ -223,49 +232,61 @@ fn spellings_before(view: &View<'_>, needle: &[u8], interval: Range<u64>) -> Opt
 }
 
 /// Counts rows with any of the spellings: those of the most frequent one by counters, and of the others those rows
-/// that do not have it. `None` inside where that is no gain.
+/// that do not have it. `None` inside if to name them takes longer than to read all rows.
 fn count_spellings(view: &View<'_>, spellings: &[Spelling]) -> Result<Option<u64>> {
     let block = view.block();
     let wrong = || block.corrupt("a count left the index");
-    let length = |spelling: &Spelling| spelling.hits.end - spelling.hits.start;
-    let Some(main) = spellings.iter().max_by_key(|spelling| length(spelling)) else {
+    let Some((main, others)) = most_frequent(spellings) else {
         return Ok(Some(0));
     };
-    let others: u64 = spellings.iter().map(length).sum::<u64>() - length(main);
-    let row_bytes = block_row_bytes(view);
-    if !block.has_counters()
-        || main.reversed.len() < 2
-        || others * row_bytes * 2 > length(main) * steps_to_find(view)
-    {
+    let needle = main.needle();
+    let all = block.rows() - block.long_count();
+    let of_main = count_hits(view, &main.hits, &needle)?;
+    if of_main == Some(all) {
+        return Ok(of_main);
+    }
+    let locator = Locator::new(view)?;
+    let mut rows = RowSet::new(block.rows());
+    if !locator.mark(&others, &mut rows, all).ok_or_else(wrong)? {
         return Ok(None);
     }
-    let repeats = view.repeats(main.hits.start, main.hits.end)?.unwrap_or(0);
-    let mut count = length(main).checked_sub(repeats).ok_or_else(wrong)?;
-    let needle: Vec<u8> = main.reversed.iter().rev().copied().collect();
-    let locator = Locator::new(view)?;
-    let mut steps = view.len();
-    let mut rows = Vec::new();
-    for spelling in spellings.iter().filter(|spelling| *spelling != main) {
-        match locator.rows_of(spelling.hits.clone(), &mut steps, &mut rows) {
-            Some(()) => {}
-            None if steps == 0 => return Ok(None),
-            None => return Err(wrong()),
+    let to_name = locator.most_steps(main.hits.end - main.hits.start);
+    if let Some(mut count) =
+        of_main.filter(|_| rows.len() * block_row_bytes(view) <= to_name.min(view.len() / FEW))
+    {
+        let mut bytes = Vec::new();
+        for row in rows.iter(&(0..block.rows())) {
+            bytes.clear();
+            view.extract(row, &mut bytes).ok_or_else(wrong)?;
+            count += u64::from(memchr::memmem::find(&bytes, &needle).is_none());
         }
+        return Ok(Some(count));
     }
-    rows.sort_unstable();
-    rows.dedup();
-    let mut bytes = Vec::new();
-    for row in rows {
-        bytes.clear();
-        view.extract(row, &mut bytes).ok_or_else(wrong)?;
-        count += u64::from(memchr::memmem::find(&bytes, &needle).is_none());
-    }
-    Ok(Some(count))
+    let mut main_rows = RowSet::new(block.rows());
+    let done = locator.mark(
+        &Hits::new([main.hits.clone()]),
+        &mut main_rows,
+        of_main.unwrap_or(all),
+    );
+    rows.add_all(&main_rows);
+    Ok(done.ok_or_else(wrong)?.then_some(rows.len()))
 }
 
-/// The literal of a LIKE pattern with the fewest hits.
-fn like(view: &View<'_>, pattern: &LikePattern) -> Option<Found> {
+/// The spelling with the most suffixes, and the suffixes of the others.
+fn most_frequent(spellings: &[Spelling]) -> Option<(&Spelling, Hits)> {
+    let length = |spelling: &Spelling| spelling.hits.end - spelling.hits.start;
+    let (at, main) = spellings
+        .iter()
+        .enumerate()
+        .max_by_key(|(_, spelling)| length(spelling))?;
+    let others = spellings.iter().enumerate().filter(|(other, _)| *other != at);
+    Some((main, Hits::new(others.map(|(_, other)| other.hits.clone()))))
+}
+
+/// The literal of a LIKE pattern with the fewest hits, and the suffixes of the others.
+fn like(view: &View<'_>, pattern: &LikePattern) -> Option<(Found, Vec<Range<u64>>)> {
     let mut best = Found::All;
+    let mut also = Vec::new();
     let mut fewest = u64::MAX;
     let last = pattern.tokens().len().saturating_sub(1);
     for (index, token) in pattern.tokens().iter().enumerate() {
@@ -280,14 +301,21 @@ fn like(view: &View<'_>, pattern: &LikePattern) -> Option<Found> {
             Found::Hits(occurrences(view, bytes)?)
         };
         let hits = found.hits(view);
-        if hits < fewest {
-            (best, fewest) = (found, hits);
+        let other = if hits < fewest {
+            fewest = hits;
+            std::mem::replace(&mut best, found)
+        } else {
+            found
+        };
+        if let Found::Distinct(hits) | Found::Hits(hits) = other {
+            also.push(hits);
         }
         if fewest == 0 {
             break;
         }
     }
-    Some(best)
+    also.sort_unstable_by_key(|hits| hits.end - hits.start);
+    Some((best, also))
 }
 
 /// The suffixes of the strings of which a match contains one.
@@ -326,6 +354,7 @@ impl Found {
 
 fn plan(view: &View<'_>, question: &Question<'_>) -> Option<Plan> {
     let mut verify = false;
+    let mut also = Vec::new();
     let found = match question {
         Question::Between(low, high) => Found::Ranks(between(view, *low, *high)?),
         Question::Pattern(pattern) => match pattern {
@@ -352,7 +381,9 @@ fn plan(view: &View<'_>, question: &Question<'_>) -> Option<Plan> {
             },
             TextPattern::Like(pattern) => {
                 verify = true;
-                like(view, pattern)?
+                let (found, others) = like(view, pattern)?;
+                also = others;
+                found
             }
             TextPattern::Regex(pattern) => {
                 verify = true;
@@ -360,11 +391,11 @@ fn plan(view: &View<'_>, question: &Question<'_>) -> Option<Plan> {
             }
             TextPattern::Number(pattern) => {
                 verify = true;
-                like(view, &pattern.like())?
+                like(view, &pattern.like())?.0
             }
         },
     };
-    Some(Plan { found, verify })
+    Some(Plan { found, also, verify })
 }
 
 /// How many rows of `ranges` (in the block) meet the question.
@@ -381,10 +412,10 @@ pub fn count(block: &Block, ranges: &[Range<u64>], question: &Question<'_>) -> R
     let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
         return Ok(0);
     };
-    let window = first.start..last.end;
-    let mut seen = RowSet::new(&window);
-    resolve(&view, &plan, window.clone(), question, &mut |row| {
-        seen.insert(row)
+    let mut seen = RowSet::new(block.rows());
+    resolve(&view, &plan, first.start..last.end, question, &mut |row| {
+        // A row of the window is one of the block.
+        let _ = seen.insert(row);
     })?;
     Ok(ranges.iter().map(|range| seen.count(range)).sum())
 }
@@ -401,10 +432,7 @@ fn count_whole(view: &View<'_>, found: &Found, question: &Question<'_>) -> Resul
         Found::Ranks(range) | Found::Distinct(range) => Some(range.end - range.start),
         Found::Hits(hits) => count_hits(view, hits, question.needle())?,
         Found::Spellings(spellings) => match spellings.as_slice() {
-            [only] => {
-                let needle: Vec<u8> = only.reversed.iter().rev().copied().collect();
-                count_hits(view, &only.hits, &needle)?
-            }
+            [only] => count_hits(view, &only.hits, &only.needle())?,
             several => count_spellings(view, several)?,
         },
     })
@@ -459,85 +487,113 @@ fn resolve(
         }
     }
     let mut set = |row: u64| -> Result<()> {
-        if window.contains(&row) && (block.long_count() == 0 || block.find_long(row)?.is_none()) {
+        if block.long_count() == 0 || block.find_long(row)?.is_none() {
             set(row);
         }
         Ok(())
     };
     let rows = window.end - window.start;
     let row_bytes = block_row_bytes(view);
-    let hits = match &plan.found {
-        Found::All => rows,
-        found => found.hits(view),
-    };
-    let to_find = match &plan.found {
-        Found::All | Found::Ranks(_) => 0,
-        Found::Distinct(_) | Found::Hits(_) | Found::Spellings(_) => steps_to_find(view),
-    };
-    let to_verify = if plan.verify { row_bytes } else { 0 };
-    let read_rows = (rows * row_bytes).min(view.len() / UNPACK_GAIN);
-    // Looking a rank up costs a small part of a step.
-    if hits * (to_find + to_verify) + hits / 16 > read_rows {
-        return read(view, window.clone(), |row, bytes| {
-            if question.matches(bytes) { set(row) } else { Ok(()) }
-        });
-    }
-    let wrong = || block.corrupt("a row cannot be found through the index");
     let locator = Locator::new(view)?;
+    let to_find = match &plan.found {
+        Found::All => 0,
+        // Looking a rank up costs a small part of a step.
+        Found::Ranks(ranks) => (ranks.end - ranks.start) / 16,
+        found => locator.most_steps(found.hits(view)),
+    };
+    let read_all = |set: &mut dyn FnMut(u64) -> Result<()>, wanted: Option<&RowSet>| {
+        read(view, window.clone(), |row, bytes| {
+            let wanted = wanted.is_none_or(|rows| rows.contains(row));
+            if wanted && question.matches(bytes) {
+                set(row)
+            } else {
+                Ok(())
+            }
+        })
+    };
+    if plan.found == Found::All && !plan.verify {
+        return window.clone().try_for_each(set);
+    }
+    // The rows of a short window are read sooner than many suffixes are followed.
+    if plan.found == Found::All || to_find > rows * row_bytes {
+        return read_all(&mut set, None);
+    }
+    let Some(mut candidates) = candidates(&locator, &plan.found, question)? else {
+        return read_all(&mut set, None);
+    };
+    if !plan.verify {
+        return candidates.iter(&window).try_for_each(set);
+    }
+    for hits in &plan.also {
+        if candidates.count(&window) * row_bytes <= view.len() / FEW {
+            break;
+        }
+        let mut others = RowSet::new(block.rows());
+        let all = block.rows() - block.long_count();
+        let done = locator.mark(&Hits::new([hits.clone()]), &mut others, all);
+        if done.ok_or_else(|| block.corrupt("a row cannot be found through the index"))? {
+            candidates.keep_common(&others);
+        }
+    }
+    let to_verify = candidates.count(&window) * row_bytes;
+    if to_verify > (rows * row_bytes).min(view.len() / UNPACK_GAIN) {
+        return read_all(&mut set, Some(&candidates));
+    }
     let mut bytes = Vec::new();
-    let mut candidate = |row: u64| -> Result<()> {
-        if plan.verify {
-            bytes.clear();
-            view.extract(row, &mut bytes).ok_or_else(wrong)?;
-            if !question.matches(&bytes) {
-                return Ok(());
-            }
+    candidates.iter(&window).try_for_each(|row| {
+        bytes.clear();
+        let read = view.extract(row, &mut bytes);
+        read.ok_or_else(|| block.corrupt("a row cannot be found through the index"))?;
+        if question.matches(&bytes) {
+            set(row)
+        } else {
+            Ok(())
         }
-        set(row)
-    };
-    let hits = match &plan.found {
-        Found::All => return window.clone().try_for_each(candidate),
-        Found::Ranks(ranks) if ranks.end <= block.rows() => {
-            return ranks
-                .clone()
-                .try_for_each(|rank| candidate(locator.row_of_rank(rank).ok_or_else(wrong)?));
-        }
-        Found::Distinct(hits) | Found::Hits(hits) => vec![hits.clone()],
-        Found::Spellings(spellings) => spellings.iter().map(|spelling| spelling.hits.clone()).collect(),
-        Found::Ranks(_) => return Err(wrong()),
-    };
-    // Without samples a few long rows can own most hits; then reading all rows is cheaper. The same bound ends a walk
-    // in circles.
-    let mut steps = view.len();
-    let mut rows = Vec::new();
-    for hits in hits.into_iter().flat_map(pieces) {
-        rows.clear();
-        match locator.rows_of(hits, &mut steps, &mut rows) {
-            Some(()) => rows.iter().try_for_each(|&row| candidate(row))?,
-            None if steps == 0 => {
-                return read(view, window.clone(), |row, bytes| {
-                    if question.matches(bytes) { set(row) } else { Ok(()) }
-                });
-            }
-            None => return Err(wrong()),
-        }
-    }
-    Ok(())
+    })
 }
 
-/// An interval of suffixes in pieces, so that the rows of one fit into a few pages.
-fn pieces(hits: Range<u64>) -> impl Iterator<Item = Range<u64>> {
-    let end = hits.end;
-    hits.step_by(PIECE as usize)
-        .map(move |start| start..end.min(start + PIECE))
-}
-
-/// Steps from a suffix to its row, on average.
-fn steps_to_find(view: &View<'_>) -> u64 {
-    match u64::from(view.block().sample_step()) {
-        0 => block_row_bytes(view) / 2 + 1,
-        step => block_row_bytes(view).min(step) / 2 + 1,
+/// The rows that were found, of the whole block; `None` if to name them takes longer than to read all rows.
+///
+/// Long rows among them may be wrong.
+fn candidates(locator: &Locator<'_, '_>, found: &Found, question: &Question<'_>) -> Result<Option<RowSet>> {
+    let view = locator.view();
+    let block = view.block();
+    let wrong = || block.corrupt("a row cannot be found through the index");
+    let all = block.rows() - block.long_count();
+    // How many rows there are is mostly known, so that nothing is walked once they are found.
+    let (hits, counted, others) = match found {
+        Found::All => return Ok(None),
+        Found::Ranks(ranks) if ranks.end > block.rows() => return Err(wrong()),
+        Found::Ranks(ranks) => {
+            let mut rows = RowSet::new(block.rows());
+            let mut each = ranks.clone().map(|rank| rows.insert(locator.row_of_rank(rank)?));
+            each.try_fold((), |(), row| row).ok_or_else(wrong)?;
+            return Ok(Some(rows));
+        }
+        Found::Distinct(hits) => (hits, Some(hits.end - hits.start), None),
+        Found::Hits(hits) if question.needle().is_empty() => (hits, None, None),
+        Found::Hits(hits) => (hits, count_hits(view, hits, question.needle())?, None),
+        Found::Spellings(spellings) => match most_frequent(spellings) {
+            Some((main, others)) => (
+                &main.hits,
+                count_hits(view, &main.hits, &main.needle())?,
+                Some(others),
+            ),
+            None => return Ok(Some(RowSet::new(block.rows()))),
+        },
+    };
+    if counted == Some(all) {
+        return Ok(Some(RowSet::full(block.rows())));
     }
+    let mut rows = RowSet::new(block.rows());
+    let hits = Hits::new([hits.clone()]);
+    let mut done = locator
+        .mark(&hits, &mut rows, counted.unwrap_or(all))
+        .ok_or_else(wrong)?;
+    if let Some(others) = others.filter(|_| done) {
+        done = locator.mark(&others, &mut rows, all).ok_or_else(wrong)?;
+    }
+    Ok(done.then_some(rows))
 }
 
 fn block_row_bytes(view: &View<'_>) -> u64 {
@@ -577,45 +633,4 @@ pub fn read(
         visit(row, &bytes)?;
     }
     Ok(())
-}
-
-/// A set of rows of a window.
-#[derive(Debug)]
-struct RowSet {
-    base: u64,
-    words: Vec<u64>,
-}
-
-impl RowSet {
-    fn new(window: &Range<u64>) -> Self {
-        RowSet {
-            base: window.start,
-            words: vec![0; (window.end - window.start).div_ceil(64) as usize],
-        }
-    }
-
-    fn insert(&mut self, row: u64) {
-        let at = row - self.base;
-        if let Some(word) = self.words.get_mut((at / 64) as usize) {
-            *word |= 1 << (at % 64);
-        }
-    }
-
-    fn count(&self, range: &Range<u64>) -> u64 {
-        let (start, end) = (range.start - self.base, range.end - self.base);
-        let mut count = 0;
-        let mut at = start;
-        while at < end {
-            let bits = (64 - at % 64).min(end - at);
-            let word = self.words.get((at / 64) as usize).copied().unwrap_or(0) >> (at % 64);
-            let word = if bits == 64 {
-                word
-            } else {
-                word & !(u64::MAX << bits)
-            };
-            count += u64::from(word.count_ones());
-            at += bits;
-        }
-        count
-    }
 }

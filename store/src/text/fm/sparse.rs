@@ -184,6 +184,53 @@ impl<'a> Sums<'a> {
 }
 
 impl Sparse<'_> {
+    /// Calls `visit` with the positions from number `index` on, as long as they are below `end`; `start` is not above the
+    /// first of them.
+    ///
+    /// # Complexity
+    /// Linear in the buckets between `start` and `end`, so it is for short ranges.
+    #[inline]
+    pub fn visit(
+        &self,
+        mut index: u64,
+        start: u64,
+        end: u64,
+        mut visit: impl FnMut(u64) -> Option<()>,
+    ) -> Option<()> {
+        // Each position before is a one, and each bucket before a zero; ones of this bucket may be before `index`.
+        let (count, mut bucket) = (self.count()?, start >> self.low_bits);
+        let mut at = index + bucket;
+        while index < count {
+            let zeros = u64::from(window(self.upper, at)?.trailing_zeros()).min(56);
+            bucket += zeros;
+            at += zeros;
+            if zeros == 56 {
+                continue;
+            }
+            let position = bucket << self.low_bits | packed(self.lower, index, self.low_bits)?;
+            if position >= end {
+                break;
+            }
+            visit(position)?;
+            index += 1;
+            at += 1;
+        }
+        Some(())
+    }
+
+    /// All positions, each as a bit of a vector.
+    ///
+    /// # Complexity
+    /// Linear in buckets and positions.
+    pub fn decode(&self) -> Option<Vec<u64>> {
+        let mut words = vec![0u64; usize::try_from(self.universe.div_ceil(64)).ok()?];
+        self.visit(0, 0, self.universe, |position| {
+            *words.get_mut(usize::try_from(position / 64).ok()?)? |= 1 << (position % 64);
+            Some(())
+        })?;
+        Some(words)
+    }
+
     /// Number of positions.
     pub fn count(&self) -> Option<u64> {
         let at = self.directory.len().checked_sub(4)?;
@@ -210,6 +257,18 @@ mod tests {
             let (sparse, rest) = Sparse::open(&bytes, universe).unwrap();
             prop_assert!(rest.is_empty());
             prop_assert_eq!(sparse.count(), Some(positions.len() as u64));
+            let words = sparse.decode().unwrap();
+            for p in 0..universe {
+                prop_assert_eq!(words[(p / 64) as usize] >> (p % 64) & 1 == 1, positions.binary_search(&(p as u32)).is_ok());
+            }
+            for start in 0..positions.len() {
+                let mut found = Vec::new();
+                let (from, end) = (u64::from(positions[start]) - start as u64 % 2, u64::from(positions[start]) + extra);
+                let index = positions.partition_point(|&x| u64::from(x) < from) as u64;
+                sparse.visit(index, from, end, |position| { found.push(position as u32); Some(()) }).unwrap();
+                let wanted: Vec<u32> = positions.iter().copied().filter(|&x| (from..end).contains(&u64::from(x))).collect();
+                prop_assert_eq!(found, wanted);
+            }
             for p in 0..=universe {
                 let below = positions.partition_point(|&x| u64::from(x) < p);
                 let here = positions.get(below).is_some_and(|&x| u64::from(x) == p);

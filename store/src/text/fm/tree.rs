@@ -15,13 +15,33 @@ const LEAF: u16 = 1 << 15;
 
 /// One inner node.
 #[derive(Debug, Clone, Copy, Default)]
-struct Node {
+pub struct Node {
     /// Inner node, or `LEAF | symbol`.
     children: [u16; 2],
     /// First bit of the node in the vector.
     start: u64,
     /// Ones before that bit.
     ones_before: u64,
+}
+
+impl Node {
+    /// First bit of the node in the vector.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Ones before that bit.
+    pub fn ones_before(&self) -> u64 {
+        self.ones_before
+    }
+
+    /// Where its zeros and its ones lead: another node (`Ok`, and later in the tree's order) or a symbol.
+    pub fn children(&self) -> [std::result::Result<usize, usize>; 2] {
+        self.children.map(|child| match child & LEAF {
+            0 => Ok(usize::from(child)),
+            _ => Err(usize::from(child & !LEAF)),
+        })
+    }
 }
 
 /// Shape of a tree: everything but the bits.
@@ -165,6 +185,11 @@ impl Shape {
         }
         self.bits = start;
         Some(())
+    }
+
+    /// The inner nodes, each before its children; none for a single symbol.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
     }
 
     /// Bits of all nodes together.
