@@ -13,11 +13,12 @@
 //! hidden thread: an interval sync runs in the next `append` or `maintain`, and [`Store::next_due`] says when.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::batch::Batch;
-pub use crate::codes::choose::{Dial, Layout, MiniBlock};
+pub use crate::codes::choose::{Dial, FmParts, Layout, MiniBlock};
 pub use crate::column::explain::{DomainCost, Explanation, LayoutCost};
 use crate::error::{Error, Result};
 use crate::keep::room::Room;
@@ -53,6 +54,7 @@ mod repair;
 mod room;
 mod seal;
 mod state;
+mod widen;
 mod write;
 
 pub use changes::Change;
@@ -97,6 +99,8 @@ struct Writer {
     room: Room,
     /// Held while rows or files are added, so that the log, the tails and the manifest agree.
     turn: Mutex<()>,
+    /// Whether segments of text in small blocks were looked for.
+    widened: AtomicBool,
     _lock: Box<dyn StorageLock>,
 }
 
@@ -294,7 +298,8 @@ impl Store {
         self.seal_tail(writer, index)
     }
 
-    /// Does what is due: syncs, seals, lets old rows go, merges, takes old rows down the ladder of their stream's policy
+    /// Does what is due: syncs, seals, lets old rows go, merges (segments, and the blocks of text indexes that a process
+    /// with less memory wrote), takes old rows down the ladder of their stream's policy
     /// ([`Store::set_retention`]), and keeps what is pinned of what goes next.
     ///
     /// # Errors

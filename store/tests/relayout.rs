@@ -5,10 +5,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use siltstone_store::batch::Batch;
+use siltstone_store::predicate::Predicate;
+use siltstone_store::schema::{ColumnType, Schema, TimeUnit};
 use siltstone_store::storage::Storage;
 use siltstone_store::storage::file::FileStorage;
 use siltstone_store::storage::memory::MemoryStorage;
 use siltstone_store::store::{Layout, Layouts, MiniBlock, Options, Relaid, Store};
+use siltstone_store::value::Value;
 
 mod support;
 use support::{numbers, rows, schema};
@@ -112,6 +116,88 @@ fn sealed_rows_get_another_layout_once() {
     assert!(relayout(&store, "rank,count=scan", None).is_empty());
     assert_eq!(numbers(&store, "s"), (0..8_000).collect::<Vec<_>>());
     assert!(store.verify().unwrap().is_empty());
+}
+
+/// Rows of text, of which every seventh tells of a pump.
+fn texts(storage: Arc<dyn Storage>, options: Options) -> Store {
+    let schema = Schema::new("time", TimeUnit::Millisecond);
+    let schema = schema.with_channel("message", ColumnType::Text, "").unwrap();
+    let schema = schema.with_channel("level", ColumnType::I16, "").unwrap();
+    let store = Store::create_in(storage, options).unwrap();
+    let shape = store.create_stream("s", schema).unwrap();
+    store.set_layouts("s", &"message=fm".parse().unwrap()).unwrap();
+    let mut batch = Batch::new(shape);
+    for i in 0..1_500i64 {
+        let pump = if i % 7 == 0 { "pump" } else { "valve" };
+        let message = format!("{} step {i}: {pump} {} {}", i * i % 977, "is ".repeat(20), i % 5);
+        let values = [Value::Text(message), Value::I64(i % 4)];
+        batch.push_row(i, &values).unwrap();
+    }
+    store.append("s", &batch).unwrap();
+    store.seal("s").unwrap();
+    store
+}
+
+/// Rows that tell of a pump: counted, and by time.
+fn pumps(store: &Store) -> (u64, Vec<i64>) {
+    let snapshot = store.snapshot("s").unwrap();
+    let pump = Predicate::contains("message", "pump");
+    let batches = snapshot.scan(&["message"], &pump).unwrap();
+    let times = batches.flat_map(|batch| batch.unwrap().times).collect();
+    (snapshot.count(&pump).unwrap(), times)
+}
+
+#[test]
+fn parts_of_a_text_index_go_and_come_back() {
+    let store = texts(Arc::new(MemoryStorage::new()), Options::default());
+    let bytes = |store: &Store| store.segments("s").unwrap()[0].bytes;
+    let (fm, wanted) = (bytes(&store), pumps(&store));
+    assert_eq!((wanted.0, wanted.1.len()), (215, 215));
+    let mut taken = Vec::new();
+    for stop in ["fm:32", "fm", "fm:count", "fm:least", "fm:count", "fm:32", "fm"] {
+        relayout(&store, &format!("message={stop}"), None);
+        assert_eq!(layouts_of(&store, "message"), [stop]);
+        assert_eq!(pumps(&store), wanted, "{stop}");
+        taken.push(bytes(&store));
+    }
+    assert!(taken[..4].windows(2).all(|pair| pair[0] > pair[1]), "{taken:?}");
+    assert_eq!(taken[1], fm);
+    assert_eq!(taken[4..], [taken[2], taken[0], taken[1]]);
+    assert!(store.set_layouts("s", &"level=fm".parse().unwrap()).is_err());
+}
+
+#[test]
+fn blocks_of_a_text_index_are_merged_by_who_has_more_memory() {
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+    let little = Options {
+        memory_limit: 7 << 20,
+        ..Options::default()
+    };
+    let store = texts(storage.clone(), little.clone());
+    let wanted = pumps(&store);
+    let files = |store: &Store| -> Vec<(String, u64)> {
+        let segments = store.segments("s").unwrap().into_iter();
+        segments.map(|segment| (segment.file, segment.bytes)).collect()
+    };
+    let before = files(&store);
+    store.maintain().unwrap();
+    assert_eq!(files(&store), before, "no more memory than it was written with");
+    drop(store);
+    let store = Store::open_in(storage.clone(), Options::default()).unwrap();
+    store.maintain().unwrap();
+    let after = files(&store);
+    assert_eq!((before.len(), after.len()), (1, 1));
+    assert!(
+        after[0].0 != before[0].0 && after[0].1 < before[0].1,
+        "{before:?} {after:?}"
+    );
+    assert_eq!(pumps(&store), wanted);
+    for options in [Options::default(), little] {
+        drop(Store::open_in(storage.clone(), options).map(|store| {
+            store.maintain().unwrap();
+            assert_eq!(files(&store), after, "done once");
+        }));
+    }
 }
 
 #[test]

@@ -38,7 +38,8 @@ since 1970 with --time-unit. Lines of a log become the columns time and message:
 message, and lines without one (stack traces) belong to the row before.
 Layouts: rank (the default) answers any quantile and count without decoding, in fewer bytes with
 rank:smaller, and with rank:both texts are counted and read sooner, in more bytes; scan is
-read and filtered fastest; small takes the fewest bytes. Rows that are sealed already: see silt maintain --relayout.
+read and filtered fastest; small takes the fewest bytes; fm, for texts, counts and finds substrings soonest, with fewer
+parts and bytes from fm:32 over fm and fm:count to fm:least. Rows that are sealed already: see silt maintain --relayout.
 Types: bool, i8 to i64, u8 to u64, f32, f64, timestamp, timestamp(s|ms|us|ns), text, bytes.
 
 A store with a budget is a cache: its directory never takes more, and when it is full the oldest rows of the streams
@@ -88,7 +89,7 @@ pub struct Args {
     /// Text that stands for null, besides an empty field
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub null: Vec<String>,
-    /// How columns are stored from now on: rank, rank:smaller, rank:both, scan, small, small:128, small:512; or COL=LAYOUT for one
+    /// How columns are stored from now on: rank, rank:smaller, rank:both, scan, small, small:128, small:512, or fm, fm:32, fm:count, fm:least for texts; or COL=LAYOUT for one
     #[arg(long, value_name = "LAYOUT,...", value_parser = parse_layouts)]
     pub layout: Option<Layouts>,
     /// Bytes that the store may take from now on: 64M, 2G; 0 for any number. It is kept in the store

@@ -25,7 +25,9 @@ const REDRAW: Duration = Duration::from_millis(200);
 #[command(after_help = "\
 With --relayout sealed rows are written again in another layout, segment by segment: the new file is safe before the
 old one goes, answers do not change, and programs that read the store go on. It may be stopped at any time; what is
-done stays done. New rows keep the layout of their stream (silt ingest --layout).
+done stays done. New rows keep the layout of their stream (silt ingest --layout). fm counts rows with a substring in
+microseconds and names them in steps of its row samples: fm:32 has twice as many, fm:count has none, fm:least has no
+counters either.
 
 With a budget the store's directory never takes more bytes, at no moment. When it is full, the oldest rows go, of all
 streams whose policy allows it; where nothing may go, new rows are refused. Policies: drop=full (the default), drop=30d
@@ -46,7 +48,7 @@ pub struct Args {
     /// Leave rows that have not filled a segment in the log
     #[arg(long)]
     pub no_seal: bool,
-    /// Give sealed rows this layout: rank, rank:smaller, rank:both, scan, small, small:128, small:512; or COL=LAYOUT for a column
+    /// Give sealed rows this layout: rank, rank:smaller, rank:both, scan, small, small:128, small:512, or fm, fm:32, fm:count, fm:least for texts; or COL=LAYOUT for a column
     #[arg(long, value_name = "LAYOUT,...", value_parser = parse_layouts)]
     pub relayout: Option<Layouts>,
     /// Only rows of this stream (default: of all streams)

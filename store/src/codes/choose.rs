@@ -5,6 +5,7 @@
 //! | `rank` | any order statistic and count without decoding | wavelet matrix |
 //! | `scan` | decoding and filtering at the speed of memory | packed blocks |
 //! | `small` | rows that are seldom read | mini-blocks, or the wavelet matrix where that is no larger |
+//! | `fm` | counting substrings of texts | as `rank`; it is about texts |
 //!
 //! One code, however often, is a constant under any wish. A wish is a request to the encoder and is kept in the
 //! manifest; a file says what it holds, so readers need no wish.
@@ -57,9 +58,25 @@ impl MiniBlock {
     }
 }
 
+/// What an FM-index of a text keeps beside what it needs to count: each stop of this dial takes fewer bytes than the one
+/// before, and costs speed only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum FmParts {
+    /// Row numbers at every 32nd byte of a row: rows of a substring are named in half the steps.
+    Rows32,
+    /// Row numbers at every 64th byte, and counters.
+    #[default]
+    Rows64,
+    /// Counters only: rows that contain a substring are counted as before; to name them is a walk to each row's start.
+    Counts,
+    /// Neither: rows are counted by naming them.
+    Least,
+}
+
 /// How the codes of a column should be stored: the dial between space and speed.
 ///
-/// As text: `rank`, `rank:smaller`, `rank:both`, `scan`, `small`, `small:128`, `small:512`.
+/// As text: `rank`, `rank:smaller`, `rank:both`, `scan`, `small`, `small:128`, `small:512`, `fm`, `fm:32`, `fm:count`,
+/// `fm:least`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Layout {
     /// Any count and any order statistic without decoding.
@@ -68,6 +85,8 @@ pub enum Layout {
     Scan,
     /// Fewest bytes.
     Small(MiniBlock),
+    /// Texts as an FM-index, numbers as `rank`.
+    Fm(FmParts),
 }
 
 impl Default for Layout {
@@ -78,7 +97,7 @@ impl Default for Layout {
 
 impl Layout {
     /// All layouts with all their settings.
-    pub const ALL: [Layout; 7] = [
+    pub const ALL: [Layout; 11] = [
         Layout::Rank(Dial::Fast),
         Layout::Rank(Dial::Smaller),
         Layout::Rank(Dial::Both),
@@ -86,9 +105,13 @@ impl Layout {
         Layout::Small(MiniBlock::Rows128),
         Layout::Small(MiniBlock::Rows256),
         Layout::Small(MiniBlock::Rows512),
+        Layout::Fm(FmParts::Rows32),
+        Layout::Fm(FmParts::Rows64),
+        Layout::Fm(FmParts::Counts),
+        Layout::Fm(FmParts::Least),
     ];
 
-    /// Those that store codes differently: `rank:both` is about texts.
+    /// Those that store codes differently: `rank:both` and `fm` are about texts.
     pub const OF_CODES: [Layout; 6] = [
         Layout::Rank(Dial::Fast),
         Layout::Rank(Dial::Smaller),
@@ -108,6 +131,10 @@ impl Layout {
             Layout::Small(MiniBlock::Rows128) => "small:128",
             Layout::Small(MiniBlock::Rows256) => "small",
             Layout::Small(MiniBlock::Rows512) => "small:512",
+            Layout::Fm(FmParts::Rows32) => "fm:32",
+            Layout::Fm(FmParts::Rows64) => "fm",
+            Layout::Fm(FmParts::Counts) => "fm:count",
+            Layout::Fm(FmParts::Least) => "fm:least",
         }
     }
 
@@ -121,6 +148,10 @@ impl Layout {
             Layout::Small(MiniBlock::Rows128) => 4,
             Layout::Small(MiniBlock::Rows256) => 5,
             Layout::Small(MiniBlock::Rows512) => 6,
+            Layout::Fm(FmParts::Rows64) => 8,
+            Layout::Fm(FmParts::Rows32) => 9,
+            Layout::Fm(FmParts::Counts) => 10,
+            Layout::Fm(FmParts::Least) => 11,
         }
     }
 
@@ -132,7 +163,7 @@ impl Layout {
     /// The code layout that the wish is for.
     pub fn kind(self) -> CodesKind {
         match self {
-            Layout::Rank(_) => CodesKind::Wavelet,
+            Layout::Rank(_) | Layout::Fm(_) => CodesKind::Wavelet,
             Layout::Scan => CodesKind::Scan,
             Layout::Small(_) => CodesKind::Small,
         }
@@ -152,6 +183,7 @@ impl FromStr for Layout {
         let same = match text {
             "rank:fast" => "rank",
             "small:256" => "small",
+            "fm:64" => "fm",
             other => other,
         };
         let found = Layout::ALL.into_iter().find(|layout| layout.name() == same);
@@ -236,6 +268,7 @@ mod tests {
             assert_eq!(Layout::from_code(layout.code()), Some(layout));
         }
         assert_eq!("rank:fast".parse::<Layout>().unwrap(), Layout::default());
+        assert_eq!("fm:64".parse::<Layout>().unwrap(), Layout::Fm(FmParts::Rows64));
         assert!("fast".parse::<Layout>().is_err());
         assert_eq!(Layout::from_code(0), None);
     }

@@ -82,7 +82,7 @@ impl Column {
                     (TextKind::Fm, Some(block_bytes)) => {
                         let options = FmOptions {
                             block_bytes,
-                            ..FmOptions::default()
+                            ..FmOptions::of(hints.layout)
                         };
                         text::fm::encode_with(&valid, &options)?
                     }

@@ -376,6 +376,19 @@ impl Column {
         }
     }
 
+    /// The text index as `hints` wish it, if it can be made from the one that is stored without reading the rows.
+    pub(crate) fn refit_text(&self, hints: &Hints) -> Result<Option<Vec<u8>>> {
+        match &self.body {
+            Body::Text(index, _) => index.refit(hints.layout, hints.text_block_bytes),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether this is a text index that is cut into blocks of at most half of `block_bytes`.
+    pub(crate) fn is_cut(&self, block_bytes: u64) -> bool {
+        matches!(&self.body, Body::Text(index, _) if index.is_cut(block_bytes))
+    }
+
     /// Whether this is text that cannot be stored in fewer bytes.
     pub(crate) fn is_packed_text(&self) -> bool {
         matches!(&self.body, Body::Text(index, _) if index.kind() == TextKind::Small)
@@ -399,7 +412,7 @@ impl Column {
         match &self.body {
             Body::Empty => ("null".into(), "none".into()),
             Body::Numeric(numeric) => (numeric.kind().name().into(), numeric.codes().kind().name().into()),
-            Body::Text(index, _) => (self.ty.to_string(), index.kind().name().into()),
+            Body::Text(index, _) => (self.ty.to_string(), index.name().into()),
         }
     }
 

@@ -8,7 +8,7 @@ use super::writer::{Output, Sink};
 use super::{Segment, SegmentInfo};
 use crate::batch::BatchColumn;
 use crate::codes::choose::Layout;
-use crate::column::{Column, Hints, Part};
+use crate::column::{Column, Hints, Part, PartKind};
 use crate::error::Result;
 use crate::schema::{ColumnId, ColumnSpec};
 use crate::section::Section;
@@ -73,6 +73,17 @@ fn parts(segment: &Segment, position: usize, spec: &ColumnSpec, hints: &Hints) -
     let is_small = matches!(hints.layout, Layout::Small(_));
     if is_small && column.is_packed_text() {
         return kept(old);
+    }
+    if let Some(text) = column.refit_text(hints)? {
+        let refit = old.into_iter().map(|part| Part {
+            kind: part.kind,
+            codec: part.codec,
+            body: match part.kind {
+                PartKind::Text => Body::New(text.clone()),
+                _ => Body::Old(part.body),
+            },
+        });
+        return Ok(refit.collect());
     }
     let mut rows = BatchColumn::new(spec.ty);
     column.decode(0..column.rows(), &mut rows)?;

@@ -65,7 +65,7 @@ impl Layouts {
     /// The wishes by column id.
     ///
     /// # Errors
-    /// `InvalidArgument` for a name that is no channel of `schema`.
+    /// `InvalidArgument` for a name that is no channel of `schema`, or one of numbers that is wished as an index of texts.
     pub(super) fn resolve(&self, schema: &Schema) -> Result<Wishes> {
         let mut columns = Vec::with_capacity(self.columns.len());
         for (name, &layout) in &self.columns {
@@ -77,6 +77,11 @@ impl Layouts {
                     format!("the stream has no column {name:?}")
                 })
             })?;
+            if matches!(layout, Layout::Fm(_)) && !channel.ty.is_binary() {
+                return Err(Error::invalid(format!(
+                    "{name:?} holds numbers, and {layout} is an index of texts: use rank, scan or small for it"
+                )));
+            }
             if layout != self.all {
                 columns.push((channel.id, layout));
             }
@@ -135,7 +140,12 @@ mod tests {
 
     #[test]
     fn layouts_are_written_and_read_as_text() {
-        for text in ["rank", "small:512", "scan,a=small,b=rank:smaller"] {
+        for text in [
+            "rank",
+            "small:512",
+            "scan,a=small,b=rank:smaller",
+            "fm:count,a=fm:32",
+        ] {
             assert_eq!(text.parse::<Layouts>().unwrap().to_string(), text);
         }
         assert_eq!("a=small".parse::<Layouts>().unwrap().to_string(), "rank,a=small");
@@ -154,7 +164,8 @@ mod tests {
         let layouts: Layouts = "scan,a=small".parse().unwrap();
         assert_eq!(Layouts::of(&layouts.resolve(&schema).unwrap(), &schema), layouts);
         assert!(resolve("small,a=small").unwrap().columns.is_empty());
-        for text in ["time=scan", "device=scan", "b=scan"] {
+        assert!(resolve("fm").unwrap().columns.is_empty(), "numbers as rank");
+        for text in ["time=scan", "device=scan", "b=scan", "a=fm"] {
             assert!(resolve(text).is_err(), "{text}");
         }
     }

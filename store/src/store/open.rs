@@ -1,5 +1,6 @@
 //! Making, opening and recovering a store.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use super::state::State;
@@ -140,6 +141,7 @@ impl Writer {
             wal,
             room,
             turn: Mutex::new(()),
+            widened: AtomicBool::new(false),
             _lock: lock,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::seal::hints;
 use super::{Layouts, Store, Writer, locked};
+use crate::column::Hints;
 use crate::error::{Error, Result};
 use crate::keep::Rung;
 use crate::log::manifest::{Manifest, SegmentEntry, StreamEntry, Wishes};
@@ -23,15 +24,17 @@ pub struct Relaid {
 }
 
 /// A segment that is to be written again.
-struct Due {
+pub(super) struct Due {
     /// Position of the stream.
-    index: usize,
+    pub index: usize,
     /// Position of the segment.
-    at: usize,
+    pub at: usize,
     /// Segments to be done after this one.
-    left: u64,
-    stream: StreamEntry,
-    wishes: Wishes,
+    pub left: u64,
+    /// The stream.
+    pub stream: StreamEntry,
+    /// What the segment is to be written with.
+    pub wishes: Wishes,
 }
 
 impl Store {
@@ -93,12 +96,16 @@ impl Store {
     }
 
     /// Writes a segment again and swaps it. The caller has the turn.
-    fn relayout_one(&self, writer: &Writer, due: &Due) -> Result<Relaid> {
+    pub(super) fn relayout_one(&self, writer: &Writer, due: &Due) -> Result<Relaid> {
         let Due { index, at, .. } = *due;
         let segment = self.state().open_segment(index, at, &*self.storage)?;
         let old = &due.stream.segments[at];
         let (new, segment) = self.write_file(&due.wishes, |sink| {
-            rewrite(&segment, &|id| hints(&due.stream, &due.wishes, id), sink)
+            let hints = |id| Hints {
+                text_block_bytes: Some(self.options.memory().text_block()),
+                ..hints(&due.stream, &due.wishes, id)
+            };
+            rewrite(&segment, &hints, sink)
         })?;
         debug_assert_eq!((new.rows, new.sequences), (old.rows, old.sequences));
         let relaid = Relaid {

@@ -299,6 +299,7 @@ impl Store {
         }
         self.age_streams()?;
         self.merge_all()?;
+        self.widen_all()?;
         self.descend_all()?;
         self.carve_ahead()
     }

@@ -10,7 +10,9 @@
 //! | `scan` | 0.8 | 1 | 1 | |
 //! | `small` | 0.95 | 1 | 1 | 1.1 |
 //!
-//! Under `rank:both` a text that is no dictionary gets both an fm and templates.
+//! Under `rank:both` a text that is no dictionary gets both an fm and templates. Under `fm`, `fm:32`, `fm:count` and `fm:least`
+//! all texts but those of truly few distinct strings are an fm with those parts; a dictionary of few answers all that an
+//! fm does, sooner.
 //!
 //! Equality and order are one interval of a dictionary's codes. Counts of substrings are quickest in fm whatever the
 //! text is; rows are quickest read from templates. Packed templates (`small`) are unpacked before they answer.
@@ -102,6 +104,9 @@ pub fn choose(strings: &ByteColumn, wish: Layout, block_bytes: Option<u64>) -> R
     let (looked_at, distinct) = distinct_of_some(strings);
     if distinct * FEW <= looked_at {
         return because(TextKind::Dictionary, Reason::FewDistinct);
+    }
+    if matches!(wish, Layout::Fm(_)) {
+        return because(TextKind::Fm, Reason::Wish);
     }
     let bytes = strings.bytes().len();
     let repeats = distinct * 2 <= looked_at;
@@ -239,7 +244,7 @@ fn sample(strings: &ByteColumn) -> ByteColumn {
 #[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
-    use crate::codes::choose::MiniBlock;
+    use crate::codes::choose::{FmParts, MiniBlock};
 
     fn of(rows: impl Iterator<Item = String>) -> ByteColumn {
         let mut column = ByteColumn::default();
@@ -286,6 +291,12 @@ mod tests {
         assert_eq!(of(&lines, Layout::Scan, None).0, TextKind::Template);
         assert_eq!(of(&lines, small, None), (TextKind::Small, Reason::FewestBytes));
         assert_eq!(of(&prose, rank, None), (TextKind::Fm, Reason::Questions));
+        let counts = Layout::Fm(FmParts::Counts);
+        assert_eq!(of(&lines, counts, None), (TextKind::Fm, Reason::Wish));
+        assert_eq!(
+            of(&few, counts, None),
+            (TextKind::Dictionary, Reason::FewDistinct)
+        );
         let none = ByteColumn::default();
         assert_eq!(of(&none, small, None).0, TextKind::Dictionary);
         assert_eq!(of(&lines, Layout::Scan, Some(64 << 10)).0, TextKind::Fm);
@@ -312,6 +323,7 @@ mod tests {
             let wanted = match wish {
                 Layout::Small(_) => TextKind::Small,
                 Layout::Rank(Dial::Both) => TextKind::Both,
+                Layout::Fm(_) => TextKind::Fm,
                 _ => TextKind::Template,
             };
             assert_eq!(choose(&lines, wish, None).unwrap().kind, wanted, "{wish}");
@@ -326,7 +338,7 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             format!("{:x}", (state >> 56).wrapping_mul(0x2545_f491_4f6c_dd1d))
         }));
-        for wish in Layout::ALL {
+        for wish in Layout::OF_CODES {
             assert_eq!(
                 choose(&names, wish, None).unwrap().kind,
                 TextKind::Dictionary,

@@ -35,6 +35,7 @@ use std::ops::{Bound, Range};
 
 use super::{TextIndex, TextKind, TextPattern};
 use crate::batch::ByteColumn;
+use crate::codes::choose::{FmParts, Layout};
 use crate::error::{Error, Result};
 use crate::rows::Mask;
 use crate::section::Section;
@@ -44,6 +45,7 @@ mod block;
 mod locate;
 pub(in crate::text) mod packed;
 mod plain;
+mod refit;
 mod rowset;
 mod search;
 mod sort;
@@ -81,6 +83,23 @@ impl Default for FmOptions {
     }
 }
 
+impl FmOptions {
+    /// The default, with the parts that a layout wishes for.
+    pub fn of(wish: Layout) -> Self {
+        let (sample_step, row_counters) = match wish {
+            Layout::Fm(FmParts::Rows32) => (32, true),
+            Layout::Fm(FmParts::Counts) => (0, true),
+            Layout::Fm(FmParts::Least) => (0, false),
+            _ => (64, true),
+        };
+        FmOptions {
+            sample_step,
+            row_counters,
+            ..FmOptions::default()
+        }
+    }
+}
+
 /// Encodes strings with the default options.
 ///
 /// # Errors
@@ -110,21 +129,29 @@ pub fn encode_with(strings: &ByteColumn, options: &FmOptions) -> Result<Vec<u8>>
     for number in [strings.len() as u64, options.block_bytes, 0] {
         out.extend_from_slice(&number.to_le_bytes());
     }
-    let directory = out.len();
-    out.resize(directory + blocks.len() * ENTRY as usize, 0);
+    out.resize(out.len() + blocks.len() * ENTRY as usize, 0);
     for (index, rows) in blocks.into_iter().enumerate() {
-        out.resize(out.len().next_multiple_of(64), 0);
-        let at = directory + index * ENTRY as usize;
-        out[at..at + 8].copy_from_slice(&(rows.start as u64).to_le_bytes());
-        let start = out.len() as u64;
-        out[at + 8..at + 16].copy_from_slice(&start.to_le_bytes());
+        let first = rows.start as u64;
         let bytes = block::encode(rows.map(|row| strings.get(row)), long, options);
-        if bytes.len() > out.len() {
-            out.reserve_exact(bytes.len());
-        }
-        out.extend_from_slice(&bytes);
+        append(&mut out, index, first, &bytes);
     }
     Ok(out)
+}
+
+/// Adds block `index`, whose rows start at `first`.
+fn append(out: &mut Vec<u8>, index: usize, first: u64, bytes: &[u8]) {
+    out.resize(out.len().next_multiple_of(64), 0);
+    let at = HEADER as usize + index * ENTRY as usize;
+    let start = out.len() as u64;
+    for (place, number) in [(at, first), (at + 8, start)] {
+        if let Some(field) = out.get_mut(place..place + 8) {
+            field.copy_from_slice(&number.to_le_bytes());
+        }
+    }
+    if bytes.len() > out.len() {
+        out.reserve_exact(bytes.len());
+    }
+    out.extend_from_slice(bytes);
 }
 
 /// Row ranges of the blocks.
@@ -151,7 +178,7 @@ fn split(strings: &ByteColumn, long: usize, block_bytes: u64) -> Vec<Range<usize
 pub struct Fm {
     rows: u64,
     blocks: Vec<Block>,
-    section_bytes: u64,
+    section: Section,
 }
 
 impl Fm {
@@ -192,8 +219,19 @@ impl Fm {
         Ok(Fm {
             rows,
             blocks,
-            section_bytes: section.len(),
+            section,
         })
+    }
+
+    /// What the index was built with.
+    pub fn options(&self) -> FmOptions {
+        let first = self.blocks.first();
+        FmOptions {
+            // Was read when the index was opened.
+            block_bytes: self.section.u64(16).unwrap_or_default(),
+            sample_step: first.map_or(0, Block::sample_step),
+            row_counters: first.is_some_and(Block::has_counters),
+        }
     }
 
     /// How many strings are below `bound` in byte order, or below or equal to it. Where the strings are in byte order,
@@ -393,6 +431,37 @@ impl TextIndex for Fm {
         TextKind::Fm
     }
 
+    fn name(&self) -> &'static str {
+        let options = self.options();
+        match (options.sample_step, options.row_counters) {
+            (0, false) => Layout::Fm(FmParts::Least).name(),
+            (0, true) => Layout::Fm(FmParts::Counts).name(),
+            (32, true) => Layout::Fm(FmParts::Rows32).name(),
+            _ => self.kind().name(),
+        }
+    }
+
+    fn refit(&self, wish: Layout, block_bytes: Option<u64>) -> Result<Option<Vec<u8>>> {
+        let wanted = FmOptions::of(wish);
+        let blocks_grow = self.is_cut(block_bytes.unwrap_or(wanted.block_bytes));
+        if !matches!(wish, Layout::Fm(_)) || blocks_grow {
+            return Ok(None);
+        }
+        let mut out = self.section.bytes(0..HEADER)?.to_vec();
+        out.resize(out.len() + self.blocks.len() * ENTRY as usize, 0);
+        for (index, block) in self.blocks.iter().enumerate() {
+            let Some(bytes) = refit::refit(block, &wanted)? else {
+                return Ok(None);
+            };
+            append(&mut out, index, block.first_row, &bytes);
+        }
+        Ok(Some(out))
+    }
+
+    fn is_cut(&self, block_bytes: u64) -> bool {
+        self.blocks.len() > 1 && self.options().block_bytes <= block_bytes / 2
+    }
+
     fn len(&self) -> u64 {
         self.rows
     }
@@ -465,7 +534,7 @@ impl TextIndex for Fm {
             }
         }
         let known: u64 = parts.iter().map(|(_, bits)| bits).sum();
-        parts.push(("headers".to_string(), self.section_bytes * 8 - known));
+        parts.push(("headers".to_string(), self.section.len() * 8 - known));
         parts
     }
 }

@@ -76,6 +76,25 @@ pub trait TextIndex: Send + Sync + Debug {
     /// Which index this is.
     fn kind(&self) -> TextKind;
 
+    /// Name of the index, with the stop of its dial where it has one ("fm:32").
+    fn name(&self) -> &'static str {
+        self.kind().name()
+    }
+
+    /// The section written again with the parts that `wish` asks for, without reading its strings; `None` where that
+    /// takes them.
+    ///
+    /// # Errors
+    /// `Corrupt` where the bytes make no sense.
+    fn refit(&self, _wish: Layout, _block_bytes: Option<u64>) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    /// Whether the index is cut into blocks of at most half of `block_bytes`.
+    fn is_cut(&self, _block_bytes: u64) -> bool {
+        false
+    }
+
     /// Number of strings.
     fn len(&self) -> u64;
 
@@ -150,14 +169,14 @@ pub fn encode(kind: TextKind, strings: &ByteColumn) -> Result<Vec<u8>> {
     encode_with(kind, strings, Layout::default())
 }
 
-/// [`encode`], with a wish for how codes inside the index are stored.
+/// [`encode`], with a wish for how codes inside the index are stored, and for the parts of an fm.
 ///
 /// # Errors
 /// See [`encode`].
 pub fn encode_with(kind: TextKind, strings: &ByteColumn, wish: Layout) -> Result<Vec<u8>> {
     match kind {
         TextKind::Dictionary => dictionary::encode(strings, wish),
-        TextKind::Fm => fm::encode(strings),
+        TextKind::Fm => fm::encode_with(strings, &fm::FmOptions::of(wish)),
         TextKind::Template => template::encode(strings),
         TextKind::Small => small::encode(strings, small::BLOCK_BYTES),
         TextKind::Both => both::encode(strings, None),

@@ -8,6 +8,7 @@ use super::fm::{Fm, FmOptions, encode_with};
 use super::number::{NumberPattern, NumberPlace};
 use super::regex::{RegexOptions, RegexPattern};
 use super::*;
+use crate::codes::choose::{FmParts, Layout};
 use crate::codes::testing::golden;
 
 pub fn column(strings: &[Vec<u8>]) -> ByteColumn {
@@ -218,6 +219,7 @@ pub fn ask_everything(kind: TextKind, bytes: Vec<u8>, pattern: &TextPattern) {
     let Ok(index) = open(kind, Section::from_vec(bytes)) else {
         return;
     };
+    let _ = index.refit(Layout::Fm(FmParts::Rows32), None);
     let rows = index.len().min(100);
     let whole: Vec<Range<u64>> = std::iter::once(0..index.len()).collect();
     let _ = index.count(&whole, pattern);
@@ -330,6 +332,48 @@ fn spellings_of_one_needle_share_rows() {
         Bound::Unbounded,
         &[10, 2_000],
     );
+}
+
+/// Each stop of the dial made from another one is what the rows would have been encoded as.
+#[test]
+fn parts_are_left_out_and_made_again() {
+    let mut rows: Vec<Vec<u8>> = (0..400usize)
+        .map(|i| format!("{i} of {}", "valve open, ".repeat(i * 7 % 23)).into_bytes())
+        .collect();
+    rows[7] = Vec::new();
+    rows[250] = b"long ".repeat(2_000);
+    rows.extend((0..=255u8).map(|byte| vec![byte; usize::from(byte)]));
+    let stops = [FmParts::Rows32, FmParts::Rows64, FmParts::Counts, FmParts::Least].map(Layout::Fm);
+    for block_bytes in [16_000, 1 << 20] {
+        let encoded = stops.map(|stop| {
+            let options = FmOptions {
+                block_bytes,
+                ..FmOptions::of(stop)
+            };
+            encode_with(&column(&rows), &options).unwrap()
+        });
+        assert!(encoded.windows(2).all(|pair| pair[0].len() > pair[1].len()));
+        for (from, bytes) in stops.into_iter().zip(&encoded) {
+            let index = Fm::open(Section::from_vec(bytes.clone())).unwrap();
+            assert_eq!(index.name(), from.name());
+            for (to, wanted) in stops.into_iter().zip(&encoded) {
+                let made = index.refit(to, Some(block_bytes)).unwrap();
+                let counters_are_lost = from == stops[3] && to != stops[3];
+                assert_eq!(
+                    made.as_ref(),
+                    Some(wanted).filter(|_| !counters_are_lost),
+                    "{from} as {to}"
+                );
+            }
+            assert_eq!(index.refit(Layout::default(), Some(block_bytes)).unwrap(), None);
+            let is_cut = index.is_cut(block_bytes * 2);
+            assert_eq!(is_cut, block_bytes == 16_000);
+            assert_eq!(
+                index.refit(from, Some(block_bytes * 2)).unwrap().is_none(),
+                is_cut
+            );
+        }
+    }
 }
 
 /// More hits than are walked through the stored tree, in rows that repeat each other and in rows that do not.

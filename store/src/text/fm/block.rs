@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::section::Section;
 
 /// Bytes before the first part.
-const HEADER: u64 = 48;
+pub const HEADER: u64 = 48;
 /// Largest number of symbols in a block.
 pub const MAX_SYMBOLS: u64 = 1 << 28;
 
@@ -243,7 +243,13 @@ impl Block {
             .corrupt(0, format!("block from row {}: {what}", self.first_row))
     }
 
-    fn part(&self, index: usize) -> Result<&[u8]> {
+    /// Bytes of the block.
+    pub fn bytes(&self, range: std::ops::Range<u64>) -> Result<&[u8]> {
+        self.section.bytes(range)
+    }
+
+    /// Bytes of a part, by its number.
+    pub fn part(&self, index: usize) -> Result<&[u8]> {
         self.section.bytes(self.starts[index]..self.starts[index + 1])
     }
 
@@ -460,6 +466,11 @@ impl<'a> View<'a> {
         })
     }
 
+    /// Bits of a row number.
+    pub fn row_bits(&self) -> u32 {
+        self.width
+    }
+
     /// A part of the block, by its number, and the bits of a row number.
     pub(super) fn part(&self, index: usize) -> Result<(&'a [u8], u32)> {
         Ok((self.block.part(index)?, self.width))
@@ -582,6 +593,20 @@ impl Unpacked {
         }
     }
 
+    /// Adds the places of the suffixes that start in `row`, the last byte's first. `left` is the number that they may be.
+    pub fn places(&self, row: u32, out: &mut Vec<u32>, left: &mut u64) -> Option<()> {
+        let separators = *self.starts.get(1).unwrap_or(&u32::MAX);
+        let mut position = row;
+        loop {
+            position = *self.next.get(position as usize)?;
+            if position < separators {
+                return Some(());
+            }
+            *left = left.checked_sub(1)?;
+            out.push(position);
+        }
+    }
+
     /// Replaces `out` by the bytes of rows `first..`, one a place of `out`, all at the same time so that the memory's
     /// delays overlap. `left` is the number of bytes that they may have together.
     pub fn extract(&self, first: u64, out: &mut [Vec<u8>], left: &mut u64) -> Option<()> {
@@ -640,6 +665,16 @@ impl Block {
         let base = ends + self.long_rows * 8;
         self.section
             .bytes(base.saturating_add(start)..base.saturating_add(end))
+    }
+
+    /// Bytes of the long rows' part, without what fills the block up to the next one.
+    pub fn long_part(&self) -> Result<&[u8]> {
+        let last = match self.long_rows.checked_sub(1) {
+            Some(last) => self.section.u64(self.starts[7] + last * 8)?,
+            None => 0,
+        };
+        let end = last.saturating_add(self.starts[7] + self.long_rows * 8);
+        self.section.bytes(self.starts[7]..end)
     }
 
     /// Which long row `row` of the block is, if it is one.

@@ -25,7 +25,7 @@ const NARROW: u64 = 64;
 /// Symbols of a block whose tree is laid out in the time of one step through it as it is stored.
 const SYMBOLS_A_STEP: u64 = 200;
 /// Steps through a tree that is laid out, in the time of one through it as it is stored.
-const PLAIN_GAIN: u64 = 5;
+const PLAIN_GAIN: u64 = 3;
 
 /// Suffixes whose rows are looked for: sorted intervals that do not meet.
 #[derive(Debug)]
