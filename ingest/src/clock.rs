@@ -95,6 +95,26 @@ pub fn parse_calendar_in(text: &[u8], mut offset_s: i64) -> Result<Moment, Clock
     Ok(moment(days, nanos, offset_s))
 }
 
+/// Reads a time of day, as nanoseconds since midnight: `9:05`, `22:00:00.5`, `10:00:00 PM`.
+///
+/// # Errors
+/// `NotATime`, or `TooFine` when digits below a nanosecond are not zero.
+pub fn parse_time_of_day(text: &[u8]) -> Result<i64, ClockProblem> {
+    let mut rest = Cursor {
+        text: text.trim_ascii(),
+    };
+    let hour = rest.one_or_two_digits(0, 23)?;
+    let nanos = hour * 3_600_000_000_000 + rest.after_hour()?;
+    rest.text = rest.text.trim_ascii_start();
+    let half_day = match rest.text.to_ascii_uppercase().as_slice() {
+        b"" => return Ok(nanos),
+        b"AM" if (1..=12).contains(&hour) => 0,
+        b"PM" if (1..=12).contains(&hour) => 12,
+        _ => return Err(ClockProblem::NotATime),
+    };
+    Ok(nanos + (hour % 12 + half_day - hour) * 3_600_000_000_000)
+}
+
 /// The moment at `nanos` of the day `days` after 1970-01-01, in a zone `offset_s` ahead of UTC.
 pub(crate) fn moment(days: i64, nanos: i64, offset_s: i64) -> Moment {
     let seconds = i128::from(days) * 86_400 - i128::from(offset_s);
@@ -293,6 +313,11 @@ impl Cursor<'_> {
     /// `hh:mm`, `hh:mm:ss` or `hh:mm:ss.fraction`, in nanoseconds.
     fn time_of_day(&mut self) -> Result<i64, ClockProblem> {
         let hour = self.two_digits(0, 23)?;
+        Ok(hour * 3_600_000_000_000 + self.after_hour()?)
+    }
+
+    /// `:mm`, `:mm:ss` or `:mm:ss.fraction`, in nanoseconds.
+    fn after_hour(&mut self) -> Result<i64, ClockProblem> {
         self.one_of(b":")?;
         let minute = self.two_digits(0, 59)?;
         let (mut second, mut nanos) = (0, 0);
@@ -302,7 +327,7 @@ impl Cursor<'_> {
                 nanos = self.fraction()?;
             }
         }
-        Ok((hour * 3600 + minute * 60 + second) * 1_000_000_000 + nanos)
+        Ok((minute * 60 + second) * 1_000_000_000 + nanos)
     }
 
     /// Four digits, or a sign and 4 to 12.
@@ -477,6 +502,19 @@ mod tests {
             parse_calendar(b"9999-01-01").unwrap().ticks(TimeUnit::Nanosecond),
             Err(ClockProblem::OutOfRange)
         );
+    }
+
+    #[test]
+    fn times_of_day() {
+        let at = |text: &str| parse_time_of_day(text.as_bytes());
+        assert_eq!(at(" 9:05 "), Ok(32_700_000_000_000));
+        assert_eq!(at("22:00:00.5"), Ok(79_200_500_000_000));
+        assert_eq!(at("10:00:00 PM"), at("22:00"));
+        assert_eq!(at("12:30 am"), at("0:30"));
+        assert_eq!(at("12:30PM"), at("12:30"));
+        for text in ["", "22", "24:00", "13:00 PM", "22:00 x", "2025-03-29 22:00"] {
+            assert_eq!(at(text), Err(ClockProblem::NotATime), "{text}");
+        }
     }
 
     #[test]

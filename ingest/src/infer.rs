@@ -114,6 +114,10 @@ pub struct ColumnSample {
     floats: u64,
     non_finite: u64,
     times: u64,
+    /// Times that are a day and no more.
+    days: u64,
+    /// Texts that are a time of day.
+    times_of_day: u64,
     texts: u64,
     commas: u64,
     first_text: Option<(u64, String)>,
@@ -140,9 +144,13 @@ impl ColumnSample {
             Kind::BigInteger => self.big_integers += 1,
             Kind::Float => self.floats += 1,
             Kind::QuotedNonFinite => self.non_finite += 1,
-            Kind::Time => self.times += 1,
+            Kind::Time => {
+                self.times += 1;
+                self.days += u64::from(!field.text.contains(&b':'));
+            }
             Kind::Text => {
                 self.texts += 1;
+                self.times_of_day += u64::from(clock::parse_time_of_day(field.text).is_ok());
                 self.commas += u64::from(!quotes_mean_text && is_with_comma(field));
                 if self.first_text.is_none() {
                     self.first_text = Some((line, shorten(field.text)));
@@ -184,6 +192,16 @@ impl ColumnSample {
     /// Whether all values are calendar times.
     pub fn is_calendar(&self) -> bool {
         self.times > 0 && self.times == self.values()
+    }
+
+    /// Whether all values are days, without a time of day.
+    pub fn is_days(&self) -> bool {
+        self.days > 0 && self.days == self.values()
+    }
+
+    /// Whether all values are times of a day that they do not name.
+    pub fn is_times_of_day(&self) -> bool {
+        self.times_of_day > 0 && self.times_of_day == self.values()
     }
 
     /// Whether nearly all values are calendar times.

@@ -8,7 +8,7 @@
 //! | [`command`] | one file for each sub-command; arguments, help, exit codes |
 //! | [`source`] | inputs, one file for each format |
 //! | [`infer`], [`plan`] | types of columns from a sample; fields to columns |
-//! | [`field`], [`clock`], [`stamp`] | typed values and times from text; times at the start of log lines |
+//! | [`field`], [`clock`], [`time_format`], [`stamp`] | typed values and times from text; times at the start of log lines |
 //! | [`load`], [`reject`], [`progress`] | from a source into a store; refused lines; what is told meanwhile |
 //! | [`ram`] | the one number for memory |
 //! | [`output`] | rows as tables, CSV, JSON lines |
@@ -36,6 +36,7 @@ pub mod ram;
 pub mod reject;
 pub mod source;
 pub mod stamp;
+pub mod time_format;
 
 pub use failure::{Failure, Outcome};
 

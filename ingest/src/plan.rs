@@ -2,10 +2,15 @@
 
 use siltstone_store::schema::{ColumnType, Schema, SharedSchema, TimeUnit};
 
-use crate::clock;
+use crate::clock::{self, ClockProblem};
 use crate::failure::{Failure, Outcome};
 use crate::field::{self, Cell, Field, FieldProblem, MAX_NUMBER_BYTES};
 use crate::infer::Sample;
+use crate::time_format::TimeFormat;
+
+mod time;
+
+use time::{find_time, find_time_of_day, time_names, time_units};
 
 /// Rows of a followed input that say little of what is to come.
 const FEW_ROWS: usize = 1_000;
@@ -13,8 +18,10 @@ const FEW_ROWS: usize = 1_000;
 /// What the user said about the columns.
 #[derive(Debug, Clone, Default)]
 pub struct PlanOptions {
-    /// Field that holds the time.
+    /// Field that holds the time; or the field of the day and that of the time of day, with a comma between.
     pub time: Option<String>,
+    /// How times are written, if the user spells it out.
+    pub time_format: Option<TimeFormat>,
     /// Unit of times that are counts, and of the clock of a new stream.
     pub time_unit: Option<TimeUnit>,
     /// Key columns, in order.
@@ -40,6 +47,8 @@ pub struct Decision {
     pub add: Vec<(String, ColumnType, String)>,
     /// Name of the field that holds the time.
     pub time_field: String,
+    /// Name of the field that holds the time of day, if that one holds only the day.
+    pub time_of_day_field: Option<String>,
     /// Unit of that field where it holds counts, if the user, its name or the stream says it.
     pub count_unit: Option<TimeUnit>,
     /// What the user should know.
@@ -60,12 +69,14 @@ pub fn decide(
     let time_index = find_time(names, sample, options, existing)?;
     let time_field = names[time_index].clone();
     let mut notes = Vec::new();
+    let time_of_day_index = find_time_of_day(names, time_index, sample, options, existing, &mut notes);
     let (count_unit, stream_unit) =
         time_units(&time_field, time_index, sample, options, existing, &mut notes)?;
     let mut decision = Decision {
         create: None,
         add: Vec::new(),
         time_field,
+        time_of_day_field: time_of_day_index.map(|index| names[index].clone()),
         count_unit,
         notes,
     };
@@ -89,7 +100,7 @@ pub fn decide(
     let mut whole = Vec::new();
     for (index, name) in names.iter().enumerate() {
         let known = existing.is_some_and(|schema| schema.column(name).is_some());
-        if index == time_index || known || options.keys.contains(name) {
+        if index == time_index || time_of_day_index == Some(index) || known || options.keys.contains(name) {
             continue;
         }
         if let Some(ty) = type_of(index, name) {
@@ -128,7 +139,8 @@ pub fn decide(
 }
 
 fn check_names(names: &[String], options: &PlanOptions, existing: Option<&SharedSchema>) -> Outcome<()> {
-    let asked = (options.time.iter().map(|name| ("--time", name)))
+    let (time, time_of_day) = time_names(names, options);
+    let asked = (time.iter().chain(&time_of_day).map(|name| ("--time", name)))
         .chain(options.keys.iter().map(|name| ("--key", name)))
         .chain(options.units.iter().map(|(name, _)| ("--unit", name)))
         .chain(options.types.iter().map(|(name, _)| ("--type", name)));
@@ -158,127 +170,6 @@ fn check_names(names: &[String], options: &PlanOptions, existing: Option<&Shared
         }
     }
     Ok(())
-}
-
-/// The field that holds the time: the one named, the stream's own, or the first that looks like one.
-fn find_time(
-    names: &[String],
-    sample: &Sample,
-    options: &PlanOptions,
-    existing: Option<&SharedSchema>,
-) -> Outcome<usize> {
-    let of_stream = existing.map(|schema| schema.time_name().to_owned());
-    if let Some(wanted) = options.time.as_ref().or(of_stream.as_ref()) {
-        return names.iter().position(|name| name == wanted).ok_or_else(|| {
-            Failure::usage(format!(
-                "the stream's time column {wanted} is not in the input ({}); name the one that holds the time with --time",
-                names.join(", ")
-            ))
-        });
-    }
-    let looks_like_time = |index: &usize| {
-        sample
-            .columns
-            .get(*index)
-            .is_some_and(|column| column.is_calendar() || (column.is_count() && is_time_name(&names[*index])))
-    };
-    // A few odd ones in a column that says it is the time are refused line by line.
-    let says_so = |index: &usize| {
-        let column = sample.columns.get(*index);
-        is_time_name(&names[*index]) && column.is_some_and(|column| column.is_mostly_calendar())
-    };
-    let found = (0..names.len()).find(looks_like_time);
-    found.or((0..names.len()).find(says_so)).ok_or_else(|| {
-        Failure::usage(format!(
-            "none of the columns ({}) looks like a time; name the one that does with --time (or are these lines of a \
-             log? --format lines)",
-            names.join(", ")
-        ))
-    })
-}
-
-fn is_time_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    const WORDS: [&str; 7] = ["ts", "time", "timestamp", "date", "datetime", "epoch", "t"];
-    let stem = unit_suffix(&name).map_or(name.as_str(), |(stem, _)| stem);
-    WORDS.contains(&stem)
-        || WORDS
-            .iter()
-            .take(5)
-            .any(|word| name.starts_with(&format!("{word}_")) || name.ends_with(&format!("_{word}")))
-}
-
-/// The unit that the end of a name tells: `ts_ms` counts milliseconds.
-fn unit_suffix(name: &str) -> Option<(&str, TimeUnit)> {
-    [
-        ("_s", "s"),
-        ("_sec", "s"),
-        ("_seconds", "s"),
-        ("_ms", "ms"),
-        ("_us", "us"),
-        ("_ns", "ns"),
-    ]
-    .into_iter()
-    .find_map(|(end, unit)| Some((name.strip_suffix(end)?, clock::unit_of(unit)?)))
-}
-
-/// Unit of counts in the time field, and unit of the stream's clock.
-fn time_units(
-    name: &str,
-    index: usize,
-    sample: &Sample,
-    options: &PlanOptions,
-    existing: Option<&SharedSchema>,
-    notes: &mut Vec<String>,
-) -> Outcome<(Option<TimeUnit>, TimeUnit)> {
-    let column = sample.columns.get(index);
-    let of_stream = existing.map(|schema| schema.time_unit());
-    if !column.is_some_and(|column| column.is_count()) {
-        // Among calendar times a bare number is more likely a mistake than a count of some unit or other.
-        let seen = column.is_some_and(|column| column.values() > 0);
-        let count_unit = options.time_unit.or(of_stream.filter(|_| !seen));
-        let unit = of_stream.or(options.time_unit).unwrap_or(TimeUnit::Nanosecond);
-        return Ok((count_unit, unit));
-    }
-    let lower = name.to_ascii_lowercase();
-    let unit = match (options.time_unit, unit_suffix(&lower)) {
-        (Some(unit), _) => unit,
-        (None, Some((_, unit))) => {
-            notes.push(format!(
-                "{name} is read as a count of {} (from its name; --time-unit says otherwise)",
-                unit.symbol()
-            ));
-            unit
-        }
-        (None, None) => match of_stream {
-            Some(unit) => unit,
-            None => return Err(unknown_unit(name, column.and_then(|c| c.example()))),
-        },
-    };
-    let whole = column.is_some_and(|column| column.is_whole());
-    Ok((
-        Some(unit),
-        of_stream.unwrap_or(if whole { unit } else { TimeUnit::Nanosecond }),
-    ))
-}
-
-fn unknown_unit(name: &str, example: Option<&str>) -> Failure {
-    let example = example.unwrap_or("0");
-    let years_1990_to_2100 = 631_152_000_000_000_000..4_102_444_800_000_000_000i64;
-    let guess = ["s", "ms", "us", "ns"].into_iter().find_map(|symbol| {
-        let ns =
-            clock::parse_count(example.as_bytes(), clock::unit_of(symbol)?, TimeUnit::Nanosecond).ok()?;
-        years_1990_to_2100.contains(&ns).then(|| {
-            format!(
-                "; with --time-unit {symbol}, {example} is {}",
-                clock::time_text(ns, TimeUnit::Nanosecond)
-            )
-        })
-    });
-    Failure::usage(format!(
-        "the times in {name} are counts ({example}); say of what with --time-unit s|ms|us|ns{}",
-        guess.unwrap_or_default()
-    ))
 }
 
 fn note_odd_text(
@@ -314,8 +205,10 @@ fn note_odd_text(
 /// Where a field goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// It is the time.
+    /// It is the time, or its day.
     Time,
+    /// It is the time of day.
+    TimeOfDay,
     /// Column at this position of the schema.
     Column(usize),
     /// Nowhere yet: no value was seen in it, so its type is not known.
@@ -345,7 +238,10 @@ pub struct Plan {
     utc_offset_s: i64,
     decimal_comma: bool,
     null_tokens: Vec<Vec<u8>>,
+    time_format: Option<TimeFormat>,
     time: Option<i64>,
+    /// Day and time of day of the row, where they are two fields.
+    halves: Option<[Vec<u8>; 2]>,
     row: Vec<Slot>,
 }
 
@@ -354,6 +250,7 @@ impl Plan {
     pub fn new(schema: SharedSchema, names: &[String], decision: &Decision, options: &PlanOptions) -> Plan {
         let target = |name: &String| match schema.position(name) {
             _ if *name == decision.time_field => Target::Time,
+            _ if decision.time_of_day_field.as_ref() == Some(name) => Target::TimeOfDay,
             Some(position) => Target::Column(position),
             // A field named like the clock cannot become a channel beside it.
             None if name == schema.time_name() => Target::Skip,
@@ -363,6 +260,8 @@ impl Plan {
         Plan {
             targets: names.iter().map(target).collect(),
             count_unit: decision.count_unit,
+            time_format: options.time_format.clone(),
+            halves: decision.time_of_day_field.as_ref().map(|_| Default::default()),
             utc_offset_s: options.utc_offset_s,
             decimal_comma: options.decimal_comma,
             null_tokens: options.null_tokens.clone(),
@@ -396,6 +295,7 @@ impl Plan {
 
     pub(crate) fn begin_row(&mut self) {
         self.time = None;
+        self.halves.iter_mut().flatten().for_each(Vec::clear);
         self.row.fill(Slot::Null);
     }
 
@@ -405,13 +305,60 @@ impl Plan {
         if field.is_null(&self.null_tokens) || field.text.is_empty() {
             return Ok(());
         }
-        let unit = self.schema.time_unit();
-        let time =
-            field::parse_time(field.text, self.count_unit, unit, self.utc_offset_s).map_err(|problem| {
-                problem.describe(self.schema.time_name(), ColumnType::Timestamp(unit), field.text)
-            })?;
-        self.time = Some(time);
+        if let Some([day, _]) = &mut self.halves {
+            day.extend_from_slice(field.text);
+            return Ok(());
+        }
+        self.time = Some(self.parse_time(field.text)?);
         Ok(())
+    }
+
+    /// Sets the time of day of the row.
+    pub(crate) fn set_time_of_day(&mut self, field: Field<'_>) {
+        if let (Some([_, time_of_day]), false) = (&mut self.halves, field.is_null(&self.null_tokens)) {
+            time_of_day.extend_from_slice(field.text);
+        }
+    }
+
+    #[inline]
+    fn parse_time(&self, text: &[u8]) -> Result<i64, String> {
+        let unit = self.schema.time_unit();
+        let result = match &self.time_format {
+            None => field::parse_time(text, self.count_unit, unit, self.utc_offset_s),
+            Some(format) => format
+                .parse(text, self.utc_offset_s)
+                .and_then(|moment| moment.ticks(unit))
+                .map_err(|problem| FieldProblem::Clock(problem, unit)),
+        };
+        result.map_err(|problem| self.describe_time(&problem, text))
+    }
+
+    #[cold]
+    fn describe_time(&self, problem: &FieldProblem, text: &[u8]) -> String {
+        let name = self.schema.time_name();
+        if let (Some(_), FieldProblem::Clock(ClockProblem::NotATime, _)) = (&self.time_format, problem) {
+            return format!(
+                "column {name}: {:?} is not as --time-format says",
+                field::shorten(text)
+            );
+        }
+        problem.describe(name, ColumnType::Timestamp(self.schema.time_unit()), text)
+    }
+
+    /// The time of a row whose day and time of day are two fields.
+    fn joined_time(&self, [day, time_of_day]: &[Vec<u8>; 2]) -> Result<i64, String> {
+        if self.time_format.is_some() {
+            return self.parse_time(&[day, b" ".as_slice(), time_of_day].concat());
+        }
+        let unit = self.schema.time_unit();
+        let joined = clock::parse_time_of_day(time_of_day).and_then(|nanos| {
+            let midnight = clock::parse_calendar_in(day, self.utc_offset_s)?;
+            clock::Moment(midnight.0 + i128::from(nanos)).ticks(unit)
+        });
+        joined.map_err(|problem| {
+            let text = [day, b" ".as_slice(), time_of_day].concat();
+            self.describe_time(&FieldProblem::Clock(problem, unit), &text)
+        })
     }
 
     /// Sets the value of the column at `position` from field `index`.
@@ -448,6 +395,13 @@ impl Plan {
 
     /// Time of the row.
     pub(crate) fn time(&self) -> Result<i64, String> {
+        if let Some(halves) = self
+            .halves
+            .as_ref()
+            .filter(|halves| halves.iter().all(|half| !half.is_empty()))
+        {
+            return self.joined_time(halves);
+        }
         self.time
             .ok_or_else(|| format!("no time (column {} is empty)", self.schema.time_name()))
     }

@@ -236,3 +236,90 @@ fn a_followed_file_may_be_replaced() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[test]
+fn day_and_time_of_day_may_be_two_columns() {
+    let place = Place::new();
+    place.write(
+        "a.csv",
+        "Date,Time,x\n2025-03-29,22:00:00,1\n2025-03-29,22:00:00.5,2\n2025-03-30,9:05,3\n",
+    );
+    let wanted = "Date,x\n2025-03-29T22:00:00Z,1\n2025-03-29T22:00:00.500Z,2\n2025-03-30T09:05:00Z,3\n";
+    let answer = place.silt(&["ingest", "store", "s", "a.csv"]);
+    assert!(answer.err.contains("Date and Time together"), "{}", answer.err);
+    assert_eq!(place.ok(&["export", "store", "s"]), wanted);
+    place.write(
+        "b.csv",
+        "Date,Time,x\n2025-03-31,10:00 PM,4\n2025-03-31,late,5\n,10:00,6\n",
+    );
+    let answer = place.silt(&[
+        "ingest",
+        "store",
+        "s",
+        "b.csv",
+        "--time",
+        "Date,Time",
+        "--utc-offset",
+        "-01",
+    ]);
+    assert_eq!(answer.code, 3, "{}", answer.err);
+    let refused = rejects(&place.path("store/rejects/s.jsonl"));
+    assert!(refused[0].1.contains("2025-03-31 late"), "{refused:?}");
+    assert!(
+        refused.len() == 2 && refused[1].1.contains("no time"),
+        "{refused:?}"
+    );
+    assert!(
+        place
+            .ok(&["export", "store", "s"])
+            .ends_with("2025-03-31T23:00:00Z,4\n")
+    );
+    place.ok(&["ingest", "apart", "s", "a.csv", "--type", "Time=text"]);
+    assert!(
+        place
+            .ok(&["export", "apart", "s"])
+            .starts_with("Date,Time,x\n2025-03-29T00:00:00Z,22:00:00,1\n")
+    );
+}
+
+#[test]
+fn the_form_of_times_can_be_spelled_out() {
+    let place = Place::new();
+    place.write(
+        "us.csv",
+        "Date,Time,x\n3/29/2025,10:00:00 PM,1\n13/1/2025,1:00:00 AM,2\n",
+    );
+    let answer = place.silt(&["ingest", "store", "s", "us.csv"]);
+    assert!(
+        answer.code == 2 && answer.err.contains("--time-format"),
+        "{}",
+        answer.err
+    );
+    let format = ["--time", "Date,Time", "--time-format", "%m/%d/%Y %I:%M:%S %p"];
+    let answer = place.silt(&[&["ingest", "store", "s", "us.csv"], &format[..]].concat());
+    assert_eq!(answer.code, 3, "{}", answer.err);
+    assert!(
+        answer.err.contains("is not as --time-format says"),
+        "{}",
+        answer.err
+    );
+    assert_eq!(
+        place.ok(&["export", "store", "s"]),
+        "Date,x\n2025-03-29T22:00:00Z,1\n"
+    );
+    let answer = place.silt(&[
+        "ingest",
+        "store",
+        "s",
+        "us.csv",
+        "--time",
+        "Date",
+        "--time-format",
+        "%m",
+    ]);
+    assert!(
+        answer.code == 2 && answer.err.contains("a year, a month and a day"),
+        "{}",
+        answer.err
+    );
+}

@@ -21,6 +21,7 @@ use crate::source::input::Input;
 use crate::source::jsonl::JsonlSource;
 use crate::source::lines::{LinesOptions, LinesSource};
 use crate::source::{BatchLimit, Format, Source};
+use crate::time_format::TimeFormat;
 
 /// Rows in the log from which it pays to seal them when the input has ended.
 const SEAL_ROWS: u64 = 4_096;
@@ -50,6 +51,7 @@ Examples:
   silt ingest store valve *.csv --delimiter ';' --decimal , --utc-offset +01:00 --layout small,pressure=rank
   silt ingest store log /var/log/syslog                    then: silt search store log 'link up'
   silt ingest store web access.log --format lines
+  silt ingest store scope scope.csv --time Date,Time --time-format '%m/%d/%Y %I:%M:%S %p'
   silt ingest store dns dns.log.gz --format zeek
   silt ingest store dns dns.log --delimiter '\\t' --comment '#' --quote none --null - --no-header \\
       --columns ts,uid,... --time-unit s
@@ -65,9 +67,12 @@ pub struct Args {
     /// Format of the input (default: by file name and first bytes)
     #[arg(long, value_enum)]
     pub format: Option<Format>,
-    /// Column that holds the time (default: the first that looks like it)
-    #[arg(long, value_name = "COL")]
+    /// Column that holds the time, or those of the day and the time of day (default: the first that looks like it)
+    #[arg(long, value_name = "COL[,COL]")]
     pub time: Option<String>,
+    /// How times are written: %Y %y %m %b %d %j %H %I %p %M %S %f (fraction) %z %s, as in '%m/%d/%Y %I:%M:%S %p'
+    #[arg(long, value_name = "FORMAT", requires = "time", value_parser = TimeFormat::new)]
+    pub time_format: Option<TimeFormat>,
     /// Unit of times that are counts, and of the clock of a new stream (default: ns)
     #[arg(long, value_name = "s|ms|us|ns", value_parser = parse_unit)]
     pub time_unit: Option<TimeUnit>,
@@ -380,6 +385,7 @@ fn open_source(args: &Args, path: &Path, mut input: Input) -> Outcome<(Box<dyn S
     };
     let mut options = PlanOptions {
         time: args.time.clone(),
+        time_format: args.time_format.clone(),
         time_unit: args.time_unit,
         keys: args.key.clone(),
         units: args.unit.clone(),

@@ -239,6 +239,7 @@ fn fill_row<S: Source + ?Sized>(source: &S, plan: &mut Plan, batch: &mut Batch) 
                 }
             }
             Target::Time => plan.set_time(field)?,
+            Target::TimeOfDay => plan.set_time_of_day(field),
             Target::Column(position) => plan.set_cell(position, index, field)?,
         }
     }
