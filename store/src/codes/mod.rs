@@ -12,6 +12,7 @@ use crate::section::Section;
 
 pub mod choose;
 pub mod constant;
+pub mod layout;
 mod merge;
 pub mod scan;
 pub(crate) mod simd;

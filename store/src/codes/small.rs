@@ -32,7 +32,7 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use super::choose::MiniBlock;
+use super::layout::MiniBlock;
 use super::{
     Codes, CodesKind, Interval, check_each, check_places, check_position, check_range, check_ranges,
     check_rank,
