@@ -89,6 +89,9 @@ impl Column {
                     (TextKind::Small, block_bytes) => {
                         text::small::encode(&valid, text::choose::packed_block(block_bytes))?
                     }
+                    (TextKind::Cold, block_bytes) => {
+                        text::cold::encode(&valid, text::choose::packed_block(block_bytes))?
+                    }
                     (TextKind::Both, block_bytes) => text::both::encode(&valid, block_bytes)?,
                     _ => text::encode_with(kind, &valid, hints.layout)?,
                 };

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::ops::{Bound, Range};
 
 use crate::batch::{BatchColumn, ColumnData};
-use crate::codes::choose::Layout;
+use crate::codes::choose::{Layout, MiniBlock};
 use crate::codes::{Codes, CodesKind, Interval};
 use crate::domain::bounded::{Precision, Tolerance};
 use crate::domain::wrong_type;
@@ -389,9 +389,16 @@ impl Column {
         matches!(&self.body, Body::Text(index, _) if index.is_cut(block_bytes))
     }
 
-    /// Whether this is text that cannot be stored in fewer bytes.
-    pub(crate) fn is_packed_text(&self) -> bool {
-        matches!(&self.body, Body::Text(index, _) if index.kind() == TextKind::Small)
+    /// Whether this is text that a small layout would store no other way.
+    pub(crate) fn is_packed_text(&self, layout: Layout) -> bool {
+        let Body::Text(index, _) = &self.body else {
+            return false;
+        };
+        match (index.kind(), layout) {
+            (TextKind::Small, Layout::Small(_)) => true,
+            (TextKind::Cold, Layout::Small(rows)) => rows != MiniBlock::Rows512,
+            _ => false,
+        }
     }
 
     /// How exact the values are; `None` if they are what was measured.

@@ -71,7 +71,7 @@ fn parts(segment: &Segment, position: usize, spec: &ColumnSpec, hints: &Hints) -
         return kept(old);
     };
     let is_small = matches!(hints.layout, Layout::Small(_));
-    if is_small && column.is_packed_text() {
+    if column.is_packed_text(hints.layout) {
         return kept(old);
     }
     if let Some(text) = column.refit_text(hints)? {

@@ -4,18 +4,20 @@
 //! weighed further. Else the index with the fewest *weighed* bytes wins. A weight is the bytes of templates that
 //! one byte of the index is worth, for what it answers sooner:
 //!
-//! | wish | dictionary | fm | template | small |
-//! |---|---|---|---|---|
-//! | `rank` | 0.7 | 0.5 | 1 | |
-//! | `scan` | 0.8 | 1 | 1 | |
-//! | `small` | 0.95 | 1 | 1 | 1.1 |
+//! | wish | dictionary | fm | template | cold | small |
+//! |---|---|---|---|---|---|
+//! | `rank` | 0.7 | 0.5 | 1 | | |
+//! | `scan` | 0.8 | 1 | 1 | | |
+//! | `small`, `small:128` | 0.95 | 1 | 1 | 1.05 | 1.5 |
+//! | `small:512` | 0.95 | 1 | 1 | 1.05 | 1.1 |
 //!
 //! Under `rank:both` a text that is no dictionary gets both an fm and templates. Under `fm`, `fm:32`, `fm:count` and `fm:least`
 //! all texts but those of truly few distinct strings are an fm with those parts; a dictionary of few answers all that an
 //! fm does, sooner.
 //!
 //! Equality and order are one interval of a dictionary's codes. Counts of substrings are quickest in fm whatever the
-//! text is; rows are quickest read from templates. Packed templates (`small`) are unpacked before they answer.
+//! text is; rows are quickest read from templates. Cold text reads single rows but is unpacked before it answers; packed templates
+//! (`small`) are unpacked for every question, which takes ten times as long.
 
 use std::collections::HashMap;
 
@@ -24,7 +26,7 @@ use super::{TextKind, dictionary, encode_with};
 use crate::batch::ByteColumn;
 use crate::codes::{
     self,
-    choose::{Dial, Layout},
+    choose::{Dial, Layout, MiniBlock},
 };
 use crate::error::Result;
 
@@ -90,7 +92,7 @@ pub struct Choice {
 /// The index for `strings` under a wish, where an fm would have blocks of `block_bytes` (16 MiB if `None`).
 ///
 /// Making templates takes up to eight times the memory of all rows, an fm twenty times a block's; so where blocks are
-/// held small for the sake of memory, longer columns are no templates, or packed ones, which come in blocks
+/// held small for the sake of memory, longer columns are no templates, or cold or packed ones, which come in blocks
 /// ([`packed_block`]).
 ///
 /// # Complexity
@@ -127,7 +129,7 @@ pub fn choose(strings: &ByteColumn, wish: Layout, block_bytes: Option<u64>) -> R
             TextKind::Dictionary => dictionary_bytes(strings, &sample, wish),
             TextKind::Template if much => continue,
             TextKind::Both => continue,
-            TextKind::Small if !matches!(wish, Layout::Small(_)) => continue,
+            TextKind::Small | TextKind::Cold if !matches!(wish, Layout::Small(_)) => continue,
             _ => encode_with(kind, &sample, wish)?.len() as f64,
         };
         weighed.push((kind, size));
@@ -148,7 +150,7 @@ pub fn choose(strings: &ByteColumn, wish: Layout, block_bytes: Option<u64>) -> R
     because(kind, Reason::Questions)
 }
 
-/// Bytes of rows in a block of packed templates, where an fm would have blocks of `block_bytes`.
+/// Bytes of rows in a block of cold text or packed templates, where an fm would have blocks of `block_bytes`.
 pub fn packed_block(block_bytes: Option<u64>) -> u64 {
     let wished = block_bytes.map_or(BLOCK_BYTES, |bytes| bytes.saturating_mul(BLOCKS));
     wished.min(BLOCK_BYTES)
@@ -161,7 +163,9 @@ fn weight(kind: TextKind, wish: Layout) -> f64 {
         (TextKind::Dictionary, Layout::Scan) => 0.8,
         (TextKind::Dictionary, Layout::Small(_)) => 0.95,
         (TextKind::Fm, Layout::Rank(_)) => 0.5,
-        (TextKind::Small, _) => 1.1,
+        (TextKind::Cold, _) => 1.05,
+        (TextKind::Small, Layout::Small(MiniBlock::Rows512)) => 1.1,
+        (TextKind::Small, _) => 1.5,
         _ => 1.0,
     }
 }
@@ -244,7 +248,7 @@ fn sample(strings: &ByteColumn) -> ByteColumn {
 #[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
-    use crate::codes::choose::{FmParts, MiniBlock};
+    use crate::codes::choose::FmParts;
 
     fn of(rows: impl Iterator<Item = String>) -> ByteColumn {
         let mut column = ByteColumn::default();
@@ -289,7 +293,7 @@ mod tests {
         assert_eq!(of(&few, rank, None), (TextKind::Dictionary, Reason::FewDistinct));
         assert_eq!(of(&lines, rank, None), (TextKind::Template, Reason::FewestBytes));
         assert_eq!(of(&lines, Layout::Scan, None).0, TextKind::Template);
-        assert_eq!(of(&lines, small, None), (TextKind::Small, Reason::FewestBytes));
+        assert_eq!(of(&lines, small, None), (TextKind::Cold, Reason::Questions));
         assert_eq!(of(&prose, rank, None), (TextKind::Fm, Reason::Questions));
         let counts = Layout::Fm(FmParts::Counts);
         assert_eq!(of(&lines, counts, None), (TextKind::Fm, Reason::Wish));
@@ -300,7 +304,9 @@ mod tests {
         let none = ByteColumn::default();
         assert_eq!(of(&none, small, None).0, TextKind::Dictionary);
         assert_eq!(of(&lines, Layout::Scan, Some(64 << 10)).0, TextKind::Fm);
-        assert_eq!(of(&lines, small, Some(64 << 10)).0, TextKind::Small);
+        assert_eq!(of(&lines, small, Some(64 << 10)).0, TextKind::Cold);
+        let smallest = Layout::Small(MiniBlock::Rows512);
+        assert_eq!(of(&lines, smallest, None), (TextKind::Small, Reason::FewestBytes));
         let estimates = estimates(&lines, small).unwrap();
         assert_eq!(estimates.len(), TextKind::ALL.len());
         assert!(estimates[2].share * 2.0 < estimates[1].share, "{estimates:?}");
@@ -321,7 +327,7 @@ mod tests {
         }));
         for wish in Layout::ALL {
             let wanted = match wish {
-                Layout::Small(_) => TextKind::Small,
+                Layout::Small(_) => TextKind::Cold,
                 Layout::Rank(Dial::Both) => TextKind::Both,
                 Layout::Fm(_) => TextKind::Fm,
                 _ => TextKind::Template,

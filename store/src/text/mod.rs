@@ -13,6 +13,7 @@ use crate::section::Section;
 
 pub mod both;
 pub mod choose;
+pub mod cold;
 pub mod dictionary;
 pub mod fm;
 pub mod like;
@@ -23,6 +24,7 @@ pub mod small;
 pub mod template;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unpacked;
 
 pub use pattern::TextPattern;
 
@@ -40,16 +42,19 @@ pub enum TextKind {
     Small = 4,
     /// An fm for counts and templates for rows.
     Both = 5,
+    /// Templates and columns under models of what rows say: rows are read one by one.
+    Cold = 6,
 }
 
 impl TextKind {
     /// All indexes, for tests and benches that walk them.
-    pub const ALL: [TextKind; 5] = [
+    pub const ALL: [TextKind; 6] = [
         TextKind::Dictionary,
         TextKind::Fm,
         TextKind::Template,
         TextKind::Small,
         TextKind::Both,
+        TextKind::Cold,
     ];
 
     /// Index with this number, if there is one.
@@ -65,6 +70,7 @@ impl TextKind {
             TextKind::Template => "template",
             TextKind::Small => "small",
             TextKind::Both => "fm+template",
+            TextKind::Cold => "cold",
         }
     }
 }
@@ -180,6 +186,7 @@ pub fn encode_with(kind: TextKind, strings: &ByteColumn, wish: Layout) -> Result
         TextKind::Template => template::encode(strings),
         TextKind::Small => small::encode(strings, small::BLOCK_BYTES),
         TextKind::Both => both::encode(strings, None),
+        TextKind::Cold => cold::encode(strings, small::BLOCK_BYTES),
     }
 }
 
@@ -194,6 +201,7 @@ pub fn open(kind: TextKind, section: Section) -> Result<Box<dyn TextIndex>> {
         TextKind::Template => Box::new(template::Templates::open(section)?),
         TextKind::Small => Box::new(small::Small::open(section)?),
         TextKind::Both => Box::new(both::Both::open(section)?),
+        TextKind::Cold => Box::new(cold::Cold::open(section)?),
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Good at what [`template`] is good at, in about two thirds of its bytes. Nothing is found in packed
 //! bytes: a block is unpacked when it is first asked, becomes a template index in memory, and answers as that does. The
-//! blocks used last, of all indexes together, stay in memory: up to [`KEPT`], and 4 MiB.
+//! blocks used last, of all indexes together, stay in memory (`unpacked`).
 //!
 //! ```text
 //!  0  u16 layout (1), u16 bits of the tables, u32 blocks
@@ -27,12 +27,12 @@
     reason = "odds, widths and places are far below 2^31, and values are cut to as many bits as were written"
 )]
 
-use std::collections::VecDeque;
 use std::ops::{Bound, Range};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
+use super::template::Templates;
 use super::template::plan::Plan;
-use super::template::{self, Templates};
+use super::unpacked::{Kept, Unpacked};
 use super::{TextIndex, TextKind, TextPattern};
 use crate::batch::ByteColumn;
 use crate::error::{Error, Result};
@@ -65,21 +65,6 @@ const BLOCK_ROWS: usize = 1 << 22;
 const LEAST_BITS: u32 = 10;
 const MOST_BITS: u32 = 18;
 const READ_BITS: u32 = 22;
-/// Unpacked blocks that stay in memory, of all indexes together.
-pub const KEPT: usize = 16;
-/// Bytes of their indexes, but for the last one's, which stays whatever it takes.
-const KEPT_BYTES: usize = 4 << 20;
-
-/// The blocks used last, the latest at the back.
-static RECENT: Mutex<VecDeque<Arc<Unpacked>>> = Mutex::new(VecDeque::new());
-
-/// A block as an index in memory.
-#[derive(Debug)]
-struct Unpacked {
-    index: Templates,
-    bytes: usize,
-}
-
 /// Encodes strings, in blocks of rows of up to `block_bytes` together.
 ///
 /// # Errors
@@ -171,33 +156,12 @@ fn pack(strings: &ByteColumn, rows: Range<usize>, bits: u32) -> Result<(Vec<u8>,
 struct Block {
     rows: Range<u64>,
     section: Section,
-    unpacked: Mutex<Weak<Unpacked>>,
+    unpacked: Kept,
 }
 
 impl Block {
     fn index(&self, bits: u32) -> Result<Arc<Unpacked>> {
-        let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = match unpacked.upgrade() {
-            Some(index) => index,
-            None => {
-                let index = Arc::new(self.unpack(bits)?);
-                *unpacked = Arc::downgrade(&index);
-                index
-            }
-        };
-        let mut recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
-        match recent.iter().rposition(|other| Arc::ptr_eq(other, &index)) {
-            Some(place) if place + 1 == recent.len() => {}
-            place => {
-                place.map(|place| recent.remove(place));
-                recent.push_back(Arc::clone(&index));
-            }
-        }
-        let mut bytes: usize = recent.iter().map(|block| block.bytes).sum();
-        while recent.len() > KEPT || (recent.len() > 1 && bytes > KEPT_BYTES) {
-            bytes -= recent.pop_front().map_or(bytes, |block| block.bytes);
-        }
-        Ok(index)
+        self.unpacked.index(|| self.unpack(bits))
     }
 
     fn unpack(&self, bits: u32) -> Result<Unpacked> {
@@ -210,12 +174,9 @@ impl Block {
         let mut plan = Plan::default();
         walk::walk(&mut plan, &mut mixer, rows, bits).ok_or_else(wrong)?;
         drop(mixer);
-        let body = template::write(&plan)?;
-        drop(plan);
-        let bytes = body.len();
-        let index = Templates::open(Section::from_vec(body))?;
-        if index.len() == self.rows.end - self.rows.start {
-            Ok(Unpacked { index, bytes })
+        let unpacked = Unpacked::new(plan)?;
+        if unpacked.len() == self.rows.end - self.rows.start {
+            Ok(unpacked)
         } else {
             Err(wrong())
         }
@@ -269,7 +230,7 @@ impl Small {
             blocks.push(Block {
                 rows: row..next_row,
                 section: section.sub(start..next_start)?,
-                unpacked: Mutex::new(Weak::new()),
+                unpacked: Kept::default(),
             });
         }
         Ok(Small {

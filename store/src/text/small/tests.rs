@@ -11,6 +11,7 @@ use super::*;
 use crate::codes::testing::golden;
 use crate::text::template::tests::{log_row, logs, pattern_of};
 use crate::text::tests::{ask_everything, bound, check, column, flip, needles, patterns, strings};
+use crate::text::unpacked::KEPT;
 
 fn build(rows: &[Vec<u8>], block_bytes: u64) -> Small {
     Small::open(Section::from_vec(encode(&column(rows), block_bytes).unwrap())).unwrap()

@@ -46,36 +46,37 @@ use crate::rows::Mask;
 use crate::section::Section;
 
 mod answer;
-mod bits;
-mod coder;
+pub(super) mod bits;
+pub(super) mod coder;
 mod columns;
 mod digits;
 mod encode;
 mod filter;
 mod grams;
-mod list;
+pub(super) mod list;
 mod lookup;
-mod lz;
+pub(super) mod lz;
 mod measure;
 mod mine;
 mod number;
 pub(super) mod plan;
 mod pool;
 mod read;
-mod rest;
+pub(super) mod rest;
 mod rows;
 mod search;
 mod sequence;
 mod tails;
 #[cfg(test)]
 pub(super) mod tests;
-mod tokens;
+pub(super) mod tokens;
 mod words;
 
 pub use encode::encode;
 pub(super) use encode::write;
-pub(super) use number::{MAX_FIELDS, Radix, ZERO};
+pub(super) use number::{Form, MAX_FIELDS, Radix, ZERO};
 use read::Model;
+pub(super) use tokens::VARIABLE;
 
 /// Layout number of the section.
 const LAYOUT: u16 = 1;
@@ -84,9 +85,9 @@ const HEADER: u64 = 32;
 /// Parts of a section.
 const PARTS: usize = 7;
 /// Bytes of all templates' text.
-const MAX_TEXT: usize = 1 << 22;
+pub(super) const MAX_TEXT: usize = 1 << 22;
 /// Columns of all templates.
-const MAX_COLUMNS: usize = 1 << 17;
+pub(super) const MAX_COLUMNS: usize = 1 << 17;
 /// Bytes of a rest that is packed.
 const MAX_PACKED_REST: usize = 1 << 21;
 
