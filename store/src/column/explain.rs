@@ -172,7 +172,8 @@ mod tests {
         assert_eq!(found.domain, "template");
         assert_eq!(found.reason, Some("fewest bytes"));
         assert_eq!(found.domains[0].name, "small");
-        assert_eq!(found.domains[1].name, "template");
+        assert_eq!(found.domains[1].name, "cold");
+        assert_eq!(found.domains[2].name, "template");
         assert_eq!(found.domains.len(), text::TextKind::ALL.len());
     }
 

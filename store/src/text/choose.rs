@@ -8,8 +8,8 @@
 //! |---|---|---|---|---|---|
 //! | `rank` | 0.7 | 0.5 | 1 | | |
 //! | `scan` | 0.8 | 1 | 1 | | |
-//! | `small`, `small:128` | 0.95 | 1 | 1 | 1.05 | 1.5 |
-//! | `small:512` | 0.95 | 1 | 1 | 1.05 | 1.1 |
+//! | `small`, `small:128` | 0.85 | 1 | 1 | 1.1 | 1.6 |
+//! | `small:512` | 0.85 | 1 | 1 | 1.1 | 1.1 |
 //!
 //! Under `rank:both` a text that is no dictionary gets both an fm and templates. Under `fm`, `fm:32`, `fm:count` and `fm:least`
 //! all texts but those of truly few distinct strings are an fm with those parts; a dictionary of few answers all that an
@@ -161,11 +161,11 @@ fn weight(kind: TextKind, wish: Layout) -> f64 {
     match (kind, wish) {
         (TextKind::Dictionary, Layout::Rank(_)) => 0.7,
         (TextKind::Dictionary, Layout::Scan) => 0.8,
-        (TextKind::Dictionary, Layout::Small(_)) => 0.95,
+        (TextKind::Dictionary, Layout::Small(_)) => 0.85,
         (TextKind::Fm, Layout::Rank(_)) => 0.5,
-        (TextKind::Cold, _) => 1.05,
+        (TextKind::Cold, _) => 1.1,
         (TextKind::Small, Layout::Small(MiniBlock::Rows512)) => 1.1,
-        (TextKind::Small, _) => 1.5,
+        (TextKind::Small, _) => 1.6,
         _ => 1.0,
     }
 }
@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(of(&few, rank, None), (TextKind::Dictionary, Reason::FewDistinct));
         assert_eq!(of(&lines, rank, None), (TextKind::Template, Reason::FewestBytes));
         assert_eq!(of(&lines, Layout::Scan, None).0, TextKind::Template);
-        assert_eq!(of(&lines, small, None), (TextKind::Cold, Reason::Questions));
+        assert_eq!(of(&lines, small, None), (TextKind::Cold, Reason::FewestBytes));
         assert_eq!(of(&prose, rank, None), (TextKind::Fm, Reason::Questions));
         let counts = Layout::Fm(FmParts::Counts);
         assert_eq!(of(&lines, counts, None), (TextKind::Fm, Reason::Wish));
@@ -305,8 +305,6 @@ mod tests {
         assert_eq!(of(&none, small, None).0, TextKind::Dictionary);
         assert_eq!(of(&lines, Layout::Scan, Some(64 << 10)).0, TextKind::Fm);
         assert_eq!(of(&lines, small, Some(64 << 10)).0, TextKind::Cold);
-        let smallest = Layout::Small(MiniBlock::Rows512);
-        assert_eq!(of(&lines, smallest, None), (TextKind::Small, Reason::FewestBytes));
         let estimates = estimates(&lines, small).unwrap();
         assert_eq!(estimates.len(), TextKind::ALL.len());
         assert!(estimates[2].share * 2.0 < estimates[1].share, "{estimates:?}");
@@ -327,6 +325,7 @@ mod tests {
         }));
         for wish in Layout::ALL {
             let wanted = match wish {
+                Layout::Small(MiniBlock::Rows512) => TextKind::Small,
                 Layout::Small(_) => TextKind::Cold,
                 Layout::Rank(Dial::Both) => TextKind::Both,
                 Layout::Fm(_) => TextKind::Fm,
