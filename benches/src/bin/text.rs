@@ -1,6 +1,6 @@
 //! Text indexes on log files: bytes, microseconds a question, megabytes a second to build.
 //!
-//! `text --data DIR [--index fm|template|small] [--block-mb N | --ram MB] [--step N] [--only NAME] [--passes N] [--needles N] [--quick] [--cut-time]`: each file of DIR (plain or .gz) is one
+//! `text --data DIR [--index fm|template|cold|small] [--block-mb N | --ram MB] [--step N] [--only NAME] [--passes N] [--needles N] [--quick] [--cut-time]`: each file of DIR (plain or .gz) is one
 //! column of rows, each sub-directory one column of its files joined. `--cut-time` takes a leading timestamp off each
 //! row, as a stream's clock would. A count's time is the best of N passes over all patterns, so that other work on the
 //! machine counts less; the other times are of one pass. `--ram MB` cuts the rows into blocks as a program with that
@@ -36,7 +36,7 @@ fn main() {
     };
     let Some(data) = value("--data") else {
         eprintln!(
-            "text --data DIR [--index fm|template|small] [--block-mb N | --ram MB] [--step N] [--only NAME] [--passes N] [--needles N] [--quick] [--cut-time]"
+            "text --data DIR [--index fm|template|cold|small] [--block-mb N | --ram MB] [--step N] [--only NAME] [--passes N] [--needles N] [--quick] [--cut-time]"
         );
         std::process::exit(2);
     };
@@ -67,7 +67,7 @@ fn main() {
         );
         #[cfg(feature = "compare")]
         compare(&rows, raw);
-        for kind in [TextKind::Fm, TextKind::Template, TextKind::Small] {
+        for kind in [TextKind::Fm, TextKind::Template, TextKind::Cold, TextKind::Small] {
             if kind.name().contains(&index) {
                 println!("  {}", kind.name());
                 measure(kind, &rows, &options, blocks, passes);
