@@ -109,7 +109,9 @@ impl FieldProblem {
             FieldProblem::NotOfType => format!("column {name}: {shown:?} is not of type {ty}"),
             FieldProblem::OutOfRange => format!("column {name}: {shown:?} is outside the range of type {ty}"),
             FieldProblem::NotUtf8 => {
-                format!("column {name}: not valid UTF-8 (--type {name}=bytes takes any bytes)")
+                format!(
+                    "column {name}: not valid UTF-8 (--encoding latin1 reads western European text, --type {name}=bytes any bytes)"
+                )
             }
             FieldProblem::TooLong => format!(
                 "column {name}: {} bytes are over the limit of {MAX_VALUE_BYTES}",

@@ -6,7 +6,8 @@
 //! | `29/Mar/2025:22:00:00 +0000` | web servers |
 //! | `29.03.2025 22:00:00`, `29-Mar-2025 22:00:00` | machines, older services |
 //! | `Mar 29 22:00:00` | syslog; no year |
-//! | `Sat Mar 29 22:00:00.5 2025` | `ctime`, web servers' error logs |
+//! | `Sat Mar 29 22:00:00.5 2025`, `*Mar 29 2025 22:00:00` | `ctime`, web servers' error logs; network devices |
+//! | `time="2025-03-29T22:00:00Z"`, `msg=audit(1743285600.123:7)` | services that name their values; audit daemons |
 //! | `03-29 22:00:00.123` | Android; no year |
 //! | `E0329 22:00:00.123456` | glog, Kubernetes; no year |
 //! | `1743285600.123`, `(1743285600.000097)`, `1743285600123` | kernels' tools, proxies, bus recorders |
@@ -60,12 +61,17 @@ pub fn find(line: &[u8], words_before: usize) -> Option<Stamp> {
     let mut at = skip_spaces(line, 0);
     for word in 0..=words_before.min(MAX_WORDS_BEFORE) {
         let start = if word == 0 { skip_priority(line, at) } else { at };
-        let start = start + count(line, start, |b| b"[(\"'{".contains(&b)).min(2);
+        let start = skip_name(line, start);
+        let start = start + count(line, start, |b| b"[(\"'{*".contains(&b)).min(2);
         if start > MAX_START || start >= line.len() {
             return None;
         }
         let rest = line.get(start..).unwrap_or_default();
-        if let Some((when, left)) = read(rest, word == 0) {
+        let may_count = word == 0
+            || line
+                .get(..start)
+                .is_some_and(|before| before.ends_with(b"=audit("));
+        if let Some((when, left)) = read(rest, may_count) {
             let end = line.len() - left;
             let end = end + count(line, end, |b| b"])\"'}:,".contains(&b)).min(3);
             return Some(Stamp {
@@ -89,6 +95,17 @@ fn skip_spaces(line: &[u8], from: usize) -> usize {
     from + count(line, from, |b| b == b' ' || b == b'\t')
 }
 
+/// Behind the name of a value, as in `time="..."`, and behind `msg=audit`.
+fn skip_name(line: &[u8], from: usize) -> usize {
+    let letters = count(line, from, |b| b.is_ascii_alphabetic() || b"_@.".contains(&b));
+    let end = from + letters;
+    if !(1..=20).contains(&letters) || line.get(end) != Some(&b'=') {
+        return from;
+    }
+    let rest = line.get(end + 1..).unwrap_or_default();
+    end + 1 + if rest.starts_with(b"audit(") { 5 } else { 0 }
+}
+
 /// Behind syslog's `<34>` and the version that newer ones write after it.
 fn skip_priority(line: &[u8], from: usize) -> usize {
     if line.get(from) != Some(&b'<') {
@@ -106,13 +123,13 @@ fn skip_priority(line: &[u8], from: usize) -> usize {
 }
 
 /// What the stamp at the start of `text` says, and how many bytes are left behind it.
-fn read(text: &[u8], first_word: bool) -> Option<(When, usize)> {
+fn read(text: &[u8], may_count: bool) -> Option<(When, usize)> {
     let start = Cursor { text };
     let (when, rest) = match text.first()? {
         b'0'..=b'9' => dated(start)
             .or_else(|_| month_and_day(start))
             .ok()
-            .or_else(|| counted(start).filter(|_| first_word))?,
+            .or_else(|| counted(start).filter(|_| may_count))?,
         _ => named_month(start).or_else(|_| glog(start)).ok()?,
     };
     // A stamp is a word of its own; what goes on is something else, such as a version or a field of a table.
@@ -168,6 +185,16 @@ fn named_month(mut rest: Cursor<'_>) -> Found<'_> {
     rest.one_of(b" ")?;
     rest.text = rest.text.strip_prefix(b" ").unwrap_or(rest.text);
     let day = rest.one_or_two_digits(1, 31)?;
+    let mut after_day = rest;
+    if let Ok(number) = four_digit_year(&mut after_day) {
+        after_day.one_of(b" ")?;
+        let nanos = time_of_day(&mut after_day)?;
+        if day > clock::days_in_month(number, month) {
+            return Err(ClockProblem::NotATime);
+        }
+        let days = clock::days_from_civil(number, month, day);
+        return Ok((at(days, nanos, offset(&mut after_day)), after_day));
+    }
     rest.one_of(b" ")?;
     let nanos = time_of_day(&mut rest)?;
     let mut year = rest;
@@ -230,11 +257,14 @@ fn counted(rest: Cursor<'_>) -> Option<(When, Cursor<'_>)> {
     Some((When::At(at), rest))
 }
 
-/// `hh:mm:ss`, with a fraction if digits follow a point or a comma, in nanoseconds.
+/// `hh:mm` or `hh:mm:ss`, with a fraction if digits follow a point or a comma, in nanoseconds.
 fn time_of_day(rest: &mut Cursor<'_>) -> Result<i64, ClockProblem> {
     let hour = rest.one_or_two_digits(0, 23)?;
     rest.one_of(b":")?;
     let minute = rest.two_digits(0, 59)?;
+    if rest.text.first() != Some(&b':') {
+        return Ok((hour * 3600 + minute * 60) * 1_000_000_000);
+    }
     rest.one_of(b":")?;
     let second = rest.two_digits(0, 60)?;
     let mut nanos = (hour * 3600 + minute * 60 + second) * 1_000_000_000;
@@ -393,6 +423,16 @@ mod tests {
             ),
             ("2025-03-29T22:00:00.000Z\tinfo\tup", at_ten, 0, "info\tup"),
             ("2025-03-29 22:00:00|WARN|x", at_ten, 0, "|WARN|x"),
+            (
+                "time=\"2025-03-29T22:00:00Z\" level=info",
+                at_ten,
+                0,
+                "level=info",
+            ),
+            ("ts=2025-03-29T22:00:00Z level=info", at_ten, 0, "level=info"),
+            ("type=SYSCALL msg=audit(1743285600.000:7): x", at_ten, 1, "7): x"),
+            ("*Mar 29 2025 22:00:00: %LINK-3", at_ten, 0, "%LINK-3"),
+            ("2025-03-29 22:00 x", at_ten, 0, "x"),
             ("1743285600123 x", "2025-03-29T22:00:00.123Z", 0, "x"),
         ] {
             assert_eq!(shown(line), Some((when.to_owned(), words_before, rest)), "{line}");

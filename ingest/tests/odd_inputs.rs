@@ -323,3 +323,28 @@ fn the_form_of_times_can_be_spelled_out() {
         answer.err
     );
 }
+
+#[test]
+fn text_that_is_not_utf_8() {
+    let place = Place::new();
+    place.write(
+        "a.log",
+        b"2025-03-29 22:00:00 Gr\xfc\xdfe\n2025-03-29 22:00:01 5 \x80\n",
+    );
+    let answer = place.silt(&["ingest", "plain", "log", "a.log"]);
+    assert!(
+        answer.code == 3 && answer.err.contains("--encoding latin1"),
+        "{}",
+        answer.err
+    );
+    place.ok(&["ingest", "store", "log", "a.log", "--encoding", "latin1"]);
+    let wanted = "time,message\n2025-03-29T22:00:00Z,Grüße\n2025-03-29T22:00:01Z,5 €\n";
+    assert_eq!(place.ok(&["export", "store", "log"]), wanted);
+    let wide = "\u{feff}ts,größe\r\n2025-03-29 22:00:00,7\r\n".encode_utf16();
+    place.write("b.csv", wide.flat_map(u16::to_le_bytes).collect::<Vec<u8>>());
+    place.ok(&["ingest", "store", "s", "b.csv"]);
+    assert_eq!(
+        place.ok(&["export", "store", "s"]),
+        "ts,größe\n2025-03-29T22:00:00Z,7\n"
+    );
+}

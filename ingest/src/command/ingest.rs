@@ -17,6 +17,7 @@ use crate::progress::{Progress, grouped, rate_text};
 use crate::ram;
 use crate::reject::Rejects;
 use crate::source::csv::{CsvOptions, CsvSource};
+use crate::source::encoding::Encoding;
 use crate::source::input::Input;
 use crate::source::jsonl::JsonlSource;
 use crate::source::lines::{LinesOptions, LinesSource};
@@ -79,6 +80,9 @@ pub struct Args {
     /// How far times that name no zone are ahead of UTC: +02:00, -05:30 (default: they are in UTC)
     #[arg(long, value_name = "OFFSET", value_parser = parse_utc_offset, allow_hyphen_values = true)]
     pub utc_offset: Option<i64>,
+    /// How the bytes of the input stand for text
+    #[arg(long, value_enum, default_value = "utf-8")]
+    pub encoding: Encoding,
     /// Byte before the decimals of numbers
     #[arg(long, value_name = "CHAR", value_parser = parse_decimal, default_value = ".")]
     pub decimal: u8,
@@ -324,7 +328,7 @@ fn load_input(
     (counts, acknowledge): (&Counts, Option<&Acknowledge>),
     rejects: &mut Rejects<'_>,
 ) -> Outcome<()> {
-    let input = Input::open(path, args.follow)?;
+    let input = Input::open(path, args.follow, args.encoding)?;
     let (read, size_bytes) = (input.bytes_read(), input.size_bytes().filter(|_| !args.follow));
     let (mut source, options) = open_source(args, path, input)?;
     let mut progress = Progress::new(source.name(), size_bytes);

@@ -16,6 +16,7 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use crate::failure::{Failure, Outcome};
 use crate::ram;
+use crate::source::encoding::{Decoder, Encoding};
 use crate::source::followed::Followed;
 
 /// Chunks read ahead.
@@ -56,11 +57,12 @@ pub struct Input {
 }
 
 impl Input {
-    /// Opens a file, or standard input for `-`. `.gz` and `.zst` files are known by their first bytes.
+    /// Opens a file, or standard input for `-`. `.gz` and `.zst` files are known by their first bytes. What is read is
+    /// turned into UTF-8 from `encoding`.
     ///
     /// # Errors
     /// When the file cannot be opened, or is packed and `follow` is asked for.
-    pub fn open(path: &Path, follow: bool) -> Outcome<Input> {
+    pub fn open(path: &Path, follow: bool, encoding: Encoding) -> Outcome<Input> {
         let read = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&read);
         if path == Path::new("-") {
@@ -71,8 +73,8 @@ impl Input {
             return Ok(Input::spawn(
                 "standard input".to_owned(),
                 source,
-                follow,
-                false,
+                (follow, false),
+                encoding,
                 read,
                 None,
             ));
@@ -103,25 +105,39 @@ impl Input {
                 inner: Followed::new(path, file),
                 read: counter,
             };
-            return Ok(Input::spawn(name, source, true, true, read, size_bytes));
+            return Ok(Input::spawn(
+                name,
+                source,
+                (true, true),
+                encoding,
+                read,
+                size_bytes,
+            ));
         }
         let source = Counted {
             inner: file,
             read: counter,
         };
         Ok(if !packed {
-            Input::spawn(name, source, false, false, read, size_bytes)
+            Input::spawn(name, source, (false, false), encoding, read, size_bytes)
         } else if magic[0] == 0x1f {
             Input::spawn(
                 name,
                 flate2::read::MultiGzDecoder::new(source),
-                false,
-                false,
+                (false, false),
+                encoding,
                 read,
                 size_bytes,
             )
         } else {
-            Input::spawn(name, ZstdFrames::new(source), false, false, read, size_bytes)
+            Input::spawn(
+                name,
+                ZstdFrames::new(source),
+                (false, false),
+                encoding,
+                read,
+                size_bytes,
+            )
         })
     }
 
@@ -145,13 +161,13 @@ impl Input {
     fn spawn(
         name: String,
         source: impl Read + Send + 'static,
-        follow: bool,
-        wait_at_end: bool,
+        (follow, wait_at_end): (bool, bool),
+        encoding: Encoding,
         read: Arc<AtomicU64>,
         size_bytes: Option<u64>,
     ) -> Input {
         let (sender, receiver) = sync_channel(CHUNKS_AHEAD);
-        std::thread::spawn(move || send_chunks(source, &sender, wait_at_end));
+        std::thread::spawn(move || send_chunks(source, &sender, wait_at_end, Decoder::new(encoding)));
         let buffer = Vec::new();
         Input {
             name,
@@ -300,7 +316,12 @@ fn peek(file: &mut File) -> std::io::Result<[u8; 4]> {
     Ok(magic)
 }
 
-fn send_chunks(mut source: impl Read, sender: &SyncSender<std::io::Result<Vec<u8>>>, wait_at_end: bool) {
+fn send_chunks(
+    mut source: impl Read,
+    sender: &SyncSender<std::io::Result<Vec<u8>>>,
+    wait_at_end: bool,
+    mut decoder: Decoder,
+) {
     loop {
         let mut chunk = vec![0; ram::chunk_bytes()];
         let message = match source.read(&mut chunk) {
@@ -311,7 +332,7 @@ fn send_chunks(mut source: impl Read, sender: &SyncSender<std::io::Result<Vec<u8
             Ok(0) => return,
             Ok(n) => {
                 chunk.truncate(n);
-                Ok(chunk)
+                Ok(decoder.decode(chunk))
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => Err(error),
@@ -402,7 +423,7 @@ mod tests {
     use std::io::Write as _;
 
     fn all(path: &Path) -> Vec<u8> {
-        let mut input = Input::open(path, false).unwrap();
+        let mut input = Input::open(path, false, Encoding::Utf8).unwrap();
         while input.more().unwrap() == More::Data {}
         input.bytes().to_vec()
     }
@@ -425,7 +446,7 @@ mod tests {
         std::fs::write(&gz, &bytes).unwrap();
         assert!(all(&gz) == text, "gzip");
         std::fs::write(&gz, &bytes[..bytes.len() / 2]).unwrap();
-        let mut cut = Input::open(&gz, false).unwrap();
+        let mut cut = Input::open(&gz, false, Encoding::Utf8).unwrap();
         let failure = loop {
             match cut.more() {
                 Ok(More::Data) => {}

@@ -13,6 +13,7 @@ use crate::ram;
 use crate::stamp;
 
 pub mod csv;
+pub mod encoding;
 pub mod followed;
 pub mod input;
 pub mod jsonl;
