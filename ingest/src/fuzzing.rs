@@ -111,6 +111,12 @@ mod tests {
         each_seed("jsonl", jsonl);
     }
 
+    /// None was found yet: these are written by hand.
+    #[test]
+    fn logs_to_begin_fuzzing_with() {
+        each_seed("lines", lines);
+    }
+
     fn piece() -> impl Strategy<Value = String> {
         prop_oneof![
             Just("{".to_owned()),
