@@ -8,6 +8,7 @@ use flate2::read::MultiGzDecoder;
 use siltstone_store::batch::ByteColumn;
 
 use crate::Fallible;
+use crate::data::Random;
 
 /// Calls `work` with the name and the rows of each log in `directory` whose name contains `only`: a file (plain or
 /// .gz) is one log, a sub-directory one log of its files joined. Empty lines and those that begin with # are left out.
@@ -95,4 +96,35 @@ fn message(row: &[u8]) -> &[u8] {
             return rest;
         }
     }
+}
+
+/// Places of numbers inside rows, picked at random: up to eight bytes before one, and the number.
+#[must_use]
+pub fn numbers(rows: &ByteColumn, random: &mut Random, count: usize) -> Vec<(String, f64)> {
+    let mut found = Vec::new();
+    for _ in 0..count * 200 {
+        if found.len() == count {
+            break;
+        }
+        let row = rows.get(usize::try_from(random.below(rows.len() as u64)).unwrap_or(0));
+        let digit = |at: &usize| row.get(*at).is_some_and(u8::is_ascii_digit);
+        let from = usize::try_from(random.below(row.len() as u64 + 1)).unwrap_or(0);
+        let Some(start) = (from..row.len()).find(digit) else {
+            continue;
+        };
+        let before = row.get(start.saturating_sub(8)..start).unwrap_or_default();
+        let end = (start..row.len()).find(|at| !digit(at)).unwrap_or(row.len());
+        let number = row
+            .get(start..end)
+            .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        let plain = |byte: &u8| (b' '..=b'~').contains(byte) && !b"{}'\\%_".contains(byte);
+        if let (Ok(before), Some(number)) = (std::str::from_utf8(before), number)
+            && before.len() >= 3
+            && before.bytes().all(|byte| plain(&byte))
+            && !before.ends_with(|c: char| c.is_ascii_digit() || c == '.' || c == '-')
+        {
+            found.push((before.to_string(), number));
+        }
+    }
+    found
 }

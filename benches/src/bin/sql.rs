@@ -1,8 +1,8 @@
 //! SQL over log files: microseconds from a statement's text to its answer, plan included.
 //!
-//! `sql --data DIR [--only NAME] [--cut-time] [--patterns N] [--python PYTHON]`: each file or sub-directory of DIR is a stream of its own with
+//! `sql --data DIR [--only NAME] [--cut-time] [--patterns N] [--layout WISH] [--python PYTHON]`: each file or sub-directory of DIR is a stream of its own with
 //! one channel of text, its time the number of the row. Each question is asked five times with five patterns of each
-//! kind, the best time of each counts. With an interpreter that has DuckDB, it is asked the same (`scripts/like.py`).
+//! kind, the best time of each counts; `--layout` is the wish of the stream. With an interpreter that has DuckDB, it is asked the same (`scripts/like.py`).
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -36,23 +36,32 @@ fn main() -> Fallible<()> {
         arguments.get(at + 1).cloned()
     };
     let Some(data) = value("--data") else {
-        eprintln!("sql --data DIR [--only NAME] [--cut-time] [--patterns N] [--python PYTHON]");
+        eprintln!(
+            "sql --data DIR [--only NAME] [--cut-time] [--patterns N] [--layout WISH] [--python PYTHON]"
+        );
         std::process::exit(2);
     };
     let patterns = value("--patterns").map_or(Ok(40), |n| n.parse())?;
     let python = value("--python");
+    let layout = value("--layout");
     let cut = arguments.iter().any(|a| a == "--cut-time");
     logs::each(
         Path::new(&data),
         &value("--only").unwrap_or_default(),
         cut,
-        |name, rows| measure(name, &rows, patterns, python.as_deref()),
+        |name, rows| measure(name, &rows, patterns, layout.as_deref(), python.as_deref()),
     )
 }
 
-fn measure(name: &str, rows: &ByteColumn, patterns: usize, python: Option<&str>) -> Fallible<()> {
+fn measure(
+    name: &str,
+    rows: &ByteColumn,
+    patterns: usize,
+    layout: Option<&str>,
+    python: Option<&str>,
+) -> Fallible<()> {
     let directory = tempfile::tempdir()?;
-    let store = filled(&directory.path().join("store"), rows)?;
+    let store = filled(&directory.path().join("store"), rows, layout)?;
     println!("\n{name}: {} rows, {} bytes", rows.len(), rows.bytes().len());
     let settings = Settings {
         partitions: 1,
@@ -103,6 +112,14 @@ fn measure(name: &str, rows: &ByteColumn, patterns: usize, python: Option<&str>)
             })
             .collect(),
     ));
+    kinds.push((
+        "number_in(...) > n",
+        logs::numbers(rows, &mut random, patterns)
+            .into_iter()
+            .map(|(before, number)| format!("number_in(message, '{before}{{}}') > {number}"))
+            .collect(),
+    ));
+    kinds.retain(|(_, conditions)| !conditions.is_empty());
     let mut answers = Vec::new();
     for (kind, conditions) in &kinds {
         let mut micros = Vec::new();
@@ -126,10 +143,13 @@ fn measure(name: &str, rows: &ByteColumn, patterns: usize, python: Option<&str>)
     Ok(())
 }
 
-fn filled(path: &Path, rows: &ByteColumn) -> Fallible<Store> {
+fn filled(path: &Path, rows: &ByteColumn, layout: Option<&str>) -> Fallible<Store> {
     let store = Store::create(path, Options::default())?;
     let schema = Schema::new("ts", TimeUnit::Millisecond).with_channel("message", ColumnType::Text, "")?;
     let schema = store.create_stream("logs", schema)?;
+    if let Some(layout) = layout {
+        store.set_layouts("logs", &layout.parse()?)?;
+    }
     let mut batch = Batch::new(Arc::clone(&schema));
     for row in 0..rows.len() {
         let text = String::from_utf8_lossy(rows.get(row)).into_owned();

@@ -13,7 +13,7 @@
     reason = "a measuring program on given files"
 )]
 
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::path::Path;
 use std::time::Instant;
 
@@ -23,6 +23,7 @@ use siltstone_store::batch::ByteColumn;
 use siltstone_store::rows::Mask;
 use siltstone_store::section::Section;
 use siltstone_store::text::fm::{FmOptions, encode_with};
+use siltstone_store::text::number::{NumberPattern, NumberPlace};
 use siltstone_store::text::{self, TextIndex, TextKind, TextPattern};
 
 fn main() {
@@ -361,6 +362,21 @@ fn measure(kind: TextKind, rows: &ByteColumn, options: &FmOptions, cut: bool, pa
         TextPattern::like(&format!("%{}%{}%", &text[..cut], &text[cut..]), None)
     });
     questions("count, like '%6%6%'", likes.take(60).collect());
+    let numbers: Vec<TextPattern> = logs::numbers(rows, &mut random, 60)
+        .into_iter()
+        .map(|(before, number)| {
+            let place = NumberPlace::parse(&format!("{before}{{}}")).unwrap();
+            let above = NumberPattern::new(place, Bound::Excluded(number), Bound::Unbounded);
+            TextPattern::Number(above)
+        })
+        .collect();
+    let scans = numbers.iter().map(|pattern| timed(|| scan(pattern)).1).collect();
+    println!(
+        "  {:34} {} us",
+        "number in a row, plain rows scanned",
+        quantiles(scans)
+    );
+    questions("count, number in a row > n", numbers);
 }
 
 #[cfg(feature = "compare")]

@@ -60,6 +60,11 @@ impl NumberPlace {
         format!("{}{HOLE}{}", text(&self.before), text(&self.after))
     }
 
+    /// The number that `text`, which follows the words before it, starts with.
+    pub(super) fn number_at(&self, text: &[u8]) -> Option<f64> {
+        leading(text, &self.after)
+    }
+
     /// The number in `text`, if there is one. O(text), but for words that repeat themselves.
     pub fn number(&self, text: &[u8]) -> Option<f64> {
         let mut from = 0;

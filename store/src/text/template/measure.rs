@@ -2,12 +2,12 @@
 //!
 //! The words before the number are laid over each template. Where they fall on its constants alone, the first place
 //! that a number follows is the same in all its rows, and the number is a field of one column, or two with a
-//! point between them: rows are told by the codes. Rows that are exceptions to a column, and templates whose variables may
-//! hold some of the words, are read, if they have the words at all.
+//! point between them: rows are told by the codes. Rows that are exceptions to a column are read; where variables may hold
+//! some of the words, the tokens behind the words are ([`tokens`]).
 
 use std::ops::Range;
 
-use super::answer::{like_candidates, name_rows};
+use super::answer::name_rows;
 use super::number::{Radix, ZERO};
 use super::read::{Column, Model, Root, Token};
 use super::tokens::is_delimiter;
@@ -16,6 +16,10 @@ use crate::error::Result;
 use crate::rows::Mask;
 use crate::text::TextPattern;
 use crate::text::number::NumberPattern;
+
+mod tokens;
+
+use tokens::Held;
 
 /// A part of a template's row.
 #[derive(Debug)]
@@ -43,59 +47,33 @@ enum Place {
 
 /// Sets the bits of the rows of templates in `range` that match.
 pub fn select(model: &Model, range: &Range<u64>, pattern: &NumberPattern, mask: &mut Mask) -> Result<()> {
-    let mut unknown: Vec<Interval> = Vec::new();
+    let mut held = None;
     for index in 0..model.templates.len() {
-        let pieces = pieces(model, index)?;
-        let (column, field, has_point) = match place(&pieces, pattern) {
-            Place::Nowhere if !has_exceptions(model, index)? => continue,
-            Place::Whole(column, field) => (column, field, false),
-            Place::Point(column, field) => (column, field, true),
-            Place::Nowhere | Place::Unknown => {
-                let code = index as u64 + 1;
-                match unknown.last_mut() {
-                    Some(last) if last.high + 1 == code => last.high = code,
-                    _ => unknown.push(Interval {
-                        low: code,
-                        high: code,
-                    }),
-                }
-                continue;
-            }
-        };
         let code = index as u64 + 1;
         let rows = model.window(code, range)?;
         if rows.is_empty() {
             continue;
         }
-        let mut found = Mask::repeat(false, (rows.end - rows.start) as usize);
-        let column = model.column(column)?;
-        fields(model, column, field, has_point, pattern, &rows, &mut found)?;
-        exceptions(model, index, pattern, &rows, &mut found)?;
+        let pieces = pieces(model, index)?;
+        let known = match place(&pieces, pattern) {
+            Place::Nowhere if !has_exceptions(model, index)? => continue,
+            Place::Whole(column, field) => Some((column, field, false)),
+            Place::Point(column, field) => Some((column, field, true)),
+            Place::Nowhere | Place::Unknown => None,
+        };
+        let found = match (known, &mut held) {
+            (Some((column, field, has_point)), _) => {
+                let mut found = Mask::repeat(false, (rows.end - rows.start) as usize);
+                let column = model.column(column)?;
+                fields(model, column, field, has_point, pattern, &rows, &mut found)?;
+                exceptions(model, index, pattern, &rows, &mut found)?;
+                found
+            }
+            (None, Some(held)) => Held::rows(held, index, &rows)?,
+            (None, none) => none.insert(Held::new(model, pattern)?).rows(index, &rows)?,
+        };
         let found: Vec<u64> = found.iter_ones().map(|place| rows.start + place as u64).collect();
         name_rows(model, code, &rows, &found, range, mask)?;
-    }
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let mut read = Mask::repeat(false, mask.len());
-    for interval in unknown {
-        let mut rows = Mask::repeat(false, mask.len());
-        model.codes.select(range.clone(), interval, &mut rows)?;
-        read |= rows;
-    }
-    if read.not_any() {
-        return Ok(());
-    }
-    if let Some(candidates) = like_candidates(model, range, &pattern.like())? {
-        read &= candidates;
-    }
-    let mut bytes = Vec::new();
-    for place in read.iter_ones() {
-        bytes.clear();
-        model.extract(range.start + place as u64, &mut bytes)?;
-        if pattern.matches(&bytes) {
-            mask.set(place, true);
-        }
     }
     Ok(())
 }
@@ -298,10 +276,8 @@ fn fields(
             // The point is followed by a sign, so it is none of the number's; the whole row says what is.
             None
         } else {
-            let sign = if whole < ZERO { "-" } else { "" };
-            let (whole, part) = (((whole ^ ZERO) as i64).unsigned_abs(), part - ZERO);
-            let text = format!("{sign}{whole}.{part:0width$}");
-            text.parse::<f64>().ok().map(|number| pattern.holds(number))
+            let (negative, whole, part) = (whole < ZERO, ((whole ^ ZERO) as i64).unsigned_abs(), part - ZERO);
+            decimal(negative, whole, part, width).map(|number| pattern.holds(number))
         };
         let holds = match holds {
             Some(holds) => holds,
@@ -312,6 +288,28 @@ fn fields(
         }
     }
     Ok(())
+}
+
+/// The number that is written `whole`, a point, and `part` with at least `width` digits.
+fn decimal(negative: bool, whole: u64, part: u64, width: usize) -> Option<f64> {
+    // A quotient of two numbers that are exact is the nearest to the decimal, as what is read from text is.
+    const EXACT: u64 = 1 << 53;
+    let digits = width.max(part.checked_ilog10().map_or(1, |digits| digits as usize + 1));
+    let scale = u32::try_from(digits)
+        .ok()
+        .and_then(|digits| 10u64.checked_pow(digits));
+    let exact = scale
+        .filter(|&scale| scale < EXACT)
+        .and_then(|scale| Some((whole.checked_mul(scale)?.checked_add(part)?, scale)))
+        .filter(|&(number, _)| number < EXACT);
+    let sign = if negative { -1.0 } else { 1.0 };
+    match exact {
+        Some((number, scale)) => Some(sign * (number as f64 / scale as f64)),
+        None => {
+            let number: f64 = format!("{whole}.{part:0width$}").parse().ok()?;
+            Some(sign * number)
+        }
+    }
 }
 
 /// Reads a row of the template that `column` is of.

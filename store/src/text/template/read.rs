@@ -384,6 +384,22 @@ impl Model {
         })
     }
 
+    /// Dictionary number of a column's value in the `place`-th row of its template, if it is no number of a form.
+    pub fn word_of(&self, bits: &[u8], column: u32, place: u64) -> Result<Option<u64>> {
+        let column = self.column(column)?;
+        if let Some(id) = self.exception(bits, column, place)? {
+            return Ok(Some(id));
+        }
+        let Root::Alias(parent) = column.root else {
+            return self.id(bits, column, place);
+        };
+        let parent = self.column(parent)?;
+        match self.exception(bits, parent, place)? {
+            None => self.id(bits, parent, place),
+            found => Ok(found),
+        }
+    }
+
     /// Calls `visit` with the dictionary's numbers that a column holds by itself, some of them more than once; `None` if
     /// its bits make no sense.
     pub fn each_word(&self, bits: &[u8], column: &Column, visit: &mut impl FnMut(u64)) -> Option<()> {

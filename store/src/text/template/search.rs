@@ -46,6 +46,19 @@ struct Alignment {
     tests: Vec<(u32, usize)>,
 }
 
+/// Where a needle ends in a template.
+#[derive(Debug)]
+pub struct End<'s> {
+    /// Place of the token.
+    pub token: usize,
+    /// What the token has of the needle.
+    pub piece: &'s [u8],
+    /// Whether it starts with that.
+    pub starts: bool,
+    /// Rows of the template, the first of those asked as bit 0.
+    pub rows: Mask,
+}
+
 /// Where a needle may be.
 #[derive(Debug)]
 pub struct Search<'m> {
@@ -309,6 +322,32 @@ impl<'m> Search<'m> {
             Ok(())
         })?;
         Ok(count)
+    }
+
+    /// Where the needle ends in a template, from the left.
+    pub fn ends(&self, template: usize, rows: &Range<u64>) -> Result<Vec<End<'_>>> {
+        let start = self
+            .alignments
+            .partition_point(|alignment| alignment.template < template);
+        let here = self.alignments.get(start..).unwrap_or_default();
+        let mut here: Vec<&Alignment> = here
+            .iter()
+            .take_while(|alignment| alignment.template == template)
+            .collect();
+        here.sort_by_key(|alignment| alignment.first);
+        let Some((last, others)) = self.tests.split_last() else {
+            return Ok(Vec::new());
+        };
+        let mut ends = Vec::with_capacity(here.len());
+        for alignment in here {
+            ends.push(End {
+                token: alignment.first + others.len(),
+                piece: last.bytes.as_slice(),
+                starts: !others.is_empty() || matches!(last.fit, Fit::Starts | Fit::Equals),
+                rows: self.alignment_rows(alignment, rows)?,
+            });
+        }
+        Ok(ends)
     }
 
     /// The rows that one alignment has, the first of `rows` as bit 0.
