@@ -6,7 +6,7 @@ use crate::codes::choose::{self, Layout};
 pub use crate::domain::choose::DomainCost;
 use crate::domain::choose::candidates;
 use crate::error::Result;
-use crate::text::{self, TextIndex};
+use crate::text::{self, TextIndex, TextKind};
 
 /// Consecutive codes in one piece of a sample. Long enough for what an encoder learns from its neighbours.
 const PIECE_CODES: u64 = 64 * 1024;
@@ -87,7 +87,8 @@ impl Column {
     }
 }
 
-/// Compares what the strings of an index would take in each index, made of stretches of them.
+/// Compares what the strings of an index would take in each index, made of stretches of them; an fm with each set of
+/// parts, where it is one or is wished for.
 fn explain_text(index: &dyn TextIndex, wish: Layout) -> Result<Explanation> {
     let mut sample = ByteColumn::default();
     let step = index.len().div_ceil(STRETCHES);
@@ -110,10 +111,23 @@ fn explain_text(index: &dyn TextIndex, wish: Layout) -> Result<Explanation> {
             bits: estimate.share * bytes * 8.0 / rows,
         });
     }
+    if index.kind() == TextKind::Fm || matches!(wish, Layout::Fm(_)) {
+        domains.retain(|cost| cost.name != TextKind::Fm.name());
+        for stop in Layout::ALL
+            .into_iter()
+            .filter(|layout| matches!(layout, Layout::Fm(_)))
+        {
+            let encoded = text::encode_with(TextKind::Fm, &sample, stop)?;
+            domains.push(DomainCost {
+                name: stop.name().to_owned(),
+                bits: encoded.len() as f64 * 8.0 / rows,
+            });
+        }
+    }
     domains.sort_by(|a, b| a.bits.total_cmp(&b.bits));
     let choice = text::choose::choose(&sample, wish, None)?;
     Ok(Explanation {
-        domain: index.kind().name().to_owned(),
+        domain: index.name().to_owned(),
         reason: (choice.kind == index.kind()).then(|| choice.reason.text()),
         domains,
         ..Explanation::default()
@@ -139,6 +153,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::batch::BatchColumn;
+    use crate::codes::layout::FmParts;
     use crate::column::{Hints, Part};
     use crate::schema::ColumnType;
     use crate::section::Section;
@@ -174,7 +189,13 @@ mod tests {
         assert_eq!(found.domains[0].name, "small");
         assert_eq!(found.domains[1].name, "cold");
         assert_eq!(found.domains[2].name, "template");
-        assert_eq!(found.domains.len(), text::TextKind::ALL.len());
+        assert_eq!(found.domains.len(), TextKind::ALL.len());
+        let stops = column.explain(Layout::Fm(FmParts::Counts)).unwrap();
+        let bits = ["fm:least", "fm:count", "fm", "fm:32"].map(|name| {
+            let found = stops.domains.iter().find(|cost| cost.name == name);
+            found.unwrap().bits
+        });
+        assert!(bits.windows(2).all(|pair| pair[0] < pair[1]), "{bits:?}");
     }
 
     #[test]
