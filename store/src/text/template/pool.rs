@@ -379,6 +379,10 @@ impl Pool {
         first: u64,
         found: &mut Vec<u64>,
     ) -> Result<()> {
+        let is_letter = |byte: &u8| self.shape.letters.binary_search(byte).is_ok();
+        if !ignore_case && !bytes.iter().all(is_letter) {
+            return Ok(());
+        }
         if let Some(ends) = self.ends(fit, ignore_case)? {
             return self.verify(ends.find(bytes, false), passes, first, found);
         }
