@@ -6,7 +6,8 @@
 //!
 //! | wish | dictionary | fm | template | cold | small |
 //! |---|---|---|---|---|---|
-//! | `rank` | 0.7 | 0.5 | 1 | | |
+//! | `rank`, `rank:both` | 0.7 | 0.6 | 1 | | |
+//! | `rank:smaller` | 0.85 | 1 | 1 | | |
 //! | `scan` | 0.8 | 1 | 1 | | |
 //! | `small`, `small:128` | 0.85 | 1 | 1 | 1.1 | 1.6 |
 //! | `small:512` | 0.85 | 1 | 1 | 1.1 | 1.1 |
@@ -159,10 +160,11 @@ pub fn packed_block(block_bytes: Option<u64>) -> u64 {
 /// Bytes of templates that a byte of an index is worth.
 fn weight(kind: TextKind, wish: Layout) -> f64 {
     match (kind, wish) {
+        (TextKind::Dictionary, Layout::Rank(Dial::Smaller)) => 0.85,
         (TextKind::Dictionary, Layout::Rank(_)) => 0.7,
         (TextKind::Dictionary, Layout::Scan) => 0.8,
         (TextKind::Dictionary, Layout::Small(_)) => 0.85,
-        (TextKind::Fm, Layout::Rank(_)) => 0.5,
+        (TextKind::Fm, Layout::Rank(Dial::Fast | Dial::Both)) => 0.6,
         (TextKind::Cold, _) => 1.1,
         (TextKind::Small, Layout::Small(MiniBlock::Rows512)) => 1.1,
         (TextKind::Small, _) => 1.6,
@@ -295,6 +297,8 @@ mod tests {
         assert_eq!(of(&lines, Layout::Scan, None).0, TextKind::Template);
         assert_eq!(of(&lines, small, None), (TextKind::Cold, Reason::FewestBytes));
         assert_eq!(of(&prose, rank, None), (TextKind::Fm, Reason::Questions));
+        let smaller = Layout::Rank(Dial::Smaller);
+        assert_eq!(of(&prose, smaller, None).1, Reason::FewestBytes);
         let counts = Layout::Fm(FmParts::Counts);
         assert_eq!(of(&lines, counts, None), (TextKind::Fm, Reason::Wish));
         assert_eq!(
