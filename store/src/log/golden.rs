@@ -212,7 +212,7 @@ fn encodings(payload: &[u8], columns: usize) -> Vec<u8> {
 }
 
 #[test]
-fn manifest_1_0() {
+fn manifest_2_0() {
     let segment = SegmentEntry {
         file: "segment-0000000001".into(),
         rows: 20,
@@ -279,7 +279,7 @@ fn manifest_1_0() {
             sequence: 17,
         }],
     };
-    let kept = golden("manifest_1_0.bin", &manifest.write());
+    let kept = golden("manifest_2_0.bin", &manifest.write());
     assert!(kept == manifest.write(), "the manifest's format changed");
     assert_eq!(Manifest::read(&kept).unwrap(), manifest);
 }

@@ -27,7 +27,7 @@ pub(crate) use segments::{SegmentEntry, segment_file};
 pub(crate) const FILE: &str = "manifest";
 const BESIDE: &str = "manifest.new";
 /// Version of the manifest's format.
-pub(crate) const VERSION: (u16, u16) = (1, 0);
+pub(crate) const VERSION: (u16, u16) = (2, 0);
 
 const MAGIC: &[u8; 8] = b"SILTMANI";
 const HEADER_BYTES: usize = 20;
