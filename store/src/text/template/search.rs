@@ -66,6 +66,8 @@ pub struct Search<'m> {
     tests: Vec<Test>,
     /// By template.
     alignments: Vec<Alignment>,
+    /// The run that the needle ends with, if it ends with one, and whether that may start inside a run.
+    last_run: Option<(Vec<u8>, bool)>,
 }
 
 /// Rows of one template.
@@ -85,7 +87,11 @@ impl<'m> Search<'m> {
             model,
             tests: Vec::new(),
             alignments: Vec::new(),
+            last_run: None,
         };
+        if let [before @ .., run, []] = pieces.as_slice() {
+            search.last_run = Some((run.to_vec(), matches!(before, [[]]) && !needle.left));
+        }
         if pieces.len() == 1 {
             search.inside_a_token(needle)?;
         } else {
@@ -324,7 +330,7 @@ impl<'m> Search<'m> {
         Ok(count)
     }
 
-    /// Where the needle ends in a template, from the left.
+    /// Where the needle ends in a template, from the left; not where that is inside a run.
     pub fn ends(&self, template: usize, rows: &Range<u64>) -> Result<Vec<End<'_>>> {
         let start = self
             .alignments
@@ -340,6 +346,9 @@ impl<'m> Search<'m> {
         };
         let mut ends = Vec::with_capacity(here.len());
         for alignment in here {
+            if !self.ends_at_a_token(alignment.first + others.len()) {
+                continue;
+            }
             ends.push(End {
                 token: alignment.first + others.len(),
                 piece: last.bytes.as_slice(),
@@ -348,6 +357,16 @@ impl<'m> Search<'m> {
             });
         }
         Ok(ends)
+    }
+
+    /// Whether a needle that has nothing of the token `token` ends right before it.
+    fn ends_at_a_token(&self, token: usize) -> bool {
+        let Some((last, inside)) = &self.last_run else {
+            return true;
+        };
+        let run = token.checked_sub(1).and_then(|place| self.model.runs.get(place));
+        let run = run.map_or(&[][..], |&(start, end)| self.model.slice(start, end));
+        run == last.as_slice() || *inside && run.ends_with(last)
     }
 
     /// The rows that one alignment has, the first of `rows` as bit 0.

@@ -465,6 +465,33 @@ fn ids_drawn_at_random() {
     );
 }
 
+/// Words before a number that end inside a run of delimiters are followed by no number.
+#[test]
+fn numbers_behind_runs() {
+    let rows: Vec<Vec<u8>> = (0..200u32)
+        .map(|row| match row % 4 {
+            0 => format!("GSA,A,3,,,,,{},{row}", row % 9),
+            1 => format!("GSA,A,3,{row},,,,,,{}", row % 7),
+            2 => format!("GSV,3,{},,,,*{row}", row % 5),
+            _ => format!("GSV,3,,,{},,,,7", row % 50),
+        })
+        .map(String::into_bytes)
+        .collect();
+    let index = build(&rows);
+    for words in ["GSA,A,3,{}", ",,{}", ",,,,{}", "3,{},,", ",{}", ",,{},"] {
+        let place = NumberPlace::parse(words).unwrap();
+        let number = NumberPattern::new(place, Bound::Excluded(3.0), Bound::Unbounded);
+        check(
+            &index,
+            &rows,
+            &TextPattern::Number(number),
+            Bound::Unbounded,
+            Bound::Unbounded,
+            &[7, 150],
+        );
+    }
+}
+
 #[test]
 fn golden_bytes_of_ids() {
     let rows = rows_of_ids(360);
