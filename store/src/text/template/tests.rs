@@ -465,6 +465,37 @@ fn ids_drawn_at_random() {
     );
 }
 
+/// A needle that lies in a number in more than one way, one of which most rows have and the other one the others.
+#[test]
+fn needles_that_lie_in_numbers_in_several_ways() {
+    let rows: Vec<Vec<u8>> = (0..60u32)
+        .map(|row| match row % 20 {
+            7 => format!("receiver $GNGLL,5230.88{:03},N,{row}", row * 13 % 1000),
+            9 => format!("receiver $GNGLL,5023.460{:03},N,{row}", row * 7 % 1000),
+            _ => format!("receiver $GNGLL,5002.453527,N,{row}"),
+        })
+        .map(String::into_bytes)
+        .collect();
+    let index = build(&rows);
+    for needle in [
+        "52", "50", "53", "46", "2", "5", "0", "23", "523", "35", "88", "4", "7",
+    ] {
+        for pattern in [
+            TextPattern::Contains(needle.into()),
+            TextPattern::like(&format!("%{needle}%{needle}%"), None),
+        ] {
+            check(
+                &index,
+                &rows,
+                &pattern,
+                Bound::Unbounded,
+                Bound::Unbounded,
+                &[7, 50],
+            );
+        }
+    }
+}
+
 /// Words before a number that end inside a run of delimiters are followed by no number.
 #[test]
 fn numbers_behind_runs() {

@@ -21,8 +21,6 @@ trait Found {
     fn word(&mut self, at: u64, count: u64, word: u64);
     /// All of `rows`.
     fn all(&mut self, rows: Range<u64>);
-    /// A row that is, or is not, as those around it; `None` if there is no such row.
-    fn change(&mut self, row: u64, is_found: bool) -> Option<()>;
 }
 
 struct Count(u64);
@@ -35,15 +33,6 @@ impl Found for Count {
 
     fn all(&mut self, rows: Range<u64>) {
         self.0 += rows.end - rows.start;
-    }
-
-    fn change(&mut self, _: u64, is_found: bool) -> Option<()> {
-        self.0 = if is_found {
-            self.0 + 1
-        } else {
-            self.0.checked_sub(1)?
-        };
-        Some(())
     }
 }
 
@@ -72,11 +61,6 @@ impl Found for Marks<'_> {
         if let Some(part) = self.0.get_mut(rows.start as usize..rows.end as usize) {
             part.fill(true);
         }
-    }
-
-    fn change(&mut self, row: u64, is_found: bool) -> Option<()> {
-        *self.0.get_mut(usize::try_from(row).ok()?)? = is_found;
-        Some(())
     }
 }
 
@@ -325,19 +309,26 @@ impl Sequence {
                 let smallest = base.wrapping_sub(value(*at, others.len())?);
                 let (first, last) = (others.below(bits, range.start)?, others.below(bits, range.end)?);
                 let most = holds(base);
-                if most {
-                    found.all(0..rows);
-                }
                 let mut reader = Reader {
                     bits,
                     at: at + first * width,
                     width: self.width,
                 };
+                // What was found before stays: rows are only ever added.
+                let mut start = 0;
                 for place in first..last {
-                    if holds(smallest.wrapping_add(reader.next()?)) != most {
+                    let is_found = holds(smallest.wrapping_add(reader.next()?));
+                    if is_found != most {
                         let row = others.get(bits, place)?.checked_sub(range.start)?;
-                        found.change(row, !most)?;
+                        if row < start || row >= rows {
+                            return None;
+                        }
+                        found.all(if most { start..row } else { row..row + 1 });
+                        start = row + 1;
                     }
+                }
+                if most {
+                    found.all(start..rows);
                 }
             }
             Form::Codes(_) => return None,
