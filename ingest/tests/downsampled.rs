@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
-use support::{ok, silt};
+use support::ok;
+#[cfg(feature = "sql")]
+use support::silt;
 
 #[test]
 fn buckets_are_told_from_rows() {
