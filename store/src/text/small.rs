@@ -1,6 +1,6 @@
 //! The templates of rows, packed: for rows that are seldom read.
 //!
-//! Good at what [`template`] is good at, in about two thirds of its bytes. Nothing is found in packed
+//! Good at what [`template`](super::template) is good at, in about two thirds of its bytes. Nothing is found in packed
 //! bytes: a block is unpacked when it is first asked, becomes a template index in memory, and answers as that does. The
 //! blocks used last, of all indexes together, stay in memory (`unpacked`).
 //!
