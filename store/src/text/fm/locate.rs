@@ -197,11 +197,12 @@ impl<'v, 'a> Locator<'v, 'a> {
                 for index in first..last {
                     rows.insert(self.row(sampled, index)?)?;
                 }
-                let width = range.end - range.start;
-                if last - first == width {
+                // A damaged directory may say that fewer are before the end than before the start.
+                let (width, found) = (range.end - range.start, last.checked_sub(first)?);
+                if found == width {
                     continue;
                 }
-                if last > first && width <= NARROW {
+                if found > 0 && width <= NARROW {
                     // Those that were found need not be walked on with the others.
                     let mut start = range.start;
                     places.visit(first, range.start, range.end, |place| {
@@ -213,7 +214,7 @@ impl<'v, 'a> Locator<'v, 'a> {
                         Some(())
                     })?;
                     range.start = start;
-                    if range.end - range.start <= SINGLE {
+                    if range.end.checked_sub(range.start)? <= SINGLE {
                         todo.push(Walk { range, depth });
                         continue;
                     }
