@@ -38,14 +38,12 @@
 )]
 
 use std::ops::{Bound, Range};
-use std::sync::Arc;
 
-use super::template::Templates;
-use super::template::plan::Plan;
-use super::unpacked::{Kept, Unpacked};
-use super::{TextIndex, TextKind, TextPattern};
+use super::blocks::{self, Blocks, Packed};
+use super::unpacked::Unpacked;
+use super::{TextIndex, TextKind, TextPattern, check};
 use crate::batch::ByteColumn;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rows::Mask;
 use crate::section::Section;
 
@@ -70,77 +68,28 @@ use block::Block;
 const LAYOUT: u16 = 1;
 /// Bytes before the block directory.
 const HEADER: u64 = 16;
-/// Rows of a block at most.
-const BLOCK_ROWS: usize = 1 << 22;
 
 /// Encodes strings, in blocks of rows of up to `block_bytes` together.
 ///
 /// # Errors
 /// `InvalidArgument` if there are 2^32 blocks or more, or a block is longer than its parts can say.
 pub fn encode(strings: &ByteColumn, block_bytes: u64) -> Result<Vec<u8>> {
-    let blocks = blocks_of(strings, block_bytes);
-    let count = u32::try_from(blocks.len())
-        .map_err(|_| Error::invalid("packed templates have fewer than 2^32 blocks"))?;
-    let mut out = Vec::new();
-    out.extend_from_slice(&LAYOUT.to_le_bytes());
-    out.extend_from_slice(&[0; 2]);
-    out.extend_from_slice(&count.to_le_bytes());
-    out.extend_from_slice(&(strings.len() as u64).to_le_bytes());
-    let directory = out.len();
-    out.resize(directory + blocks.len() * 16, 0);
-    for (index, rows) in blocks.iter().enumerate() {
-        let at = directory + index * 16;
-        let start = out.len() as u64;
-        out[at..at + 8].copy_from_slice(&(rows.start as u64).to_le_bytes());
-        out[at + 8..at + 16].copy_from_slice(&start.to_le_bytes());
-        let plan = if blocks.len() == 1 {
-            Plan::of(strings)
-        } else {
-            let mut block = ByteColumn::default();
-            rows.clone().for_each(|row| block.push(strings.get(row)));
-            Plan::of(&block)
-        };
-        out.extend_from_slice(&write::block(plan)?);
-    }
-    Ok(out)
+    let blocks = blocks::divide(strings, block_bytes);
+    blocks::write(strings, &blocks, (LAYOUT, 0, &[]), |rows| {
+        write::block(blocks::plan_of(strings, rows))
+    })
 }
 
-fn blocks_of(strings: &ByteColumn, block_bytes: u64) -> Vec<Range<usize>> {
-    let at = |row: usize| strings.offsets().get(row).copied().unwrap_or(0);
-    let mut blocks = Vec::new();
-    let mut start = 0;
-    for row in 0..strings.len() {
-        let full = at(row + 1) - at(start) > block_bytes || row - start >= BLOCK_ROWS;
-        if full && row > start {
-            blocks.push(start..row);
-            start = row;
-        }
-    }
-    if start < strings.len() {
-        blocks.push(start..strings.len());
-    }
-    blocks
-}
-
-/// A block, and the index it becomes while that is in memory.
-#[derive(Debug)]
-struct Part {
-    rows: Range<u64>,
-    block: Block,
-    unpacked: Kept,
-}
-
-impl Part {
-    fn index(&self) -> Result<Arc<Unpacked>> {
-        self.unpacked.index(|| Unpacked::new(self.block.plan()?))
+impl Packed for Block {
+    fn unpack(&self) -> Result<Unpacked> {
+        Unpacked::new(self.plan()?)
     }
 }
 
 /// The read side.
 #[derive(Debug)]
 pub struct Cold {
-    rows: u64,
-    parts: Vec<Part>,
+    blocks: Blocks<Block>,
 }
 
 impl Cold {
@@ -153,111 +102,8 @@ impl Cold {
         if layout != LAYOUT {
             return Err(section.corrupt(0, format!("layout {layout} of cold text is unknown")));
         }
-        let (count, rows) = (u64::from(section.u32(4)?), section.u64(8)?);
-        let end = HEADER + count * 16;
-        if end > section.len() || (count == 0) != (rows == 0) {
-            return Err(section.corrupt(4, format!("{count} blocks of {rows} rows")));
-        }
-        let mut parts = Vec::with_capacity(count as usize);
-        let at = |index: u64| -> Result<(u64, u64)> {
-            if index == count {
-                return Ok((rows, section.len()));
-            }
-            Ok((
-                section.u64(HEADER + index * 16)?,
-                section.u64(HEADER + index * 16 + 8)?,
-            ))
-        };
-        for index in 0..count {
-            let ((row, start), (next_row, next_start)) = (at(index)?, at(index + 1)?);
-            let first = index > 0 || (row == 0 && start == end);
-            if !first || row >= next_row || next_row - row > BLOCK_ROWS as u64 || start >= next_start {
-                return Err(section.corrupt(HEADER + index * 16, "blocks overlap".to_string()));
-            }
-            parts.push(Part {
-                rows: row..next_row,
-                block: Block::open(section.sub(start..next_start)?, next_row - row)?,
-                unpacked: Kept::default(),
-            });
-        }
-        Ok(Cold { rows, parts })
-    }
-
-    /// Calls `visit` with each block that has rows of `range`, and these rows as rows of the block.
-    fn each(&self, range: &Range<u64>, mut visit: impl FnMut(&Part, Range<u64>) -> Result<()>) -> Result<()> {
-        let first = self.parts.partition_point(|part| part.rows.end <= range.start);
-        for part in self.parts.iter().skip(first) {
-            if part.rows.start >= range.end {
-                break;
-            }
-            let start = range.start.max(part.rows.start) - part.rows.start;
-            let end = range.end.min(part.rows.end) - part.rows.start;
-            visit(part, start..end)?;
-        }
-        Ok(())
-    }
-
-    fn check(&self, ranges: &[Range<u64>]) -> Result<()> {
-        let mut end = 0;
-        for range in ranges {
-            if range.start < end || range.end < range.start || range.end > self.rows {
-                return Err(self.outside(range.end));
-            }
-            end = range.end;
-        }
-        Ok(())
-    }
-
-    fn outside(&self, position: u64) -> Error {
-        Error::OutOfRange {
-            what: "string",
-            position,
-            end: self.rows,
-        }
-    }
-
-    fn sum(
-        &self,
-        ranges: &[Range<u64>],
-        count: impl Fn(&Templates, &[Range<u64>]) -> Result<u64>,
-    ) -> Result<u64> {
-        self.check(ranges)?;
-        let mut sum = 0;
-        for part in &self.parts {
-            let rows = &part.rows;
-            let inside: Vec<Range<u64>> = ranges
-                .iter()
-                .map(|range| range.start.max(rows.start)..range.end.min(rows.end))
-                .filter(|range| range.start < range.end)
-                .map(|range| range.start - rows.start..range.end - rows.start)
-                .collect();
-            if !inside.is_empty() {
-                sum += count(&part.index()?.index, &inside)?;
-            }
-        }
-        Ok(sum)
-    }
-
-    fn mark(
-        &self,
-        range: Range<u64>,
-        mask: &mut Mask,
-        select: impl Fn(&Templates, Range<u64>, &mut Mask) -> Result<()>,
-    ) -> Result<()> {
-        self.check(std::slice::from_ref(&range))?;
-        if mask.len() as u64 != range.end - range.start {
-            return Err(Error::invalid(format!(
-                "a mask of {} bits for the strings {range:?}",
-                mask.len()
-            )));
-        }
-        self.each(&range, |part, rows| {
-            let mut found = Mask::repeat(false, (rows.end - rows.start) as usize);
-            let before = (part.rows.start + rows.start - range.start) as usize;
-            select(&part.index()?.index, rows, &mut found)?;
-            found.iter_ones().for_each(|row| mask.set(before + row, true));
-            Ok(())
-        })
+        let blocks = Blocks::open(&section, HEADER, Block::open)?;
+        Ok(Cold { blocks })
     }
 }
 
@@ -267,33 +113,31 @@ impl TextIndex for Cold {
     }
 
     fn len(&self) -> u64 {
-        self.rows
+        self.blocks.rows()
     }
 
     fn extract(&self, position: u64, out: &mut Vec<u8>) -> Result<()> {
-        if position >= self.rows {
-            return Err(self.outside(position));
-        }
-        self.each(&(position..position + 1), |part, rows| {
+        check::position(self.len(), position)?;
+        self.blocks.each(&(position..position + 1), |part, rows| {
             part.block.extract(rows.start, out)
         })
     }
 
     fn decode(&self, range: Range<u64>, out: &mut ByteColumn) -> Result<()> {
-        self.check(std::slice::from_ref(&range))?;
-        self.each(&range, |part, rows| part.block.decode(rows, out))
+        self.blocks
+            .each(&range, |part, rows| part.block.decode(rows, out))
     }
 
     fn count(&self, ranges: &[Range<u64>], pattern: &TextPattern) -> Result<u64> {
-        self.sum(ranges, |index, ranges| index.count(ranges, pattern))
+        self.blocks.count(ranges, pattern)
     }
 
     fn select(&self, range: Range<u64>, pattern: &TextPattern, mask: &mut Mask) -> Result<()> {
-        self.mark(range, mask, |index, rows, mask| index.select(rows, pattern, mask))
+        self.blocks.select(range, pattern, mask)
     }
 
     fn count_between(&self, ranges: &[Range<u64>], low: Bound<&[u8]>, high: Bound<&[u8]>) -> Result<u64> {
-        self.sum(ranges, |index, ranges| index.count_between(ranges, low, high))
+        self.blocks.count_between(ranges, low, high)
     }
 
     fn select_between(
@@ -303,17 +147,16 @@ impl TextIndex for Cold {
         high: Bound<&[u8]>,
         mask: &mut Mask,
     ) -> Result<()> {
-        self.mark(range, mask, |index, rows, mask| {
-            index.select_between(rows, low, high, mask)
-        })
+        self.blocks.select_between(range, low, high, mask)
     }
 
     fn parts(&self) -> Vec<(String, u64)> {
         let names = ["templates", "directory", "starts", "dictionary", "rows", "rest"];
-        let headers = HEADER + self.parts.len() as u64 * (16 + block::HEAD_BYTES);
+        let blocks = self.blocks.parts();
+        let headers = HEADER + blocks.len() as u64 * (blocks::ENTRY + block::HEAD_BYTES);
         let mut parts = vec![("headers".to_string(), headers * 8)];
         for (index, name) in names.into_iter().enumerate() {
-            let bytes: u64 = self.parts.iter().map(|part| part.block.part_bytes(index)).sum();
+            let bytes: u64 = blocks.iter().map(|part| part.block.part_bytes(index)).sum();
             parts.push((name.to_string(), bytes * 8));
         }
         parts

@@ -24,7 +24,7 @@
 use std::collections::HashMap;
 use std::ops::{Bound, Range};
 
-use super::{TextIndex, TextKind, TextPattern};
+use super::{TextIndex, TextKind, TextPattern, check};
 use crate::batch::ByteColumn;
 use crate::codes::choose::Layout;
 use crate::codes::{self, Codes, CodesKind, Interval};
@@ -348,23 +348,8 @@ impl Dictionary {
         }
     }
 
-    fn check(&self, ranges: &[Range<u64>]) -> Result<()> {
-        let mut end = 0;
-        for range in ranges {
-            if range.start < end || range.end < range.start || range.end > self.len() {
-                return Err(Error::OutOfRange {
-                    what: "string",
-                    position: range.end,
-                    end: self.len(),
-                });
-            }
-            end = range.end;
-        }
-        Ok(())
-    }
-
     fn count_codes(&self, ranges: &[Range<u64>], intervals: &[Interval]) -> Result<u64> {
-        self.check(ranges)?;
+        check::ranges(self.len(), ranges)?;
         let rows: u64 = ranges.iter().map(|range| range.end - range.start).sum();
         if intervals.len() <= FEW_INTERVALS || (intervals.len() as u64) < rows / CHUNK {
             return intervals
@@ -383,13 +368,7 @@ impl Dictionary {
     }
 
     fn select_codes(&self, range: Range<u64>, intervals: &[Interval], mask: &mut Mask) -> Result<()> {
-        self.check(std::slice::from_ref(&range))?;
-        if mask.len() as u64 != range.end - range.start {
-            return Err(Error::invalid(format!(
-                "a mask of {} bits for the strings {range:?}",
-                mask.len()
-            )));
-        }
+        check::mask(self.len(), &range, mask)?;
         if let [interval] = intervals {
             return self.codes.select(range, *interval, mask);
         }
@@ -450,18 +429,12 @@ impl TextIndex for Dictionary {
     }
 
     fn extract(&self, position: u64, out: &mut Vec<u8>) -> Result<()> {
-        if position >= self.len() {
-            return Err(Error::OutOfRange {
-                what: "string",
-                position,
-                end: self.len(),
-            });
-        }
+        check::position(self.len(), position)?;
         self.entry(self.codes.get(position)?, out)
     }
 
     fn decode(&self, range: Range<u64>, out: &mut ByteColumn) -> Result<()> {
-        self.check(std::slice::from_ref(&range))?;
+        check::ranges(self.len(), std::slice::from_ref(&range))?;
         let mut failed = Ok(());
         if range.end - range.start < self.entries / 2 {
             self.chunks(range, |_, code| {

@@ -33,7 +33,7 @@
 
 use std::ops::{Bound, Range};
 
-use super::{TextIndex, TextKind, TextPattern};
+use super::{TextIndex, TextKind, TextPattern, check};
 use crate::batch::ByteColumn;
 use crate::codes::choose::{FmParts, Layout};
 use crate::error::{Error, Result};
@@ -361,23 +361,8 @@ impl Fm {
         })
     }
 
-    fn check(&self, ranges: &[Range<u64>]) -> Result<()> {
-        let mut end = 0;
-        for range in ranges {
-            if range.start < end || range.end < range.start || range.end > self.rows {
-                return Err(Error::OutOfRange {
-                    what: "string",
-                    position: range.end,
-                    end: self.rows,
-                });
-            }
-            end = range.end;
-        }
-        Ok(())
-    }
-
     fn count_question(&self, ranges: &[Range<u64>], question: &Question<'_>) -> Result<u64> {
-        self.check(ranges)?;
+        check::ranges(self.rows, ranges)?;
         let mut count = 0;
         let mut inside = Vec::new();
         for block in &self.blocks {
@@ -396,13 +381,7 @@ impl Fm {
     }
 
     fn select_question(&self, range: Range<u64>, question: &Question<'_>, mask: &mut Mask) -> Result<()> {
-        self.check(std::slice::from_ref(&range))?;
-        if mask.len() as u64 != range.end - range.start {
-            return Err(Error::invalid(format!(
-                "a mask of {} bits for the strings {range:?}",
-                mask.len()
-            )));
-        }
+        check::mask(self.rows, &range, mask)?;
         for block in &self.blocks {
             let rows = block.range();
             let (start, end) = (range.start.max(rows.start), range.end.min(rows.end));
@@ -482,7 +461,7 @@ impl TextIndex for Fm {
     }
 
     fn decode(&self, range: Range<u64>, out: &mut ByteColumn) -> Result<()> {
-        self.check(std::slice::from_ref(&range))?;
+        check::ranges(self.rows, std::slice::from_ref(&range))?;
         for block in &self.blocks {
             let rows = block.range();
             let (start, end) = (range.start.max(rows.start), range.end.min(rows.end));

@@ -11,7 +11,9 @@ use crate::error::Result;
 use crate::rows::Mask;
 use crate::section::Section;
 
+mod blocks;
 pub mod both;
+mod check;
 pub mod choose;
 pub mod cold;
 pub mod dictionary;

@@ -4,50 +4,14 @@
 
 use std::ops::Bound;
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::codes::testing::golden;
 use crate::text::small::BLOCK_BYTES;
-use crate::text::template::tests::{log_row, logs, pattern_of};
-use crate::text::tests::{ask_everything, bound, check, column, flip, needles, patterns, strings};
+use crate::text::template::tests::log_row;
+use crate::text::tests::{check, column};
 
 fn build(rows: &[Vec<u8>], block_bytes: u64) -> Cold {
     Cold::open(Section::from_vec(encode(&column(rows), block_bytes).unwrap())).unwrap()
-}
-
-fn block_bytes() -> impl Strategy<Value = u64> {
-    prop_oneof![3 => Just(BLOCK_BYTES), 1 => Just(700u64), 1 => Just(1)]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
-
-    #[test]
-    fn any_rows_answer_as_a_scan(
-        rows in strings(), pattern in patterns(), block in block_bytes(),
-        low in needles(), high in needles(), kinds in (0u8..3, 0u8..3), cuts in proptest::collection::vec(any::<u64>(), 0..6),
-    ) {
-        check(&build(&rows, block), &rows, &pattern, bound(kinds.0, &low), bound(kinds.1, &high), &cuts);
-    }
-
-    #[test]
-    fn logs_answer_as_a_scan(
-        rows in logs(), seeds in (any::<usize>(), any::<usize>(), 0usize..14, any::<u8>(), any::<u8>()), block in block_bytes(),
-        cuts in proptest::collection::vec(any::<u64>(), 0..6),
-    ) {
-        let pattern = pattern_of(&rows, seeds);
-        check(&build(&rows, block), &rows, &pattern, Bound::Included(b"[info"), Bound::Excluded(b"user"), &cuts);
-    }
-
-    #[test]
-    fn damage_gives_an_error_or_an_answer(
-        rows in logs(), pattern in patterns(), flips in proptest::collection::vec((any::<u32>(), 0u8..8), 1..4),
-    ) {
-        let mut bytes = encode(&column(&rows), 4_000).unwrap();
-        flip(&mut bytes, &flips);
-        ask_everything(TextKind::Cold, bytes, &pattern);
-    }
 }
 
 /// Lines of many kinds: exceptions, functions of other columns, counters, ids, and rows of no template.
@@ -112,7 +76,7 @@ fn every_byte_flipped_is_refused_or_answered() {
 fn many_rows_in_any_order() {
     let rows = lines(6_000);
     let index = build(&rows, 150_000);
-    assert!(index.parts.len() > 1);
+    assert!(index.blocks.parts().len() > 1);
     for step in 0..2_000 {
         let row = step * 7919 % rows.len();
         let mut out = Vec::new();

@@ -9,46 +9,16 @@ use proptest::prelude::*;
 use super::mix::Limits;
 use super::*;
 use crate::codes::testing::golden;
-use crate::text::template::tests::{log_row, logs, pattern_of};
-use crate::text::tests::{ask_everything, bound, check, column, flip, needles, patterns, strings};
+use crate::text::template::tests::log_row;
+use crate::text::tests::{ask_everything, check, column};
 use crate::text::unpacked::KEPT;
 
 fn build(rows: &[Vec<u8>], block_bytes: u64) -> Small {
     Small::open(Section::from_vec(encode(&column(rows), block_bytes).unwrap())).unwrap()
 }
 
-fn block_bytes() -> impl Strategy<Value = u64> {
-    prop_oneof![3 => Just(BLOCK_BYTES), 1 => Just(700u64), 1 => Just(1)]
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
-
-    #[test]
-    fn any_rows_answer_as_a_scan(
-        rows in strings(), pattern in patterns(), block in block_bytes(),
-        low in needles(), high in needles(), kinds in (0u8..3, 0u8..3), cuts in proptest::collection::vec(any::<u64>(), 0..6),
-    ) {
-        check(&build(&rows, block), &rows, &pattern, bound(kinds.0, &low), bound(kinds.1, &high), &cuts);
-    }
-
-    #[test]
-    fn logs_answer_as_a_scan(
-        rows in logs(), seeds in (any::<usize>(), any::<usize>(), 0usize..14, any::<u8>(), any::<u8>()), block in block_bytes(),
-        cuts in proptest::collection::vec(any::<u64>(), 0..6),
-    ) {
-        let pattern = pattern_of(&rows, seeds);
-        check(&build(&rows, block), &rows, &pattern, Bound::Included(b"[info"), Bound::Excluded(b"user"), &cuts);
-    }
-
-    #[test]
-    fn damage_gives_an_error_or_an_answer(
-        rows in logs(), pattern in patterns(), flips in proptest::collection::vec((any::<u32>(), 0u8..8), 1..4),
-    ) {
-        let mut bytes = encode(&column(&rows), 4_000).unwrap();
-        flip(&mut bytes, &flips);
-        ask_everything(TextKind::Small, bytes, &pattern);
-    }
 
     #[test]
     fn noise_is_refused_or_answered(bytes in proptest::collection::vec(any::<u8>(), 1..60), rows in 1u64..500) {
@@ -96,7 +66,7 @@ fn blocks_that_are_no_longer_kept_are_unpacked_again() {
         .map(|row| log_row((row % 4) as u8, row))
         .collect();
     let index = build(&rows, 1);
-    assert!(index.blocks.len() > 2 * KEPT);
+    assert!(index.blocks.parts().len() > 2 * KEPT);
     for _ in 0..2 {
         for (row, bytes) in rows.iter().enumerate() {
             let mut out = Vec::new();

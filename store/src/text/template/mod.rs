@@ -38,10 +38,10 @@
 use std::ops::{Bound, Range};
 use std::sync::OnceLock;
 
-use super::{TextIndex, TextKind, TextPattern};
+use super::{TextIndex, TextKind, TextPattern, check};
 use crate::batch::ByteColumn;
 use crate::codes::CodesKind;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rows::Mask;
 use crate::section::Section;
 
@@ -165,38 +165,6 @@ impl Templates {
     }
 }
 
-impl Templates {
-    fn check(&self, ranges: &[Range<u64>]) -> Result<()> {
-        let mut end = 0;
-        for range in ranges {
-            if range.start < end || range.end < range.start || range.end > self.head.rows {
-                return Err(self.outside(range.end));
-            }
-            end = range.end;
-        }
-        Ok(())
-    }
-
-    fn check_mask(&self, range: &Range<u64>, mask: &Mask) -> Result<()> {
-        self.check(std::slice::from_ref(range))?;
-        if mask.len() as u64 == range.end - range.start {
-            return Ok(());
-        }
-        Err(Error::invalid(format!(
-            "a mask of {} bits for the strings {range:?}",
-            mask.len()
-        )))
-    }
-
-    fn outside(&self, position: u64) -> Error {
-        Error::OutOfRange {
-            what: "string",
-            position,
-            end: self.head.rows,
-        }
-    }
-}
-
 impl TextIndex for Templates {
     fn kind(&self) -> TextKind {
         TextKind::Template
@@ -207,9 +175,7 @@ impl TextIndex for Templates {
     }
 
     fn extract(&self, position: u64, out: &mut Vec<u8>) -> Result<()> {
-        if position >= self.head.rows {
-            return Err(self.outside(position));
-        }
+        check::position(self.len(), position)?;
         let from = out.len();
         let found = self.model()?.extract(position, out);
         if found.is_err() {
@@ -219,22 +185,22 @@ impl TextIndex for Templates {
     }
 
     fn decode(&self, range: Range<u64>, out: &mut ByteColumn) -> Result<()> {
-        self.check(std::slice::from_ref(&range))?;
+        check::ranges(self.len(), std::slice::from_ref(&range))?;
         self.model()?.read_rows(range, |_, bytes| out.push(bytes))
     }
 
     fn count(&self, ranges: &[Range<u64>], pattern: &TextPattern) -> Result<u64> {
-        self.check(ranges)?;
+        check::ranges(self.len(), ranges)?;
         answer::count(self.model()?, ranges, pattern)
     }
 
     fn select(&self, range: Range<u64>, pattern: &TextPattern, mask: &mut Mask) -> Result<()> {
-        self.check_mask(&range, mask)?;
+        check::mask(self.len(), &range, mask)?;
         answer::select(self.model()?, range, pattern, mask)
     }
 
     fn count_between(&self, ranges: &[Range<u64>], low: Bound<&[u8]>, high: Bound<&[u8]>) -> Result<u64> {
-        self.check(ranges)?;
+        check::ranges(self.len(), ranges)?;
         answer::count_between(self.model()?, ranges, low, high)
     }
 
@@ -245,7 +211,7 @@ impl TextIndex for Templates {
         high: Bound<&[u8]>,
         mask: &mut Mask,
     ) -> Result<()> {
-        self.check_mask(&range, mask)?;
+        check::mask(self.len(), &range, mask)?;
         answer::select_between(self.model()?, range, low, high, mask)
     }
 
