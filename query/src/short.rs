@@ -1,21 +1,28 @@
-//! Statements that are one question to a stream, answered without an optimizer.
+//! Statements that are one question to a stream, answered without a plan.
 //!
-//! Planning a statement takes DataFusion far longer than the store takes to count the rows of a substring. So a plan of
-//! the form `SELECT aggregates FROM stream WHERE condition` is looked at before any rule is: if each aggregate is a
-//! question and the condition a predicate, the snapshot is asked at once. What is not of this form takes the long road,
-//! which ends at the same questions ([`crate::aggregate`]); the answers are the same.
+//! Planning a statement takes DataFusion far longer than the store takes to count the rows of a substring. So a statement
+//! of the form `SELECT aggregates FROM stream WHERE condition` is looked at before it is planned: DataFusion says what its
+//! expressions mean; if each aggregate is a question and the condition a predicate, the snapshot is asked at once. What
+//! is not of this form, and what is wrong in any way, takes the long road, which ends at the same questions
+//! ([`crate::aggregate`]) or says what is wrong; the answers are the same.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::mem;
+use std::sync::{Arc, LazyLock};
 
-use datafusion::catalog::TableProvider;
-use datafusion::catalog::default_table_source::source_as_provider;
-use datafusion::common::Result;
+use datafusion::arrow::datatypes::{Field, Schema as ArrowSchema};
+use datafusion::catalog::{SchemaProvider, TableProvider};
+use datafusion::common::{DFSchema, Result, TableReference};
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
-use datafusion::logical_expr::logical_plan::Aggregate;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::planner::{IdentNormalizer, object_name_to_table_reference};
+use datafusion::sql::sqlparser::ast::{
+    self, ExprWithAlias, ObjectName, Query, SelectItem, SetExpr, TableAlias, TableFactor,
+};
 use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::Schema;
 
@@ -32,144 +39,220 @@ use crate::table::StreamTable;
 /// # Errors
 /// What DataFusion says of the statement; what the store says of the question.
 pub async fn execute(context: &SessionContext, sql: &str) -> crate::Result<SendableRecordBatchStream> {
-    let state = context.state();
-    let (statement, _) = understand(&state, sql)?;
-    let plan = state.statement_to_plan(statement).await?;
-    if let Some(answer) = question(&plan, &state)? {
+    let (statement, short) = look(context, sql)?;
+    if let Some(short) = short
+        && let Some(answer) = short.answer(context).await
+    {
         return Ok(answer.rows());
     }
+    let plan = context.state().statement_to_plan(statement).await?;
     let frame = context.execute_logical_plan(plan).await?;
     Ok(frame.execute_stream().await?)
 }
 
-/// The plan as questions, if it is nothing else.
-fn question(plan: &LogicalPlan, state: &SessionState) -> Result<Option<SiltAggregate>> {
-    // Rules cost more than a look.
-    if Shape::of(plan).is_none() {
-        return Ok(None);
-    }
-    let plan = state
-        .analyzer()
-        .execute_and_check(plan.clone(), state.config_options(), |_, _| {})?;
-    let Some(shape) = Shape::of(&plan) else {
-        return Ok(None);
-    };
-    let Some(table) = shape.table() else {
-        return Ok(None);
-    };
-    let snapshot = table.snapshot_for(None, &[])?;
-    // Where rows stand for many, some aggregates are refused.
-    if snapshot.has_buckets() {
-        return Ok(None);
-    }
-    let Some(calls) = shape.calls(snapshot.schema()) else {
-        return Ok(None);
-    };
-    let Some(predicate) = shape.predicate(snapshot.schema(), state)? else {
-        return Ok(None);
-    };
-    let question = Question {
-        stream: table.stream().to_owned(),
-        snapshot,
-        predicate,
-    };
-    let schema = Arc::clone(plan.schema().inner());
-    Ok(Some(SiltAggregate::new(Arc::new(question), calls, schema)))
+/// The statement, and what it may ask of a stream.
+fn look(context: &SessionContext, sql: &str) -> Result<(Statement, Option<Short>)> {
+    // A copy of the state takes longer than many an answer.
+    let state = context.state_ref();
+    let state = state.read();
+    let (statement, _) = understand(&state, sql)?;
+    let short = Short::of(&statement, &state);
+    Ok((statement, short))
 }
 
-/// A plan of aggregates of a stream's rows.
-struct Shape<'a> {
-    /// What is made of the aggregates; they themselves if nothing is.
-    outputs: Option<&'a [Expr]>,
-    aggregate: &'a Aggregate,
-    filters: Vec<&'a Expr>,
-    provider: Arc<dyn TableProvider>,
+/// A statement of the form `SELECT items FROM table WHERE condition`.
+struct Short {
+    items: Vec<SelectItem>,
+    condition: Option<ast::Expr>,
+    /// The table, and where it is looked for.
+    table: TableReference,
+    among: Arc<dyn SchemaProvider>,
+    /// What its columns may be qualified by.
+    qualifier: TableReference,
+    normalizer: IdentNormalizer,
 }
 
-impl<'a> Shape<'a> {
-    fn of(plan: &'a LogicalPlan) -> Option<Shape<'a>> {
-        let (outputs, below) = match plan {
-            LogicalPlan::Projection(projection) => {
-                (Some(projection.expr.as_slice()), projection.input.as_ref())
-            }
-            other => (None, other),
-        };
-        let LogicalPlan::Aggregate(aggregate) = below else {
+/// A query without its parts, so that what is left of one can be held to it.
+static NOTHING_ELSE: LazyLock<Option<Query>> = LazyLock::new(|| {
+    let statement = DFParser::parse_sql("SELECT 1 FROM t").ok()?.pop_front()?;
+    let Statement::Statement(statement) = statement else {
+        return None;
+    };
+    let ast::Statement::Query(mut query) = *statement else {
+        return None;
+    };
+    Parts::take(&mut query)?;
+    Some(*query)
+});
+
+/// What a query may say.
+struct Parts {
+    items: Vec<SelectItem>,
+    condition: Option<ast::Expr>,
+    name: ObjectName,
+    alias: Option<TableAlias>,
+}
+
+impl Parts {
+    /// Takes them out of a query.
+    fn take(query: &mut Query) -> Option<Parts> {
+        let SetExpr::Select(select) = query.body.as_mut() else {
             return None;
         };
-        if !aggregate.group_expr.is_empty() || aggregate.aggr_expr.is_empty() {
+        let TableFactor::Table { name, alias, .. } = &mut select.from.first_mut()?.relation else {
+            return None;
+        };
+        Some(Parts {
+            items: mem::take(&mut select.projection),
+            condition: select.selection.take(),
+            name: mem::replace(name, ObjectName(Vec::new())),
+            alias: alias.take(),
+        })
+    }
+}
+
+impl Short {
+    fn of(statement: &Statement, state: &SessionState) -> Option<Short> {
+        let Statement::Statement(statement) = statement else {
+            return None;
+        };
+        let ast::Statement::Query(query) = statement.as_ref() else {
+            return None;
+        };
+        let mut rest = query.as_ref().clone();
+        let Parts {
+            items,
+            condition,
+            name,
+            alias,
+        } = Parts::take(&mut rest)?;
+        if Some(&rest) != NOTHING_ELSE.as_ref() {
             return None;
         }
-        let mut filters = Vec::new();
-        let mut rows = aggregate.input.as_ref();
-        let scan = loop {
-            rows = match rows {
-                LogicalPlan::Filter(filter) => {
-                    filters.push(&filter.predicate);
-                    filter.input.as_ref()
-                }
-                LogicalPlan::SubqueryAlias(alias) => alias.input.as_ref(),
-                LogicalPlan::TableScan(scan) => break scan,
-                _ => return None,
-            };
+        let normalize = state.config_options().sql_parser.enable_ident_normalization;
+        let normalizer = IdentNormalizer::new(normalize);
+        let table = object_name_to_table_reference(name, normalize).ok()?;
+        let qualifier = match alias {
+            Some(alias) if alias.columns.is_empty() && alias.at.is_none() => {
+                TableReference::bare(normalizer.normalize(alias.name))
+            }
+            Some(_) => return None,
+            None => table.clone(),
         };
-        filters.extend(&scan.filters);
-        let provider = source_as_provider(&scan.source).ok()?;
-        let table = provider.downcast_ref::<StreamTable>()?;
-        (scan.fetch.is_none() && !table.is_weighed()).then_some(Shape {
-            outputs,
-            aggregate,
-            filters,
-            provider,
+        Some(Short {
+            items,
+            condition,
+            among: state.schema_for_ref(table.clone()).ok()?,
+            table,
+            qualifier,
+            normalizer,
         })
     }
 
-    fn table(&self) -> Option<&StreamTable> {
-        self.provider.downcast_ref::<StreamTable>()
+    /// The questions, if the statement is nothing else.
+    async fn answer(&self, context: &SessionContext) -> Option<SiltAggregate> {
+        let table = self.among.table(self.table.table()).await.ok()??;
+        let table = table.downcast_ref::<StreamTable>()?;
+        if table.is_weighed() {
+            return None;
+        }
+        let snapshot = table.snapshot_for(None, &[]).ok()?;
+        // Where rows stand for many, some aggregates are refused.
+        if snapshot.has_buckets() {
+            return None;
+        }
+        let state = context.state_ref();
+        let state = state.read();
+        let words = Words::new(&state, &self.qualifier, table).ok()?;
+        let (mut calls, mut fields, mut names) = (Vec::new(), Vec::new(), HashSet::new());
+        for item in &self.items {
+            let (expression, alias) = match item {
+                SelectItem::UnnamedExpr(expression) => (expression, None),
+                SelectItem::ExprWithAlias { expr, alias } => (expr, Some(alias)),
+                _ => return None,
+            };
+            let (call, field) = words.call(expression, snapshot.schema())?;
+            let field = match alias {
+                Some(alias) => field.with_name(self.normalizer.normalize(alias.clone())),
+                None => field,
+            };
+            // Two of one name are an error that the long road tells.
+            names.insert(field.name().clone()).then_some(())?;
+            calls.push(call);
+            fields.push(field);
+        }
+        let predicate = match &self.condition {
+            Some(condition) => words.predicate(condition, snapshot.schema())?,
+            None => Predicate::All,
+        };
+        let question = Question {
+            stream: table.stream().to_owned(),
+            snapshot,
+            predicate,
+        };
+        let schema = Arc::new(ArrowSchema::new(fields));
+        Some(SiltAggregate::new(Arc::new(question), calls, schema))
+    }
+}
+
+/// What expressions about a table's rows mean.
+struct Words<'a> {
+    state: &'a SessionState,
+    rows: Arc<DFSchema>,
+    simplifier: ExprSimplifier,
+}
+
+impl<'a> Words<'a> {
+    fn new(state: &'a SessionState, qualifier: &TableReference, table: &StreamTable) -> Result<Self> {
+        let rows = DFSchema::try_from_qualified_schema(qualifier.clone(), &table.schema())?;
+        let rows = Arc::new(rows);
+        let about = SimplifyContext::builder()
+            .with_schema(Arc::clone(&rows))
+            .with_config_options(Arc::clone(state.config().options()))
+            .with_current_time()
+            .build();
+        Ok(Words {
+            state,
+            rows,
+            simplifier: ExprSimplifier::new(about),
+        })
     }
 
-    /// The questions, in the order of the plan's columns.
-    fn calls(&self, schema: &Schema) -> Option<Vec<Call>> {
+    /// The expression, and the same with types that fit.
+    fn read(&self, expression: &ast::Expr) -> Result<(Expr, Expr)> {
+        let expression = ExprWithAlias {
+            expr: expression.clone(),
+            alias: None,
+        };
+        let read = self
+            .state
+            .create_logical_expr_from_sql_expr(expression, &self.rows)?;
+        let coerced = self.simplifier.coerce(read.clone(), &self.rows)?;
+        Ok((read, coerced))
+    }
+
+    /// An aggregate as a question, and the column of its answer.
+    fn call(&self, expression: &ast::Expr, schema: &Schema) -> Option<(Call, Field)> {
+        let (read, coerced) = self.read(expression).ok()?;
+        let Expr::AggregateFunction(aggregate) = bare(&coerced) else {
+            return None;
+        };
         let column = |column: &Expr| match column {
             Expr::Column(column) => Some(column.name.clone()),
             _ => None,
         };
-        let input = self.aggregate.input.schema();
-        let calls = self.aggregate.aggr_expr.iter().map(|expression| {
-            let Expr::AggregateFunction(call) = bare(expression) else {
-                return None;
-            };
-            question_of(call, &column, schema, input)
-        });
-        let calls = calls.collect::<Option<Vec<Call>>>()?;
-        let Some(outputs) = self.outputs else {
-            return Some(calls);
-        };
-        let outputs = outputs.iter().map(|output| {
-            let Expr::Column(column) = bare(output) else {
-                return None;
-            };
-            let place = self.aggregate.schema.maybe_index_of_column(column)?;
-            calls.get(place).cloned()
-        });
-        outputs.collect()
+        let call = question_of(aggregate, &column, schema, &self.rows)?;
+        let (_, field) = coerced.to_field(&self.rows).ok()?;
+        let (_, name) = read.qualified_name();
+        Some((call, field.as_ref().clone().with_name(name)))
     }
 
-    /// What the rows have to meet.
-    fn predicate(&self, schema: &Schema, state: &SessionState) -> Result<Option<Predicate>> {
-        let mut all = Predicate::All;
-        for filter in &self.filters {
-            let found = match translate(filter, schema) {
-                Some(found) => Some(found),
-                // Constants may have to be computed first.
-                None => translate(&simplified(filter, &self.aggregate.input, state)?, schema),
-            };
-            let Some(found) = found else {
-                return Ok(None);
-            };
-            all = all.and(found);
-        }
-        Ok(Some(all))
+    /// A condition as a predicate.
+    fn predicate(&self, condition: &ast::Expr, schema: &Schema) -> Option<Predicate> {
+        let (_, condition) = self.read(condition).ok()?;
+        // Constants may have to be computed first.
+        translate(&condition, schema)
+            .or_else(|| translate(&self.simplifier.simplify(condition).ok()?, schema))
     }
 }
 
@@ -179,15 +262,6 @@ fn bare(expression: &Expr) -> &Expr {
         Expr::Alias(alias) => bare(&alias.expr),
         other => other,
     }
-}
-
-fn simplified(filter: &Expr, rows: &LogicalPlan, state: &SessionState) -> Result<Expr> {
-    let about = SimplifyContext::builder()
-        .with_schema(Arc::clone(rows.schema()))
-        .with_config_options(Arc::clone(state.config().options()))
-        .with_query_execution_start_time(state.execution_props().query_execution_start_time)
-        .build();
-    ExprSimplifier::new(about).simplify((*filter).clone())
 }
 
 #[cfg(test)]
@@ -243,14 +317,42 @@ mod tests {
             ("SELECT count(*) FROM motor a, motor b", false),
             ("SELECT count(*) FROM motor LIMIT 0", false),
             ("SELECT speed FROM motor", false),
+            (
+                "SELECT count(*) AS c, MIN(speed), stddev(speed) FROM public.motor",
+                true,
+            ),
+            (
+                "SELECT count(motor.speed) FROM siltstone.public.motor WHERE motor.speed IS NULL",
+                true,
+            ),
+            ("SELECT sum(m.speed) AS \"The Sum\" FROM motor m", true),
+            ("SELECT count(*) FROM motor m (a, b, c, d)", false),
+            ("SELECT count(*) FILTER (WHERE speed > 1) FROM motor", false),
+            ("SELECT count(*) OVER () FROM motor", false),
+            ("SELECT count(*), count(*) FROM motor", false),
+            ("SELECT DISTINCT count(*) FROM motor", false),
+            ("SELECT count(*) FROM motor ORDER BY 1", false),
+            (
+                "WITH motor AS (SELECT 1 AS speed) SELECT count(*) FROM motor",
+                false,
+            ),
+            ("SELECT count(*) FROM motor WHERE speed > (SELECT 1)", false),
+            (
+                "SELECT count(*) FROM motor UNION ALL SELECT count(*) FROM motor",
+                false,
+            ),
             ("EXPLAIN SELECT count(*) FROM motor", false),
         ];
         for (sql, is_question) in cases {
-            let state = context.state();
-            let (statement, _) = understand(&state, sql).unwrap();
-            let plan = state.statement_to_plan(statement).await.unwrap();
-            let found = question(&plan, &state).unwrap();
-            assert_eq!(found.is_some(), is_question, "{sql}\n{plan}");
+            let found = match look(&context, sql).unwrap().1 {
+                Some(short) => short.answer(&context).await,
+                None => None,
+            };
+            assert_eq!(found.is_some(), is_question, "{sql}");
+            if let Some(found) = found {
+                let long = crate::sql(&context, sql).await.unwrap();
+                assert_eq!(found.rows().schema().fields(), long.schema().fields(), "{sql}");
+            }
         }
     }
 }
