@@ -19,114 +19,23 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::FmOptions;
-use super::bits::{self, Bits};
-use super::packed::{BitWriter, width_below};
-use super::sort::{self, Joined};
-use super::sparse::{self, Sparse, Sums};
-use super::tree::{self, Shape};
+use super::bits::Bits;
+use super::packed::width_below;
+use super::sparse::{Sparse, Sums};
+use super::tree::Shape;
 use crate::codes::simd::fast;
 use crate::error::{Error, Result};
 use crate::section::Section;
+
+mod psi;
+mod write;
+
+pub use write::encode;
 
 /// Bytes before the first part.
 pub const HEADER: u64 = 48;
 /// Largest number of symbols in a block.
 pub const MAX_SYMBOLS: u64 = 1 << 28;
-
-/// Encodes one block of rows; rows of more than `long` bytes are kept plain.
-pub fn encode<'a>(rows: impl Iterator<Item = &'a [u8]> + Clone, long: usize, options: &FmOptions) -> Vec<u8> {
-    let indexed = rows
-        .clone()
-        .map(|row| if row.len() > long { &row[..0] } else { row });
-    let joined = Joined::new(indexed, usize::from(options.sample_step));
-    let lengths = tree::code_lengths(&joined.counts);
-    // The lengths come from these counts, so they make a tree.
-    let shape = Shape::new(&joined.counts, &lengths).unwrap_or_default();
-    let array = joined.sort();
-    let symbols = array.len() as u64;
-    debug_assert_eq!(symbols, shape.len(), "one suffix a symbol");
-    let row_count = joined.counts.first().copied().unwrap_or(0);
-    let width = width_below(u64::from(row_count));
-
-    let mut builder = tree::Builder::new(&shape);
-    let (mut permutation, mut samples, mut places) = (BitWriter::default(), BitWriter::default(), Vec::new());
-    let mut index = 0u32;
-    let (mut ranked, mut in_order) = (0u32, true);
-    let mut before = options.row_counters.then(|| joined.before());
-    joined.walk(&array, before.as_mut(), |suffix| {
-        builder.push(suffix.before);
-        if let Some(row) = suffix.starts_row {
-            permutation.push(u64::from(row), width);
-            in_order &= row == ranked;
-            ranked += 1;
-        }
-        if let Some(row) = suffix.sample {
-            places.push(index);
-            samples.push(u64::from(row), width);
-        }
-        index += 1;
-    });
-    let words = builder.finish();
-    let (directory, data) = bits::encode(&words, shape.bits());
-    drop(words);
-    let mut parts: [Vec<u8>; 8] = Default::default();
-    parts[0] = tables(&joined, &lengths);
-    parts[1] = directory;
-    parts[2] = data;
-    if !in_order {
-        parts[3] = permutation.into_padded();
-    }
-    if options.sample_step > 0 {
-        parts[4] = sparse::encode(&places, symbols);
-        parts[4].extend_from_slice(&samples.into_padded());
-    }
-    if let Some(before) = before {
-        let (places, numbers) = joined.counters(&array, before);
-        parts[5] = sort::encode_counters(&places, &numbers, symbols);
-    }
-    drop(array);
-    // Long rows may be more than all else together, so they are copied once and into their place.
-    let long_ones = (0u32..).zip(rows).filter(|(_, row)| row.len() > long);
-    let (mut long_rows, mut long_bytes) = (0u32, 0u64);
-    for (number, row) in long_ones.clone() {
-        long_rows += 1;
-        long_bytes += row.len() as u64;
-        parts[6].extend_from_slice(&number.to_le_bytes());
-        parts[7].extend_from_slice(&long_bytes.to_le_bytes());
-    }
-    let in_parts: usize = parts.iter().map(|part| part.len() + 8).sum();
-    let mut out = Vec::new();
-    out.reserve_exact(HEADER as usize + in_parts + long_bytes as usize);
-    for number in [row_count, symbols as u32, long_rows] {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
-    out.extend_from_slice(&(joined.alphabet.len() as u16).to_le_bytes());
-    out.extend_from_slice(&options.sample_step.to_le_bytes());
-    out.resize(HEADER as usize, 0);
-    for (index, part) in parts.iter().enumerate() {
-        let start = out.len() as u32;
-        out[16 + index * 4..20 + index * 4].copy_from_slice(&start.to_le_bytes());
-        out.extend_from_slice(part);
-        if index == 7 {
-            long_ones.clone().for_each(|(_, row)| out.extend_from_slice(row));
-        }
-        out.resize(out.len().next_multiple_of(8), 0);
-    }
-    out
-}
-
-fn tables(joined: &Joined, lengths: &[u8]) -> Vec<u8> {
-    let mut out = vec![0u8; 32];
-    for &byte in &joined.alphabet {
-        out[usize::from(byte / 8)] |= 1 << (byte % 8);
-    }
-    for number in joined.counts.iter().chain(&joined.row_counts) {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
-    out.extend_from_slice(lengths);
-    out
-}
 
 /// A block of a section.
 #[derive(Debug)]
@@ -521,118 +430,6 @@ impl<'a> View<'a> {
             position = previous;
         }
         out[from..].reverse();
-        Some(())
-    }
-
-    /// The block laid out for reading many rows; takes four times the memory of its text, six while it is made.
-    pub fn unpack(&self) -> Option<Unpacked> {
-        let words = self.bits.decode()?;
-        let mut cursors: Vec<u32> = Vec::new();
-        for symbol in 0..=self.tables.bytes.len() {
-            cursors.push(u32::try_from(self.tables.shape.first(symbol)?).ok()?);
-        }
-        // The bytes of a position's bucket tell the byte before; whole pages mostly lie in one bucket.
-        let mut first_symbols = Vec::new();
-        let mut symbol = 0usize;
-        for page in 0..=self.len() >> PAGE_BITS {
-            while cursors
-                .get(symbol + 1)
-                .is_some_and(|&first| u64::from(first) <= page << PAGE_BITS)
-            {
-                symbol += 1;
-            }
-            first_symbols.push(symbol as u16);
-        }
-        let starts = cursors.clone();
-        let mut next: Vec<u32> = Vec::with_capacity(usize::try_from(self.len()).ok()?);
-        for symbol in self.tables.shape.decode(&words)? {
-            let cursor = cursors.get_mut(usize::from(symbol))?;
-            next.push(*cursor);
-            *cursor += 1;
-        }
-        Some(Unpacked {
-            next,
-            first_symbols,
-            starts,
-            bytes: self.tables.bytes.clone(),
-        })
-    }
-}
-
-/// Positions whose first symbol is looked up together, as a power of two.
-const PAGE_BITS: u32 = 10;
-
-/// A block laid out for reading many rows.
-#[derive(Debug)]
-pub struct Unpacked {
-    /// Position of the suffix one byte longer.
-    next: Vec<u32>,
-    /// First symbol of the suffix that each page starts with.
-    first_symbols: Vec<u16>,
-    /// First position of each symbol.
-    starts: Vec<u32>,
-    bytes: Vec<u8>,
-}
-
-impl Unpacked {
-    /// Byte that the suffix at `position` starts with; `None` inside for the separator.
-    #[inline]
-    fn first_byte(&self, position: u32) -> Option<Option<u8>> {
-        let mut symbol = usize::from(*self.first_symbols.get((position >> PAGE_BITS) as usize)?);
-        while self
-            .starts
-            .get(symbol + 1)
-            .is_some_and(|&first| first <= position)
-        {
-            symbol += 1;
-        }
-        if symbol == 0 {
-            Some(None)
-        } else {
-            Some(Some(*self.bytes.get(symbol - 1)?))
-        }
-    }
-
-    /// Adds the places of the suffixes that start in `row`, the last byte's first. `left` is the number that they may be.
-    pub fn places(&self, row: u32, out: &mut Vec<u32>, left: &mut u64) -> Option<()> {
-        let separators = *self.starts.get(1).unwrap_or(&u32::MAX);
-        let mut position = row;
-        loop {
-            position = *self.next.get(position as usize)?;
-            if position < separators {
-                return Some(());
-            }
-            *left = left.checked_sub(1)?;
-            out.push(position);
-        }
-    }
-
-    /// Replaces `out` by the bytes of rows `first..`, one a place of `out`, all at the same time so that the memory's
-    /// delays overlap. `left` is the number of bytes that they may have together.
-    pub fn extract(&self, first: u64, out: &mut [Vec<u8>], left: &mut u64) -> Option<()> {
-        let mut active: Vec<(usize, u32)> = Vec::with_capacity(out.len());
-        for (place, bytes) in out.iter_mut().enumerate() {
-            bytes.clear();
-            active.push((place, u32::try_from(first).ok()?.checked_add(place as u32)?));
-        }
-        while !active.is_empty() {
-            *left = left.checked_sub(active.len() as u64)?;
-            let mut index = 0;
-            while let Some((place, position)) = active.get_mut(index) {
-                let next = *self.next.get(*position as usize)?;
-                match self.first_byte(next)? {
-                    Some(byte) => {
-                        out.get_mut(*place)?.push(byte);
-                        *position = next;
-                        index += 1;
-                    }
-                    None => {
-                        active.swap_remove(index);
-                    }
-                }
-            }
-        }
-        out.iter_mut().for_each(|bytes| bytes.reverse());
         Some(())
     }
 }

@@ -209,7 +209,9 @@ mod tests {
             value in prop_oneof![0u64..200, 0u64..100_000, 0u64..ZERO], needle in "[0-9]{1,5}", width in 0u8..19, front in 0usize..20, length in 1usize..6, own in any::<bool>(),
         ) {
             let width = if width == 0 { 0 } else { width.max(value.checked_ilog10().unwrap_or(0) as u8 + 1) };
-            prop_assume!(width <= 18);
+            if width > 18 {
+                return Ok(());
+            }
             let text = format!("{value:0width$}", width = usize::from(width));
             let piece: String = text.chars().skip(front % text.len()).take(length).collect();
             let needle = if own { piece } else { needle };
