@@ -22,6 +22,8 @@ pub use order::Order;
 const FEW_ROWS: usize = 256;
 /// Rows up to which values are read to test them.
 const FEW_VALUES: usize = 64;
+/// Rows of a template that is passed over in the time in which a test is planned.
+const SMALL: u64 = 512;
 
 /// What is looked for in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -383,13 +385,19 @@ impl<'m> Search<'m> {
     fn chains(&self, alignments: &[Alignment]) -> Result<Vec<Chain<'m, '_>>> {
         let mut all = Vec::new();
         'alignments: for alignment in alignments {
-            let mut links = Vec::with_capacity(alignment.tests.len());
+            let rows = self.model.templates.get(alignment.template);
+            let rows = rows.map_or(0, |template| template.rows);
+            let mut links: Vec<Link<'m, '_>> = Vec::with_capacity(alignment.tests.len());
             for (index, &(column, test)) in alignment.tests.iter().enumerate() {
                 let Some(test) = self.tests.get(test) else {
                     continue;
                 };
-                // What ends with a few bytes takes many steps to find and rules little out.
-                let plan = if index == 0 || test.is_cheap() {
+                // What ends with a few bytes takes many steps to find and rules little out. Where few rows are to be
+                // passed over, and few of them are left, their values are read sooner than another test is planned.
+                let first = links.first().and_then(|first| first.plan.as_ref());
+                let settled =
+                    rows <= SMALL && first.is_some_and(|first| first.expected(rows) <= FEW_VALUES as u64);
+                let plan = if index == 0 || (test.is_cheap() && !settled) {
                     let plan = Plan::new(self.model, column, test)?;
                     if plan.is_never() {
                         continue 'alignments;
@@ -401,8 +409,6 @@ impl<'m> Search<'m> {
                 links.push(Link { column, test, plan });
             }
             if links.len() > 1 {
-                let template = self.model.templates.get(alignment.template);
-                let rows = template.map_or(0, |template| template.rows);
                 links.sort_by_cached_key(|link| {
                     link.plan.as_ref().map_or(u64::MAX, |plan| plan.expected(rows))
                 });
