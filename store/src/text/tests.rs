@@ -11,6 +11,8 @@ use super::*;
 use crate::codes::choose::{FmParts, Layout};
 use crate::codes::testing::golden;
 
+mod fields;
+
 pub fn column(strings: &[Vec<u8>]) -> ByteColumn {
     let mut column = ByteColumn::default();
     strings.iter().for_each(|s| column.push(s));
