@@ -226,7 +226,7 @@ proptest! {
             for range in [0..count, part] {
                 let within = &wanted[range.start as usize..range.end as usize];
                 let ones = within.count_ones() as u64;
-                prop_assert_eq!(index.count(&[range.clone()], &pattern).unwrap(), ones, "{:?} in {:?}", &pattern, &range);
+                prop_assert_eq!(index.count(std::slice::from_ref(&range), &pattern).unwrap(), ones, "{:?} in {:?}", &pattern, &range);
                 let mut found = Mask::repeat(false, within.len());
                 index.select(range.clone(), &pattern, &mut found).unwrap();
                 prop_assert_eq!(&found[..], within, "{:?} in {:?}", &pattern, &range);
