@@ -155,6 +155,8 @@ pub enum Root {
     Alias(u32),
     /// A word for each code of the column of this number in the template: the list.
     Function(u32, Range<usize>),
+    /// The checksum of what stands before it in the row.
+    Checksum,
 }
 
 /// What varies at one token.
@@ -221,7 +223,7 @@ impl Shape {
             template.slots += match &column.root {
                 Root::Local(..) | Root::Global(_) => 1,
                 Root::Number(form, _) => form.digits.len() as u32,
-                Root::Alias(_) | Root::Function(..) => 0,
+                Root::Alias(_) | Root::Function(..) | Root::Checksum => 0,
             };
             let says = matches!(column.root, Root::Local(..) | Root::Global(_) | Root::Number(..));
             if says || column.exceptions != NONE {

@@ -48,6 +48,7 @@ impl Directory<'_> {
                 Root::Number(..) => 2,
                 Root::Alias(_) => 3,
                 Root::Function(..) => 4,
+                Root::Checksum => 5,
             };
             self.models.kinds.write(&mut self.coder, before, kind);
             before = kind;
@@ -79,6 +80,7 @@ impl Directory<'_> {
                     };
                     self.table(list.clone(), table.clone(), back as u32);
                 }
+                Root::Checksum => {}
             }
             if kind > 1 {
                 let has = column.exceptions != NONE;
@@ -198,6 +200,6 @@ fn slots_of(column: &Column) -> u32 {
     match &column.root {
         Root::Local(..) | Root::Global(_) => 1,
         Root::Number(form, _) => form.digits.len() as u32,
-        Root::Alias(_) | Root::Function(..) => 0,
+        Root::Alias(_) | Root::Function(..) | Root::Checksum => 0,
     }
 }

@@ -85,6 +85,12 @@ impl Reader<'_> {
             shape.columns.push(column);
             Some(())
         })?;
+        let columns = shape.columns.get(first..)?.iter();
+        let sums = columns.filter(|column| matches!(column.root, Root::Checksum));
+        // One a row at most: each is computed from all that stands before it.
+        if sums.count() > 1 {
+            return None;
+        }
         shape.close(token..shape.tokens.len(), first);
         self.book.shape = shape;
         Some(end)
@@ -140,6 +146,7 @@ impl Reader<'_> {
                 let table = self.table(shape, list, back)?;
                 Root::Function(from, table)
             }
+            5 => Root::Checksum,
             _ => return None,
         };
         let mut exceptions = NONE;

@@ -9,6 +9,7 @@ use super::walk::{Reader, State, nothing, read_code};
 use crate::batch::ByteColumn;
 use crate::error::{Error, Result};
 use crate::text::template::MAX_FIELDS;
+use crate::text::template::checksum;
 use crate::text::template::plan::{self, Plan};
 
 /// Words, where so many rows are read that they were read whole.
@@ -108,9 +109,10 @@ impl Block {
             .ok_or_else(|| self.wrong())?;
         let slice =
             |(start, end): (u32, u32)| opened.text.get(start as usize..end as usize).unwrap_or_default();
+        let from = out.len();
         for token in shape.tokens.get(template.tokens.clone()).unwrap_or_default() {
             match token.word {
-                (column, NONE) => self.value(opened, words, template, column, state, out)?,
+                (column, NONE) => self.value(opened, words, template, column, state, (out, from))?,
                 constant => out.extend_from_slice(slice(constant)),
             }
             out.extend_from_slice(slice(token.run));
@@ -125,7 +127,7 @@ impl Block {
         template: &Template,
         column: u32,
         state: &State,
-        out: &mut Vec<u8>,
+        (out, from): (&mut Vec<u8>, usize),
     ) -> Result<()> {
         let shape = &opened.book.shape;
         let column_of = |column: u32| shape.columns.get(template.columns.start + column as usize);
@@ -157,6 +159,11 @@ impl Block {
             (Root::Number(form, _), _) => {
                 let values = state.slots.get(slot..).unwrap_or_default();
                 form.write(values.iter().copied().take(MAX_FIELDS), out);
+                return Ok(());
+            }
+            (Root::Checksum, _) => {
+                let sum = out.get(from..).and_then(checksum::of);
+                out.extend(sum.ok_or_else(|| self.wrong())?);
                 return Ok(());
             }
             (Root::Alias(_), _) => None,
@@ -264,6 +271,7 @@ impl Block {
                     fields: vec![Vec::new(); form.digits.len()],
                 },
                 Root::Alias(from) => plan::Root::Alias(*from as usize),
+                Root::Checksum => plan::Root::Checksum,
                 Root::Function(from, table) => {
                     let found = list(table);
                     let mut values = found.clone();
@@ -306,6 +314,6 @@ fn note(column: &mut plan::Column, row: u64, odd: Option<u32>, slots: &[u64]) {
                 });
             }
         }
-        plan::Root::Alias(_) | plan::Root::Function { .. } => {}
+        plan::Root::Alias(_) | plan::Root::Function { .. } | plan::Root::Checksum => {}
     }
 }

@@ -115,7 +115,7 @@ impl State {
                         self.field(side, first + field as u32, slot + field, place, zero)?;
                     }
                 }
-                Root::Alias(_) | Root::Function(..) => {}
+                Root::Alias(_) | Root::Function(..) | Root::Checksum => {}
             }
         }
         Some(())

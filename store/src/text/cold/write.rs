@@ -172,6 +172,7 @@ fn shape_of(plan: &Plan) -> Option<Shape> {
                     Root::Number(form, shape.counts[1] - digits.len() as u32)
                 }
                 plan::Root::Alias(from) => Root::Alias(*from as u32),
+                plan::Root::Checksum => Root::Checksum,
                 plan::Root::Function { from, values, table } => {
                     let start = shape.lists.len();
                     let words = table.iter().map(|&place| values[place as usize]);
@@ -245,7 +246,7 @@ fn each_row(
                             *slot = if found.is_some() { 0 } else { field[place] };
                         }
                     }
-                    plan::Root::Alias(_) | plan::Root::Function { .. } => {}
+                    plan::Root::Alias(_) | plan::Root::Function { .. } | plan::Root::Checksum => {}
                 }
             }
         }

@@ -218,6 +218,7 @@ impl<C: Coder> Walk<'_, C> {
                 Some(Root::Number { .. }) => 2,
                 Some(Root::Alias(_)) => 3,
                 Some(Root::Function { .. }) => 4,
+                Some(Root::Checksum) => 5,
             };
             let kind = self.field(Field::Kind, *kinds, kind);
             *kinds = [kind << 8, kinds[0], kinds[1]];
@@ -227,6 +228,7 @@ impl<C: Coder> Walk<'_, C> {
                 1 => self.global(words)?,
                 2 => self.number(old.as_ref(), &mut kinds[0])?,
                 3 | 4 => self.derived(template, old.as_ref(), index, words, &mut kinds[0])?,
+                5 => Root::Checksum,
                 _ => return None,
             };
             let mut has_exceptions = false;
@@ -362,7 +364,8 @@ impl<C: Coder> Walk<'_, C> {
             .and_then(|back| index.checked_sub(back))?;
         let parent = &template.columns.get(from)?.root;
         if is_alias {
-            return (!matches!(parent, Root::Alias(_) | Root::Function { .. })).then_some(Root::Alias(from));
+            let has_own = !matches!(parent, Root::Alias(_) | Root::Function { .. } | Root::Checksum);
+            return has_own.then_some(Root::Alias(from));
         }
         let Root::Local { values: parents, .. } = parent else {
             return None;
@@ -552,7 +555,7 @@ impl<C: Coder> Walk<'_, C> {
                     row.note(key, above, value.wrapping_sub(zero) | 1 << 63);
                 }
             }
-            Root::Alias(_) | Root::Function { .. } => {}
+            Root::Alias(_) | Root::Function { .. } | Root::Checksum => {}
         }
         Some(())
     }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::checksum;
 use super::list::List;
 use super::number::{Form, outline};
 use super::sequence::{self, code_width};
@@ -32,6 +33,8 @@ pub enum Kind {
     Alias(usize),
     /// A value for each code of the local column at this position.
     Function(usize),
+    /// The checksum of what stands before it in the row.
+    Checksum,
 }
 
 /// A variable position of a template, and what it is kept as.
@@ -174,12 +177,15 @@ pub fn choose(tokens: &Tokens<'_>, words: &mut Words, rows: &[u32]) -> Vec<Choic
         let mut best = derived(tokens, words, &choices, &columns, index);
         // A column that follows from another at next to no cost needs no further look.
         if best.as_ref().is_none_or(|best| best.bits > 2.0 * HEAD_BITS) {
+            let is_first = choices.iter().all(|choice| choice.kind != Kind::Checksum);
+            let sum = is_first.then(|| checksum_of(tokens, words, rows, positions[index], column));
             let mut better = |candidate: Candidate| {
                 if best.as_ref().is_none_or(|best| candidate.bits < best.bits) {
                     best = Some(candidate);
                 }
             };
             better(ids(tokens, words, column));
+            sum.flatten().map(&mut better);
             if let Some(number) = number(tokens, words, column) {
                 better(number);
             }
@@ -190,7 +196,7 @@ pub fn choose(tokens: &Tokens<'_>, words: &mut Words, rows: &[u32]) -> Vec<Choic
             Kind::Local | Kind::Global | Kind::Function(_) => {
                 words.use_words(column.distinct.iter().copied())
             }
-            Kind::Number(_) | Kind::Alias(_) => {}
+            Kind::Number(_) | Kind::Alias(_) | Kind::Checksum => {}
         }
         words.use_words(best.exceptions.iter().map(|&row| word_of(row)));
         choices.push(Choice {
@@ -229,6 +235,43 @@ fn ids(tokens: &Tokens<'_>, words: &Words, column: &Values) -> Candidate {
         }
     }
     candidate
+}
+
+/// Checksums of the rows as far as `position`, if most of the values are that.
+fn checksum_of(
+    tokens: &Tokens<'_>,
+    words: &Words,
+    rows: &[u32],
+    position: usize,
+    column: &Values,
+) -> Option<Candidate> {
+    let shape = *tokens.row_shapes.get(*rows.first()? as usize)?;
+    let runs = tokens.shape(shape);
+    let before = runs.get(position.checked_sub(1)?)?;
+    if tokens.run(*before).last() != Some(&b'*') {
+        return None;
+    }
+    let mut exceptions = Vec::new();
+    let mut front = Vec::new();
+    for ((place, &row), &code) in (0u32..).zip(rows).zip(&column.codes) {
+        front.clear();
+        for (&word, &run) in tokens.row(row).iter().zip(runs).take(position) {
+            front.extend_from_slice(tokens.word(word));
+            front.extend_from_slice(tokens.run(run));
+        }
+        let sum = checksum::of(&front)?;
+        if tokens.word(column.distinct[code as usize]) != sum {
+            exceptions.push(place);
+            if exceptions.len() > column.codes.len() / EXCEPTIONS {
+                return None;
+            }
+        }
+    }
+    Some(Candidate {
+        kind: Kind::Checksum,
+        bits: HEAD_BITS + exception_bits(tokens, words, column, &exceptions),
+        exceptions,
+    })
 }
 
 /// Fields of the form that most of the values have.
@@ -362,7 +405,7 @@ fn derived(
     let mut table: Vec<(u32, u32)> = Vec::new();
     let text = words.text_bits(tokens, &column.distinct);
     for (choice, parent) in choices.iter().zip(columns) {
-        if matches!(choice.kind, Kind::Alias(_) | Kind::Function(_)) {
+        if matches!(choice.kind, Kind::Alias(_) | Kind::Function(_) | Kind::Checksum) {
             continue;
         }
         if parent.distinct == column.distinct || alike(column, parent) {

@@ -43,7 +43,7 @@ pub mod context {
     pub const FUNCTION: usize = 2;
     /// Distinct values of a function.
     pub const VALUES: usize = 3;
-    /// Exceptions of a number, an alias, a function.
+    /// Exceptions of a number, of an alias or checksums, of a function.
     pub const EXCEPTIONS: usize = 4;
     /// Digits of a field.
     pub const DIGITS: usize = 7;
@@ -192,6 +192,7 @@ impl Writer {
             Root::Number { .. } => 2,
             Root::Alias(_) => 3,
             Root::Function { .. } => 4,
+            Root::Checksum => 5,
         };
         self.models.kinds.write(&mut self.coder, before, number);
         match &column.root {
@@ -223,6 +224,7 @@ impl Writer {
                 self.number(context::ALIAS, (index - from - 1) as u64);
                 self.exceptions(1, template, column);
             }
+            Root::Checksum => self.exceptions(1, template, column),
             Root::Function { from, values, table } => {
                 self.number(context::FUNCTION, (index - from - 1) as u64);
                 let (values, places) = self.renumber(values);

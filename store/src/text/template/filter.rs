@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::ops::Range;
 
+use super::checksum;
 use super::digits::Digits;
 use super::list::List;
 use super::read::{Column, Exceptions, Model, Root, Table};
@@ -210,6 +211,8 @@ enum Base<'m> {
     Codes(&'m Sequence, CodeSet, u64),
     Number(Digits<'m>),
     Alias(Box<Plan<'m>>),
+    /// The column is written, row by row; no row passes if there is no test.
+    Written(u32, Option<Test>),
 }
 
 /// Which rows of a column pass a test.
@@ -235,6 +238,13 @@ impl<'m> Plan<'m> {
             Root::Alias(parent) if alias => Base::Alias(Box::new(Plan::of(model, *parent, test, false)?)),
             Root::Alias(_) => return Err(wrong()),
             Root::Number(form, fields) => Base::Number(Digits::new(form, fields, bits, test)),
+            Root::Checksum(_) => {
+                let may = checksum::may_pass(test);
+                Base::Written(
+                    number,
+                    may.then(|| Test::new(test.fit, &test.bytes, test.ignore_case)),
+                )
+            }
             Root::Global(codes) => {
                 let set = match test.ids(model)? {
                     Ids::Range(range) => interval(range.clone()),
@@ -272,6 +282,7 @@ impl<'m> Plan<'m> {
             Base::Codes(_, set, _) => set.is_empty(),
             Base::Number(digits) => digits.is_never(),
             Base::Alias(plan) => plan.is_never(),
+            Base::Written(_, test) => test.is_none(),
         };
         base && self
             .exceptions
@@ -287,6 +298,8 @@ impl<'m> Plan<'m> {
             }
             Base::Number(digits) => digits.expected(rows),
             Base::Alias(plan) => plan.expected(rows),
+            // Not few, so that what costs less is asked first.
+            Base::Written(..) => rows,
         }
     }
 
@@ -328,6 +341,12 @@ impl<'m> Plan<'m> {
             }
             Base::Number(digits) => digits.passes(self.bits, row)?.ok_or_else(|| self.wrong()),
             Base::Alias(plan) => plan.passes(row),
+            Base::Written(_, None) => Ok(false),
+            Base::Written(column, Some(test)) => {
+                let mut token = Vec::new();
+                self.model.value(None, self.bits, *column, row, &mut token)?;
+                Ok(test.passes(&token))
+            }
         }
     }
 
@@ -351,6 +370,17 @@ impl<'m> Plan<'m> {
                     .ok_or_else(|| self.wrong())?;
             }
             Base::Alias(plan) => plan.mark(rows.clone(), mask)?,
+            Base::Written(_, None) => {}
+            Base::Written(column, Some(test)) => {
+                let mut token = Vec::new();
+                for (place, row) in rows.clone().enumerate() {
+                    token.clear();
+                    self.model.value(None, self.bits, *column, row, &mut token)?;
+                    if place < mask.len() && test.passes(&token) {
+                        mask.set(place, true);
+                    }
+                }
+            }
         }
         if let Some((exceptions, outcomes)) = &self.exceptions {
             let mut place = || {

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::checksum;
 use super::filter::{Fit, Ids, Test};
 use super::read::{Column, Model, Root, Token};
 use crate::error::Result;
@@ -198,19 +199,28 @@ impl Lookup {
         lookup
     }
 
-    /// Puts number columns and what is the same as they are into classes.
+    /// Puts number columns, what is the same as they are, and checksums into classes.
     fn classify(&mut self, model: &Model) {
         let mut known: HashMap<Class, usize> = HashMap::new();
         let bits = model.bits().unwrap_or_default();
         for (number, column) in (0u32..).zip(&model.columns) {
-            let Root::Number(form, fields) = &origin(model, column).root else {
-                continue;
-            };
             let mut bytes = [0u64; 4];
-            for byte in (0u8..=255).filter(|&byte| form.may_have(byte)) {
-                set(&mut bytes, u32::from(byte));
-            }
-            let length = form.longest(fields.iter().map(|field| field.bounds(bits)));
+            let mut note = |may: &dyn Fn(u8) -> bool| {
+                (0u8..=255)
+                    .filter(|&byte| may(byte))
+                    .for_each(|byte| set(&mut bytes, u32::from(byte)));
+            };
+            let length = match &origin(model, column).root {
+                Root::Number(form, fields) => {
+                    note(&|byte| form.may_have(byte));
+                    form.longest(fields.iter().map(|field| field.bounds(bits)))
+                }
+                Root::Checksum(_) => {
+                    note(&checksum::is_digit);
+                    checksum::LENGTH as u32
+                }
+                _ => continue,
+            };
             let class = (bytes, length);
             let index = *known.entry(class).or_insert_with(|| {
                 self.classes.push((class, Vec::new()));

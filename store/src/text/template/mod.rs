@@ -47,6 +47,7 @@ use crate::section::Section;
 
 mod answer;
 pub(super) mod bits;
+pub(super) mod checksum;
 pub(super) mod coder;
 mod columns;
 mod digits;

@@ -73,6 +73,8 @@ pub enum Root {
         /// For each code of the other column a place in the values.
         table: Vec<u32>,
     },
+    /// The checksum of what stands before it in the row.
+    Checksum,
 }
 
 impl Plan {
@@ -212,6 +214,7 @@ fn column(tokens: &Tokens<'_>, ids: &[u32], choices: &[Choice], columns: &[Value
             fields: columns::fields(tokens, form, column, &choice.exceptions),
         },
         Kind::Alias(position) => Root::Alias(at(*position)),
+        Kind::Checksum => Root::Checksum,
         Kind::Function(position) => Root::Function {
             from: at(*position),
             table: columns::table(column, &columns[at(*position)]),

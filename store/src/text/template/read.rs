@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
 
 use super::bits::read;
+use super::checksum;
 use super::list::List;
 use super::lookup::Lookup;
 use super::number::{Form, MAX_FIELDS};
@@ -94,6 +95,8 @@ pub enum Root {
     Alias(u32),
     /// A value for each code of another column.
     Function(u32, Table),
+    /// The checksum of these tokens, which come before it in the row.
+    Checksum(Range<usize>),
 }
 
 /// A column of a template.
@@ -276,17 +279,38 @@ impl Model {
             .and_then(|index| self.templates.get(index))
             .filter(|template| place < template.rows)
             .ok_or_else(|| self.corrupt("a row has no template"))?;
+        self.extract_tokens(words, template.tokens.clone(), place, out)
+    }
+
+    /// Appends tokens of the `place`-th row of their template, and the runs behind them.
+    fn extract_tokens(
+        &self,
+        words: Words<'_>,
+        tokens: Range<usize>,
+        place: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         let bits = self.bits()?;
-        for at in template.tokens.clone() {
+        let from = out.len();
+        for at in tokens {
             match self.tokens.get(at) {
                 Some(Token::Constant(start, end)) => out.extend_from_slice(self.slice(*start, *end)),
-                Some(Token::Variable(column)) => self.value(words, bits, *column, place, out)?,
+                Some(Token::Variable(number)) => {
+                    let column = self.column(*number)?;
+                    match &column.root {
+                        // What it is computed from is at hand.
+                        Root::Checksum(_) if self.exception(bits, column, place)?.is_none() => {
+                            let sum = out.get(from..).and_then(checksum::of);
+                            out.extend(sum.ok_or_else(|| self.corrupt("a checksum has nothing before it"))?);
+                        }
+                        _ => self.value(words, bits, *number, place, out)?,
+                    }
+                }
                 None => {}
             }
-            if at + 1 < template.tokens.end {
-                if let Some(&(start, end)) = self.runs.get(at) {
-                    out.extend_from_slice(self.slice(start, end));
-                }
+            // A template's last token has an empty one.
+            if let Some(&(start, end)) = self.runs.get(at) {
+                out.extend_from_slice(self.slice(start, end));
             }
         }
         Ok(())
@@ -353,8 +377,14 @@ impl Model {
                 form.write(values.iter().copied(), out);
                 Ok(())
             }
+            Root::Checksum(front) => {
+                let mut bytes = Vec::new();
+                self.extract_tokens(words, front.clone(), place, &mut bytes)?;
+                out.extend(checksum::of(&bytes).ok_or_else(wrong)?);
+                Ok(())
+            }
             Root::Alias(parent) => match self.column(*parent)?.root {
-                Root::Alias(_) => Err(wrong()),
+                Root::Alias(_) | Root::Checksum(_) => Err(wrong()),
                 _ => self.value(words, bits, *parent, place, out),
             },
             Root::Local(..) | Root::Global(_) | Root::Function(..) => {
@@ -380,7 +410,7 @@ impl Model {
                 }
                 _ => return Err(wrong()),
             },
-            Root::Number(..) | Root::Alias(_) => None,
+            Root::Number(..) | Root::Alias(_) | Root::Checksum(_) => None,
         })
     }
 
@@ -420,7 +450,7 @@ impl Model {
                     Some(())
                 }
             },
-            Root::Number(..) | Root::Alias(_) => Some(()),
+            Root::Number(..) | Root::Alias(_) | Root::Checksum(_) => Some(()),
         }
     }
 

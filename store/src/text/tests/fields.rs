@@ -85,6 +85,8 @@ struct Line {
     fields: Vec<(Law, Form)>,
     delimiter: &'static str,
     end: &'static str,
+    /// Whether a checksum follows, wrong in one of so many.
+    sum: Option<u64>,
 }
 
 impl Line {
@@ -120,6 +122,7 @@ impl Line {
             fields,
             delimiter: random.of(&[",", " ", "=", ": ", ";", "|", "\t", ",,"]),
             end: random.of(&["", "", "*", " ms", "\"}"]),
+            sum: random.of(&[None, None, Some(20), Some(10_000)]),
         }
     }
 }
@@ -149,6 +152,12 @@ fn rows_of(seed: u64, kinds: usize, count: usize) -> Vec<Vec<u8>> {
                 form.write(value, &mut text);
             }
             text += line.end;
+            if let Some(one_of) = line.sum {
+                let body = text.rfind(['$', '!']).map_or(0, |at| at + 1);
+                let sum = text.bytes().skip(body).fold(0, |sum, byte| sum ^ byte);
+                let wrong = u8::from(random.below(one_of) == 0);
+                text += &format!("*{:02X}", sum ^ wrong);
+            }
             text.into_bytes()
         })
         .collect()

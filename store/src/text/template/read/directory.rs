@@ -1,5 +1,7 @@
 //! The directory: what each column is kept as, and where its bits and codes are.
 
+use std::ops::Range;
+
 use super::super::coder::Decoder;
 use super::super::encode::{Models, context};
 use super::super::list::List;
@@ -11,6 +13,9 @@ use super::{Column, Exceptions, Model, Root, Table, Template, Token};
 use crate::codes::{self, Codes, CodesKind};
 use crate::error::Result;
 use crate::section::Section;
+
+/// Kind of a column of checksums.
+const CHECKSUM: usize = 5;
 
 /// Reads the directory: templates, columns, and the lengths of the sections of codes.
 pub(super) struct Sections<'a> {
@@ -27,6 +32,8 @@ struct Draft {
     form: Option<Form>,
     list: Option<List>,
     parent: u32,
+    /// The tokens before it in the row.
+    front: Range<usize>,
     table: Option<Table>,
     exceptions: Option<Exceptions>,
     heads: Vec<(super::super::sequence::Head, u64)>,
@@ -114,8 +121,18 @@ impl<'a> Sections<'a> {
                 model.tokens.push(Token::Constant(start as u32, at as u32));
             } else {
                 model.tokens.push(Token::Variable(drafts.len() as u32));
-                let draft = self.column(text.get(start..at)?, fields, rows, first_column, drafts, before)?;
+                let mut draft =
+                    self.column(text.get(start..at)?, fields, rows, first_column, drafts, before)?;
                 before = draft.kind;
+                if draft.kind == CHECKSUM {
+                    // One a row at most: to tell one, what stands before it is read.
+                    let here = drafts.get(first_column..)?;
+                    let is_first = here.iter().all(|draft| draft.kind != CHECKSUM);
+                    if !is_first || text.get(start.checked_sub(1)?) != Some(&b'*') {
+                        return None;
+                    }
+                    draft.front = first_token..model.tokens.len() - 1;
+                }
                 drafts.push(draft);
             }
             let start = at;
@@ -172,6 +189,7 @@ impl<'a> Sections<'a> {
             form: None,
             list: None,
             parent: 0,
+            front: 0..0,
             table: None,
             exceptions: None,
             heads: Vec::new(),
@@ -235,6 +253,7 @@ impl<'a> Sections<'a> {
                 });
                 draft.exceptions = self.exceptions(2, rows)?;
             }
+            CHECKSUM => draft.exceptions = self.exceptions(1, rows)?,
             _ => return None,
         }
         Some(draft)
@@ -273,6 +292,7 @@ impl Draft {
             1 => Root::Global(sequences.pop()?),
             2 => Root::Number(self.form?, sequences),
             3 => Root::Alias(self.parent),
+            CHECKSUM => Root::Checksum(self.front),
             _ => Root::Function(self.parent, self.table?),
         };
         Some(Ok(Column {
