@@ -7,6 +7,7 @@ use crate::codes::Interval;
 use crate::domain::wrong_type;
 use crate::error::{Error, Result};
 use crate::rows::{Mask, RowRanges};
+use crate::text;
 
 impl Column {
     /// How many rows of `rows` meet the condition. A row without a value meets only [`Condition::IsNull`].
@@ -30,7 +31,9 @@ impl Column {
                 }
                 Ok(count)
             }
-            (Body::Text(index, _), Condition::Text(pattern)) => index.count(&positions, pattern),
+            (Body::Text(index, _), Condition::Text(pattern)) => {
+                index.count(&positions, &*text::simplest(&**index, pattern)?)
+            }
             (Body::Text(index, _), Condition::Between(low, high)) => {
                 index.count_between(&positions, as_slices(low), as_slices(high))
             }
@@ -128,7 +131,9 @@ impl Column {
                 }
                 Ok(())
             }
-            (Body::Text(index, _), Condition::Text(pattern)) => index.select(positions, pattern, mask),
+            (Body::Text(index, _), Condition::Text(pattern)) => {
+                index.select(positions, &*text::simplest(&**index, pattern)?, mask)
+            }
             (Body::Text(index, _), Condition::Between(low, high)) => {
                 index.select_between(positions, as_slices(low), as_slices(high), mask)
             }

@@ -2,6 +2,7 @@
 //!
 //! One file an index. Positions count valid strings (nulls are taken out before).
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::ops::{Bound, Range};
 
@@ -218,4 +219,27 @@ pub fn between(value: &[u8], low: Bound<&[u8]>, high: Bound<&[u8]>) -> bool {
         Bound::Excluded(b) => value < b,
         Bound::Unbounded => true,
     })
+}
+
+/// A pattern that the strings of `index` meet as they meet `pattern`, and that takes less: a text in any case is looked up
+/// by ASCII letters where no string has a letter beyond ASCII that Unicode folds to one of them.
+///
+/// # Errors
+/// `Corrupt` where the bytes make no sense.
+pub fn simplest<'p>(index: &dyn TextIndex, pattern: &'p TextPattern) -> Result<Cow<'p, TextPattern>> {
+    let TextPattern::Regex(regex) = pattern else {
+        return Ok(Cow::Borrowed(pattern));
+    };
+    let Some(needle) = regex.needle() else {
+        return Ok(Cow::Borrowed(pattern));
+    };
+    let all = 0..index.len();
+    for (kin, letter) in regex::KIN {
+        let kin = TextPattern::Contains(kin.to_string().into_bytes());
+        let has_letter = needle.iter().any(|byte| byte.eq_ignore_ascii_case(&letter));
+        if has_letter && index.count(std::slice::from_ref(&all), &kin)? > 0 {
+            return Ok(Cow::Borrowed(pattern));
+        }
+    }
+    Ok(Cow::Owned(TextPattern::ContainsIgnoreAsciiCase(needle.to_vec())))
 }

@@ -37,7 +37,11 @@ pub struct RegexPattern {
     options: RegexOptions,
     matcher: meta::Regex,
     required: Vec<Required>,
+    needle: Option<Vec<u8>>,
 }
+
+/// Characters beyond ASCII that Unicode folds to an ASCII letter.
+pub const KIN: [(char, u8); 2] = [('\u{212a}', b'k'), ('\u{17f}', b's')];
 
 /// A byte string of which a match may have to contain a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +88,7 @@ impl RegexPattern {
             options,
             matcher,
             required: required(&hir).unwrap_or_default(),
+            needle: ascii_text(&hir),
         })
     }
 
@@ -110,7 +115,14 @@ impl RegexPattern {
             ignore_case: true,
             bytes,
         };
-        RegexPattern::new(&source, options)
+        let mut regex = RegexPattern::new(&source, options)?;
+        regex.needle = match pattern.tokens() {
+            [LikeToken::Many, LikeToken::Literal(needle), LikeToken::Many] if needle.is_ascii() => {
+                Some(needle.clone())
+            }
+            _ => None,
+        };
+        Ok(regex)
     }
 
     /// The expression as it was given.
@@ -126,6 +138,12 @@ impl RegexPattern {
     /// Strings of which every match contains at least one; empty when nothing is known.
     pub fn required(&self) -> &[Required] {
         &self.required
+    }
+
+    /// ASCII text that a string must contain in any case, and no more, unless it has one of [`KIN`]; if that is all that the
+    /// expression says.
+    pub fn needle(&self) -> Option<&[u8]> {
+        self.needle.as_deref()
     }
 
     /// Whether a part of `value` matches. O(value) times the size of the program at worst.
@@ -211,6 +229,41 @@ fn caseless(run: &[Hir]) -> Option<Vec<Required>> {
             bytes,
             ignore_ascii_case: true,
         }]
+    })
+}
+
+/// The text that `hir` is in any case of its letters, if it is ASCII and nothing else.
+fn ascii_text(hir: &Hir) -> Option<Vec<u8>> {
+    match hir.kind() {
+        HirKind::Literal(literal) => {
+            let has_no_case = |byte: &u8| byte.is_ascii() && !byte.is_ascii_alphabetic();
+            literal.0.iter().all(has_no_case).then(|| literal.0.to_vec())
+        }
+        HirKind::Class(class) => letter(class)
+            .or_else(|| letter_with_kin(class))
+            .map(|byte| vec![byte]),
+        HirKind::Concat(parts) => parts
+            .iter()
+            .map(ascii_text)
+            .collect::<Option<Vec<_>>>()
+            .map(|all| all.concat()),
+        _ => None,
+    }
+}
+
+/// The ASCII letter, if the class is that letter in both cases and its kin beyond ASCII.
+fn letter_with_kin(class: &Class) -> Option<u8> {
+    let Class::Unicode(class) = class else {
+        return None;
+    };
+    KIN.iter().find_map(|&(kin, letter)| {
+        let all = [char::from(letter.to_ascii_uppercase()), char::from(letter), kin];
+        let same = class
+            .ranges()
+            .iter()
+            .map(|range| (range.start(), range.end()))
+            .eq(all.map(|one| (one, one)));
+        same.then_some(letter)
     })
 }
 

@@ -283,6 +283,52 @@ fn all_byte_values_in_one_block() {
     }
 }
 
+/// Unicode has a k and an s that are not ASCII; where no string has them, a text in any case is one in ASCII case.
+#[test]
+fn text_in_any_case() {
+    let mut rows: Vec<Vec<u8>> = (0..90)
+        .map(|row| format!("Disk {row} is {}", ["OK", "stuck", "slow"][row % 3]).into_bytes())
+        .collect();
+    let regex = |source: &str| {
+        let options = RegexOptions {
+            ignore_case: true,
+            bytes: false,
+        };
+        TextPattern::Regex(RegexPattern::new(source, options).unwrap())
+    };
+    let ilike = |source: &str| {
+        let like = pattern::LikePattern::parse(source, None);
+        TextPattern::Regex(RegexPattern::ilike(&like, false).unwrap())
+    };
+    // Whether each is simpler while no row has a Kelvin sign or a long s, and with both of them.
+    let patterns = [
+        (ilike("%STUCK%"), [true, false]),
+        (ilike("%is o%"), [true, false]),
+        (ilike("%disk%1%"), [false, false]),
+        (ilike("%low"), [false, false]),
+        (regex("oK"), [true, false]),
+        (regex("K 1"), [true, false]),
+        (regex("o[k]|slow"), [false, false]),
+        (regex("(?-i:OK)"), [false, false]),
+        (regex("0"), [true, true]),
+        (regex("é"), [false, false]),
+    ];
+    for state in 0..2 {
+        for kind in TextKind::ALL {
+            let index = open(kind, Section::from_vec(encode(kind, &column(&rows)).unwrap())).unwrap();
+            for (pattern, simpler) in &patterns {
+                let simple = simplest(&*index, pattern).unwrap();
+                assert_eq!(*simple != *pattern, simpler[state], "{pattern:?}");
+                let all = 0..rows.len() as u64;
+                let count = index.count(std::slice::from_ref(&all), &simple).unwrap();
+                let scan = rows.iter().filter(|row| pattern.matches(row));
+                assert_eq!(count, scan.count() as u64, "{pattern:?}");
+            }
+        }
+        rows.push("Dis\u{212a} is \u{17f}tuc\u{212a}".as_bytes().to_vec());
+    }
+}
+
 /// One row of most bytes among many: without samples, walking to row starts is given up for reading.
 #[test]
 fn hits_that_gather_in_one_row() {
