@@ -23,6 +23,7 @@
 use std::collections::HashMap;
 
 use super::small::BLOCK_BYTES;
+use super::template::memory;
 use super::{TextKind, dictionary, encode_with};
 use crate::batch::ByteColumn;
 use crate::codes::{
@@ -41,8 +42,12 @@ const SAMPLE_BYTES: usize = 256 << 10;
 const STRETCHES: usize = 4;
 /// Bytes from which indexes are compared; an fm of fewer is mostly tables.
 const LEAST_BYTES: usize = 4 << 10;
-/// Blocks of an fm that take as much memory to make as templates of as many rows.
+/// Blocks of an fm in a block of cold text or packed templates.
 const BLOCKS: u64 = 2;
+/// Blocks of an fm that take as much memory as making one of them.
+const FM_MEMORY: u64 = 12;
+/// Bytes of memory for each byte of text that making templates never takes more than.
+const TEMPLATE_MEMORY: u64 = 8;
 
 /// What an index would take.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -92,9 +97,9 @@ pub struct Choice {
 
 /// The index for `strings` under a wish, where an fm would have blocks of `block_bytes` (16 MiB if `None`).
 ///
-/// Making templates takes up to eight times the memory of all rows, an fm twenty times a block's; so where blocks are
-/// held small for the sake of memory, longer columns are no templates, or cold or packed ones, which come in blocks
-/// ([`packed_block`]).
+/// Making an fm takes twelve times a block's memory; templates of all rows may take up to eight times theirs. So where blocks
+/// are held small for the sake of memory, columns of more tokens than fit become no templates, or cold or packed ones,
+/// which come in blocks ([`packed_block`]).
 ///
 /// # Complexity
 /// Indexes of 256 KiB of rows are made, so at most about 0.1 s; and where every other row at least occurred before, all rows
@@ -121,7 +126,10 @@ pub fn choose(strings: &ByteColumn, wish: Layout, block_bytes: Option<u64>) -> R
         };
         return because(kind, Reason::FewBytes);
     }
-    let much = block_bytes.is_some_and(|block| bytes as u64 > block.saturating_mul(BLOCKS));
+    let much = block_bytes.is_some_and(|block| {
+        let memory = block.saturating_mul(FM_MEMORY);
+        bytes as u64 * TEMPLATE_MEMORY > memory && memory::needed(strings) > memory
+    });
     let sample = sample(strings);
     let mut weighed = Vec::new();
     for kind in TextKind::ALL {

@@ -58,6 +58,7 @@ pub(super) mod list;
 mod lookup;
 pub(super) mod lz;
 mod measure;
+pub(super) mod memory;
 mod mine;
 mod number;
 pub(super) mod plan;

@@ -14,7 +14,7 @@ pub const VARIABLE: u8 = 1;
 /// Ends a template's text.
 pub const END: u8 = 0;
 /// Rows of more bytes are kept whole.
-const MAX_ROW_BYTES: usize = 1 << 16;
+pub const MAX_ROW_BYTES: usize = 1 << 16;
 /// Rows of more tokens are kept whole.
 pub const MAX_TOKENS: usize = 1 << 12;
 /// Shape of a row that is kept whole.
