@@ -9,7 +9,7 @@ use super::{LAYOUT, PARTS, list, lz, pool, rest};
 
 /// A rest is packed and scanned up to the larger of this many bytes and the rows' bytes / this.
 const LEAST_PACKED_REST: usize = 128 << 10;
-const PACKED_REST: usize = 32;
+const PACKED_REST: usize = 16;
 /// Bytes of all pools.
 const MAX_POOLS: usize = u32::MAX as usize / 2;
 use crate::batch::ByteColumn;
