@@ -14,13 +14,14 @@
     reason = "rows of a block are far below 2^31, and casts to usize index memory"
 )]
 
+use std::fmt::Debug;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use super::template::Templates;
 use super::template::plan::Plan;
 use super::unpacked::{Kept, Unpacked};
-use super::{TextIndex, TextPattern, check};
+use super::{TextIndex, TextKind, TextPattern, check};
 use crate::batch::ByteColumn;
 use crate::error::{Error, Result};
 use crate::rows::Mask;
@@ -96,13 +97,29 @@ pub fn write(
     Ok(out)
 }
 
-/// A block as it is stored.
-pub trait Packed {
+/// A block as it is stored. What needs the index in memory asks its [`Part`] for it.
+pub trait Packed: Debug + Send + Sync + Sized {
+    /// The text index that it is a block of.
+    const KIND: TextKind;
+
     /// The index of its rows.
     ///
     /// # Errors
     /// `Corrupt` where the bytes make no sense.
     fn unpack(&self) -> Result<Unpacked>;
+
+    /// Appends row `row` of the block.
+    fn extract(part: &Part<Self>, row: u64, out: &mut Vec<u8>) -> Result<()> {
+        part.index()?.index.extract(row, out)
+    }
+
+    /// Appends rows of the block.
+    fn decode(part: &Part<Self>, rows: Range<u64>, out: &mut ByteColumn) -> Result<()> {
+        part.index()?.index.decode(rows, out)
+    }
+
+    /// See [`TextIndex::parts`].
+    fn parts(blocks: &[Part<Self>]) -> Vec<(String, u64)>;
 }
 
 /// A block, and the index it becomes while that is in memory.
@@ -162,21 +179,17 @@ impl<B: Packed> Blocks<B> {
         Ok(Blocks { rows, parts })
     }
 
-    /// Number of rows.
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
-    /// The blocks, in order.
-    pub fn parts(&self) -> &[Part<B>] {
-        &self.parts
+    /// Number of blocks.
+    #[cfg(test)]
+    pub fn block_count(&self) -> usize {
+        self.parts.len()
     }
 
     /// Calls `visit` with each block that has rows of `range`, and these rows as rows of the block.
     ///
     /// # Errors
     /// `OutOfRange` if there are no such rows; those of `visit`.
-    pub fn each(
+    fn each(
         &self,
         range: &Range<u64>,
         mut visit: impl FnMut(&Part<B>, Range<u64>) -> Result<()>,
@@ -192,34 +205,6 @@ impl<B: Packed> Blocks<B> {
             visit(part, start..end)?;
         }
         Ok(())
-    }
-
-    /// See [`TextIndex::count`].
-    pub fn count(&self, ranges: &[Range<u64>], pattern: &TextPattern) -> Result<u64> {
-        self.sum(ranges, |index, ranges| index.count(ranges, pattern))
-    }
-
-    /// See [`TextIndex::select`].
-    pub fn select(&self, range: Range<u64>, pattern: &TextPattern, mask: &mut Mask) -> Result<()> {
-        self.mark(range, mask, |index, rows, mask| index.select(rows, pattern, mask))
-    }
-
-    /// See [`TextIndex::count_between`].
-    pub fn count_between(&self, ranges: &[Range<u64>], low: Bound<&[u8]>, high: Bound<&[u8]>) -> Result<u64> {
-        self.sum(ranges, |index, ranges| index.count_between(ranges, low, high))
-    }
-
-    /// See [`TextIndex::select_between`].
-    pub fn select_between(
-        &self,
-        range: Range<u64>,
-        low: Bound<&[u8]>,
-        high: Bound<&[u8]>,
-        mask: &mut Mask,
-    ) -> Result<()> {
-        self.mark(range, mask, |index, rows, mask| {
-            index.select_between(rows, low, high, mask)
-        })
     }
 
     fn sum(
@@ -258,5 +243,54 @@ impl<B: Packed> Blocks<B> {
             found.iter_ones().for_each(|row| mask.set(before + row, true));
             Ok(())
         })
+    }
+}
+
+impl<B: Packed> TextIndex for Blocks<B> {
+    fn kind(&self) -> TextKind {
+        B::KIND
+    }
+
+    fn len(&self) -> u64 {
+        self.rows
+    }
+
+    fn extract(&self, position: u64, out: &mut Vec<u8>) -> Result<()> {
+        check::position(self.rows, position)?;
+        self.each(&(position..position + 1), |part, rows| {
+            B::extract(part, rows.start, out)
+        })
+    }
+
+    fn decode(&self, range: Range<u64>, out: &mut ByteColumn) -> Result<()> {
+        self.each(&range, |part, rows| B::decode(part, rows, out))
+    }
+
+    fn count(&self, ranges: &[Range<u64>], pattern: &TextPattern) -> Result<u64> {
+        self.sum(ranges, |index, ranges| index.count(ranges, pattern))
+    }
+
+    fn select(&self, range: Range<u64>, pattern: &TextPattern, mask: &mut Mask) -> Result<()> {
+        self.mark(range, mask, |index, rows, mask| index.select(rows, pattern, mask))
+    }
+
+    fn count_between(&self, ranges: &[Range<u64>], low: Bound<&[u8]>, high: Bound<&[u8]>) -> Result<u64> {
+        self.sum(ranges, |index, ranges| index.count_between(ranges, low, high))
+    }
+
+    fn select_between(
+        &self,
+        range: Range<u64>,
+        low: Bound<&[u8]>,
+        high: Bound<&[u8]>,
+        mask: &mut Mask,
+    ) -> Result<()> {
+        self.mark(range, mask, |index, rows, mask| {
+            index.select_between(rows, low, high, mask)
+        })
+    }
+
+    fn parts(&self) -> Vec<(String, u64)> {
+        B::parts(&self.parts)
     }
 }

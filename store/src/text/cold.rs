@@ -37,14 +37,13 @@
     reason = "odds, widths and places are far below 2^31, and casts to usize index memory"
 )]
 
-use std::ops::{Bound, Range};
+use std::ops::Range;
 
-use super::blocks::{self, Blocks, Packed};
+use super::TextKind;
+use super::blocks::{self, Blocks, Packed, Part};
 use super::unpacked::Unpacked;
-use super::{TextIndex, TextKind, TextPattern, check};
 use crate::batch::ByteColumn;
 use crate::error::Result;
-use crate::rows::Mask;
 use crate::section::Section;
 
 mod bins;
@@ -80,79 +79,38 @@ pub fn encode(strings: &ByteColumn, block_bytes: u64) -> Result<Vec<u8>> {
     })
 }
 
+/// The read side.
+pub type Cold = Blocks<Block>;
+
+/// Opens a section.
+///
+/// # Errors
+/// `Corrupt` if a header makes no sense for the section's length.
+pub fn open(section: Section) -> Result<Cold> {
+    let layout = section.u16(0)?;
+    if layout != LAYOUT {
+        return Err(section.corrupt(0, format!("layout {layout} of cold text is unknown")));
+    }
+    Blocks::open(&section, HEADER, Block::open)
+}
+
 impl Packed for Block {
+    const KIND: TextKind = TextKind::Cold;
+
     fn unpack(&self) -> Result<Unpacked> {
         Unpacked::new(self.plan()?)
     }
-}
 
-/// The read side.
-#[derive(Debug)]
-pub struct Cold {
-    blocks: Blocks<Block>,
-}
-
-impl Cold {
-    /// Opens a section.
-    ///
-    /// # Errors
-    /// `Corrupt` if a header makes no sense for the section's length.
-    pub fn open(section: Section) -> Result<Cold> {
-        let layout = section.u16(0)?;
-        if layout != LAYOUT {
-            return Err(section.corrupt(0, format!("layout {layout} of cold text is unknown")));
-        }
-        let blocks = Blocks::open(&section, HEADER, Block::open)?;
-        Ok(Cold { blocks })
-    }
-}
-
-impl TextIndex for Cold {
-    fn kind(&self) -> TextKind {
-        TextKind::Cold
+    fn extract(part: &Part<Self>, row: u64, out: &mut Vec<u8>) -> Result<()> {
+        part.block.extract(row, out)
     }
 
-    fn len(&self) -> u64 {
-        self.blocks.rows()
+    fn decode(part: &Part<Self>, rows: Range<u64>, out: &mut ByteColumn) -> Result<()> {
+        part.block.decode(rows, out)
     }
 
-    fn extract(&self, position: u64, out: &mut Vec<u8>) -> Result<()> {
-        check::position(self.len(), position)?;
-        self.blocks.each(&(position..position + 1), |part, rows| {
-            part.block.extract(rows.start, out)
-        })
-    }
-
-    fn decode(&self, range: Range<u64>, out: &mut ByteColumn) -> Result<()> {
-        self.blocks
-            .each(&range, |part, rows| part.block.decode(rows, out))
-    }
-
-    fn count(&self, ranges: &[Range<u64>], pattern: &TextPattern) -> Result<u64> {
-        self.blocks.count(ranges, pattern)
-    }
-
-    fn select(&self, range: Range<u64>, pattern: &TextPattern, mask: &mut Mask) -> Result<()> {
-        self.blocks.select(range, pattern, mask)
-    }
-
-    fn count_between(&self, ranges: &[Range<u64>], low: Bound<&[u8]>, high: Bound<&[u8]>) -> Result<u64> {
-        self.blocks.count_between(ranges, low, high)
-    }
-
-    fn select_between(
-        &self,
-        range: Range<u64>,
-        low: Bound<&[u8]>,
-        high: Bound<&[u8]>,
-        mask: &mut Mask,
-    ) -> Result<()> {
-        self.blocks.select_between(range, low, high, mask)
-    }
-
-    fn parts(&self) -> Vec<(String, u64)> {
+    fn parts(blocks: &[Part<Self>]) -> Vec<(String, u64)> {
         let names = ["templates", "directory", "starts", "dictionary", "rows", "rest"];
-        let blocks = self.blocks.parts();
         let headers = HEADER + blocks.len() as u64 * (blocks::ENTRY + block::HEAD_BYTES);
         let mut parts = vec![("headers".to_string(), headers * 8)];
         for (index, name) in names.into_iter().enumerate() {

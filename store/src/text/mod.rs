@@ -202,9 +202,9 @@ pub fn open(kind: TextKind, section: Section) -> Result<Box<dyn TextIndex>> {
         TextKind::Dictionary => Box::new(dictionary::Dictionary::open(section)?),
         TextKind::Fm => Box::new(fm::Fm::open(section)?),
         TextKind::Template => Box::new(template::Templates::open(section)?),
-        TextKind::Small => Box::new(small::Small::open(section)?),
+        TextKind::Small => Box::new(small::open(section)?),
         TextKind::Both => Box::new(both::Both::open(section)?),
-        TextKind::Cold => Box::new(cold::Cold::open(section)?),
+        TextKind::Cold => Box::new(cold::open(section)?),
     })
 }
 

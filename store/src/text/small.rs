@@ -27,15 +27,14 @@
     reason = "odds, widths and places are far below 2^31, and values are cut to as many bits as were written"
 )]
 
-use std::ops::{Bound, Range};
+use std::ops::Range;
 
-use super::blocks::{self, Blocks, Packed, bytes_of};
+use super::TextKind;
+use super::blocks::{self, Blocks, Packed, Part, bytes_of};
 use super::template::plan::Plan;
 use super::unpacked::Unpacked;
-use super::{TextIndex, TextKind, TextPattern, check};
 use crate::batch::ByteColumn;
 use crate::error::{Error, Result};
-use crate::rows::Mask;
 use crate::section::Section;
 use coder::{Decoder, Encoder};
 use mix::{Mixer, bits_of};
@@ -105,7 +104,7 @@ fn pack(strings: &ByteColumn, rows: Range<usize>, bits: u32) -> Result<(Vec<u8>,
 
 /// A block.
 #[derive(Debug)]
-struct Block {
+pub struct Block {
     section: Section,
     rows: u64,
     /// Bits of the tables.
@@ -113,6 +112,8 @@ struct Block {
 }
 
 impl Packed for Block {
+    const KIND: TextKind = TextKind::Small;
+
     fn unpack(&self) -> Result<Unpacked> {
         let wrong = || {
             self.section
@@ -130,85 +131,34 @@ impl Packed for Block {
             Err(wrong())
         }
     }
+
+    fn parts(blocks: &[Part<Self>]) -> Vec<(String, u64)> {
+        let headers = HEADER + blocks.len() as u64 * blocks::ENTRY;
+        let packed: u64 = blocks.iter().map(|part| part.block.section.len()).sum();
+        vec![
+            ("headers".to_string(), headers * 8),
+            ("packed templates".to_string(), packed * 8),
+        ]
+    }
 }
 
 /// The read side.
-#[derive(Debug)]
-pub struct Small {
-    blocks: Blocks<Block>,
-    bytes: u64,
-}
+pub type Small = Blocks<Block>;
 
-impl Small {
-    /// Opens a section.
-    ///
-    /// # Errors
-    /// `Corrupt` if the header makes no sense for the section's length.
-    pub fn open(section: Section) -> Result<Small> {
-        let layout = section.u16(0)?;
-        if layout != LAYOUT {
-            return Err(section.corrupt(0, format!("layout {layout} of packed templates is unknown")));
-        }
-        let bits = u32::from(section.u16(2)?);
-        if !(LEAST_BITS..=READ_BITS).contains(&bits) {
-            return Err(section.corrupt(2, format!("tables of {bits} bits")));
-        }
-        let blocks = Blocks::open(&section, HEADER, |section, rows| {
-            Ok(Block { section, rows, bits })
-        })?;
-        let bytes = section.len();
-        Ok(Small { blocks, bytes })
+/// Opens a section.
+///
+/// # Errors
+/// `Corrupt` if the header makes no sense for the section's length.
+pub fn open(section: Section) -> Result<Small> {
+    let layout = section.u16(0)?;
+    if layout != LAYOUT {
+        return Err(section.corrupt(0, format!("layout {layout} of packed templates is unknown")));
     }
-}
-
-impl TextIndex for Small {
-    fn kind(&self) -> TextKind {
-        TextKind::Small
+    let bits = u32::from(section.u16(2)?);
+    if !(LEAST_BITS..=READ_BITS).contains(&bits) {
+        return Err(section.corrupt(2, format!("tables of {bits} bits")));
     }
-
-    fn len(&self) -> u64 {
-        self.blocks.rows()
-    }
-
-    fn extract(&self, position: u64, out: &mut Vec<u8>) -> Result<()> {
-        check::position(self.len(), position)?;
-        self.blocks.each(&(position..position + 1), |part, rows| {
-            part.index()?.index.extract(rows.start, out)
-        })
-    }
-
-    fn decode(&self, range: Range<u64>, out: &mut ByteColumn) -> Result<()> {
-        self.blocks
-            .each(&range, |part, rows| part.index()?.index.decode(rows, out))
-    }
-
-    fn count(&self, ranges: &[Range<u64>], pattern: &TextPattern) -> Result<u64> {
-        self.blocks.count(ranges, pattern)
-    }
-
-    fn select(&self, range: Range<u64>, pattern: &TextPattern, mask: &mut Mask) -> Result<()> {
-        self.blocks.select(range, pattern, mask)
-    }
-
-    fn count_between(&self, ranges: &[Range<u64>], low: Bound<&[u8]>, high: Bound<&[u8]>) -> Result<u64> {
-        self.blocks.count_between(ranges, low, high)
-    }
-
-    fn select_between(
-        &self,
-        range: Range<u64>,
-        low: Bound<&[u8]>,
-        high: Bound<&[u8]>,
-        mask: &mut Mask,
-    ) -> Result<()> {
-        self.blocks.select_between(range, low, high, mask)
-    }
-
-    fn parts(&self) -> Vec<(String, u64)> {
-        let headers = HEADER + self.blocks.parts().len() as u64 * blocks::ENTRY;
-        vec![
-            ("headers".to_string(), headers * 8),
-            ("packed templates".to_string(), (self.bytes - headers) * 8),
-        ]
-    }
+    Blocks::open(&section, HEADER, |section, rows| {
+        Ok(Block { section, rows, bits })
+    })
 }

@@ -9,9 +9,10 @@ use crate::codes::testing::golden;
 use crate::text::small::BLOCK_BYTES;
 use crate::text::template::tests::log_row;
 use crate::text::tests::{check, column};
+use crate::text::{TextIndex, TextPattern};
 
 fn build(rows: &[Vec<u8>], block_bytes: u64) -> Cold {
-    Cold::open(Section::from_vec(encode(&column(rows), block_bytes).unwrap())).unwrap()
+    open(Section::from_vec(encode(&column(rows), block_bytes).unwrap())).unwrap()
 }
 
 /// Lines of many kinds: exceptions, functions of other columns, counters, ids, and rows of no template.
@@ -59,7 +60,7 @@ fn every_byte_flipped_is_refused_or_answered() {
     for at in 0..bytes.len() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 1 << (at % 8);
-        let Ok(index) = Cold::open(Section::from_vec(damaged)) else {
+        let Ok(index) = open(Section::from_vec(damaged)) else {
             continue;
         };
         let len = index.len().min(500);
@@ -76,7 +77,7 @@ fn every_byte_flipped_is_refused_or_answered() {
 fn many_rows_in_any_order() {
     let rows = lines(6_000);
     let index = build(&rows, 150_000);
-    assert!(index.blocks.parts().len() > 1);
+    assert!(index.block_count() > 1);
     for step in 0..2_000 {
         let row = step * 7919 % rows.len();
         let mut out = Vec::new();
@@ -159,7 +160,7 @@ fn a_block_that_says_too_much_is_refused() {
     let with = |offset: usize, value: &[u8]| {
         let mut bytes = bytes.clone();
         bytes[at + offset..at + offset + value.len()].copy_from_slice(value);
-        Cold::open(Section::from_vec(bytes))
+        open(Section::from_vec(bytes))
     };
     assert!(with(0, &[]).is_ok());
     // Rows of no template, rows of a run, bytes of all rows, bytes of a part.
@@ -189,7 +190,7 @@ fn golden_bytes() {
     rows.push(b"a row\0of its own".to_vec());
     let bytes = encode(&column(&rows), 15_000).unwrap();
     golden("text_cold", &bytes, |bytes| {
-        let index = Cold::open(Section::from_vec(bytes)).unwrap();
+        let index = open(Section::from_vec(bytes)).unwrap();
         let pattern = TextPattern::Contains(b"user u3".to_vec());
         check(
             &index,

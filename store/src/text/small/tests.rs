@@ -12,9 +12,10 @@ use crate::codes::testing::golden;
 use crate::text::template::tests::log_row;
 use crate::text::tests::{ask_everything, check, column};
 use crate::text::unpacked::KEPT;
+use crate::text::{TextIndex, TextPattern};
 
 fn build(rows: &[Vec<u8>], block_bytes: u64) -> Small {
-    Small::open(Section::from_vec(encode(&column(rows), block_bytes).unwrap())).unwrap()
+    open(Section::from_vec(encode(&column(rows), block_bytes).unwrap())).unwrap()
 }
 
 proptest! {
@@ -66,7 +67,7 @@ fn blocks_that_are_no_longer_kept_are_unpacked_again() {
         .map(|row| log_row((row % 4) as u8, row))
         .collect();
     let index = build(&rows, 1);
-    assert!(index.blocks.parts().len() > 2 * KEPT);
+    assert!(index.block_count() > 2 * KEPT);
     for _ in 0..2 {
         for (row, bytes) in rows.iter().enumerate() {
             let mut out = Vec::new();
@@ -114,7 +115,7 @@ fn golden_bytes() {
     rows.push(b"a row\0of its own".to_vec());
     let bytes = encode(&column(&rows), 9_000).unwrap();
     golden("text_small", &bytes, |bytes| {
-        let index = Small::open(Section::from_vec(bytes)).unwrap();
+        let index = open(Section::from_vec(bytes)).unwrap();
         let pattern = TextPattern::Contains(b"user u3".to_vec());
         check(
             &index,
