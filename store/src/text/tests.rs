@@ -329,6 +329,30 @@ fn text_in_any_case() {
     }
 }
 
+/// Counts of sampled places that do not grow from place to place.
+#[test]
+fn damaged_row_samples_are_an_error() {
+    let rows: Vec<Vec<u8>> = (0..120)
+        .map(|row| format!("abab{}ab", row % 7).into_bytes())
+        .collect();
+    let options = FmOptions {
+        block_bytes: 1 << 20,
+        sample_step: 2,
+        row_counters: false,
+    };
+    let bytes = encode_with(&column(&rows), &options).unwrap();
+    let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let block = number(40);
+    let part = |index: usize| block + number(block + 16 + 4 * index);
+    for at in part(4)..part(5) {
+        for bit in [0, 3, 6] {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << bit;
+            ask_everything(TextKind::Fm, damaged, &TextPattern::Contains(b"ab".to_vec()));
+        }
+    }
+}
+
 /// One row of most bytes among many: without samples, walking to row starts is given up for reading.
 #[test]
 fn hits_that_gather_in_one_row() {
