@@ -121,6 +121,9 @@ pub(crate) fn moment(days: i64, nanos: i64, offset_s: i64) -> Moment {
     Moment(seconds * NANOS_PER_SECOND + i128::from(nanos))
 }
 
+/// Decimals that a count can have: a nanosecond is the finest tick, a second the coarsest.
+const MOST_DECIMALS: usize = 9;
+
 /// Reads a count of `from` since 1970, with or without decimals, as a count of `to`.
 ///
 /// # Errors
@@ -132,35 +135,35 @@ pub fn parse_count(text: &[u8], from: TimeUnit, to: TimeUnit) -> Result<i64, Clo
         Some((b'+', rest)) => (false, rest),
         _ => (false, text),
     };
-    let (mut count, mut decimals, mut point, mut seen) = (0i128, 0u32, false, false);
-    for &byte in digits {
-        match byte {
-            b'0'..=b'9' => {
-                // 10^28 ticks of a nanosecond are more than any unit's 64 bits.
-                if count >= 10i128.pow(28) {
-                    return Err(if point {
-                        ClockProblem::TooFine
-                    } else {
-                        ClockProblem::OutOfRange
-                    });
-                }
-                count = count * 10 + i128::from(byte - b'0');
-                decimals += u32::from(point);
-                seen = true;
-            }
-            b'.' if !point => point = true,
-            _ => return Err(ClockProblem::NotATime),
-        }
-    }
-    if !seen {
+    let point = memchr::memchr(b'.', digits).unwrap_or(digits.len());
+    let (whole, fraction) = digits.split_at(point);
+    let fraction = fraction.get(1..).unwrap_or_default();
+    let all = || whole.iter().chain(fraction);
+    if all().next().is_none() || !all().all(u8::is_ascii_digit) {
         return Err(ClockProblem::NotATime);
+    }
+    // Zeros behind the last other digit say nothing, however many they are.
+    let decimals = fraction
+        .iter()
+        .rposition(|&byte| byte != b'0')
+        .map_or(0, |at| at + 1);
+    if decimals > MOST_DECIMALS {
+        return Err(ClockProblem::TooFine);
+    }
+    let mut count = 0i128;
+    for &byte in whole.iter().chain(fraction.iter().take(decimals)) {
+        // 10^28 ticks of a nanosecond are more than any unit's 64 bits.
+        if count >= 10i128.pow(28) {
+            return Err(ClockProblem::OutOfRange);
+        }
+        count = count * 10 + i128::from(byte - b'0');
     }
     let ticks = if from == to && decimals == 0 {
         count
     } else {
         let (numerator, denominator) = (
             count * i128::from(to.per_second()),
-            i128::from(from.per_second()) * 10i128.pow(decimals),
+            i128::from(from.per_second()) * (0..decimals).fold(1, |scale, _| scale * 10),
         );
         if numerator % denominator != 0 {
             return Err(ClockProblem::TooFine);
@@ -556,6 +559,17 @@ mod tests {
             parse_count(b"-9223372036854775808", Nanosecond, Nanosecond),
             Ok(i64::MIN)
         );
+        let long = |front: &str, zeros: usize, back: &str| format!("{front}{}{back}", "0".repeat(zeros));
+        for (text, wanted) in [
+            (long("0.", 50, "1"), Err(ClockProblem::TooFine)),
+            (long("7.", 60, ""), Ok(7)),
+            (long("", 60, "7"), Ok(7)),
+            (long("7", 60, ""), Err(ClockProblem::OutOfRange)),
+            (".5".to_owned(), Err(ClockProblem::TooFine)),
+            ("5.".to_owned(), Ok(5)),
+        ] {
+            assert_eq!(parse_count(text.as_bytes(), Second, Second), wanted, "{text}");
+        }
         for text in ["", "-", ".", "1e9", "12a", "1.2.3"] {
             assert_eq!(
                 parse_count(text.as_bytes(), Second, Second),
