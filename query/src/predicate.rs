@@ -25,7 +25,7 @@ use siltstone_store::predicate::Predicate;
 use siltstone_store::schema::{ColumnType, Schema};
 use siltstone_store::text::TextPattern;
 use siltstone_store::text::pattern::{LikePattern, LikeToken};
-use siltstone_store::text::regex::{RegexOptions, RegexPattern};
+use siltstone_store::text::regex::{KIN, RegexOptions, RegexPattern};
 use siltstone_store::value::{Value, key_of_f32, key_of_f64};
 
 use crate::number;
@@ -505,7 +505,7 @@ fn caseless(pattern: &str) -> Option<TextPattern> {
         [LikeToken::Many, LikeToken::Literal(needle), LikeToken::Many]
             if needle
                 .iter()
-                .all(|b| b.is_ascii() && !matches!(b, b'k' | b'K' | b's' | b'S')) =>
+                .all(|b| b.is_ascii() && !KIN.iter().any(|(_, kin)| b.eq_ignore_ascii_case(kin))) =>
         {
             Some(TextPattern::ContainsIgnoreAsciiCase(needle.clone()))
         }

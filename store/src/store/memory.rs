@@ -3,7 +3,7 @@
 //! | share | for |
 //! |---|---|
 //! | 1/4 | rows in no segment yet, of all streams |
-//! | 5/8 at most | a block of a text index while it is built: twelve times its text |
+//! | 5/8 at most | a block of a text index while it is built: twelve times its text; templates of a column that fit into that |
 //! | 3/4 less the tails | rows being merged: times, keys, their order, and one column at a time |
 //! | 1/8 | segments that a writer keeps open |
 //! | 1/64 | bytes of a file handed to the system at once |

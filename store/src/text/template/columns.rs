@@ -185,7 +185,9 @@ pub fn choose(tokens: &Tokens<'_>, words: &mut Words, rows: &[u32]) -> Vec<Choic
                 }
             };
             better(ids(tokens, words, column));
-            sum.flatten().map(&mut better);
+            if let Some(sum) = sum.flatten() {
+                better(sum);
+            }
             if let Some(number) = number(tokens, words, column) {
                 better(number);
             }

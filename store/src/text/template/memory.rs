@@ -1,6 +1,6 @@
 //! What making templates of rows takes in memory, before it is done.
 
-use super::tokens::{MAX_ROW_BYTES, parts};
+use super::tokens::{MAX_ROW_BYTES, hash, parts};
 use crate::batch::ByteColumn;
 
 /// Bytes for each token: its number, its code in a column, and its value in a plan.
@@ -25,7 +25,8 @@ pub fn needed(strings: &ByteColumn) -> u64 {
         for token in parts(row).step_by(2) {
             tokens += 1;
             bytes += token.len() as u64;
-            let bit = place(token);
+            // Always the same seed, so that the same rows get the same index.
+            let bit = hash(token, 0) >> (u32::BITS - SET_BITS);
             seen[bit as usize / 64] |= 1 << (bit % 64);
         }
     }
@@ -34,17 +35,6 @@ pub fn needed(strings: &ByteColumn) -> u64 {
     let distinct = (all * (all / f64::from(zeros.max(1))).ln()) as u64;
     let length = bytes.checked_div(tokens).unwrap_or(0);
     tokens * TOKEN_BYTES + distinct.min(tokens) * (WORD_BYTES + length)
-}
-
-fn place(token: &[u8]) -> u32 {
-    let mut hash = token.len() as u64;
-    for chunk in token.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        hash ^= hash >> 29;
-    }
-    (hash.wrapping_mul(0xbf58_476d_1ce4_e5b9) >> (64 - SET_BITS)) as u32
 }
 
 #[cfg(test)]

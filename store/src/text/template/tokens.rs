@@ -135,7 +135,7 @@ impl Interner {
 /// Eight bytes a step, folded by a multiplication; the seed differs from process to process, so that no log is slow on
 /// purpose.
 #[inline]
-fn hash(bytes: &[u8], seed: u64) -> u32 {
+pub fn hash(bytes: &[u8], seed: u64) -> u32 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut state = seed ^ bytes.len() as u64;
     let fold = |state: u64, word: u64| {
